@@ -1,0 +1,103 @@
+"""What every flow layer is, and how layers are chained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfcnf.types import Control, FlowOutput, Tensor
+
+
+class FlowLayer(keras.layers.Layer):
+    """A bijection: ``call(x, inverse=False, control=None) -> FlowOutput``.
+
+    Attributes:
+        num_solves: ODE solves in one pass, N.
+    """
+
+    num_solves = 0
+
+
+def unsolved(z: Tensor, log_det: Tensor | None = None) -> FlowOutput:
+    """The output of a layer without an ODE; log-determinant 0 unless given."""
+    if log_det is None:
+        log_det = tf.zeros(tf.shape(z)[:1], z.dtype)
+    none = tf.zeros([0], z.dtype)
+    return FlowOutput(z, log_det, none, none, none)
+
+
+@keras.saving.register_keras_serializable("tfcnf")
+class Chain(FlowLayer):
+    """Flow layers one after the other; the inverse runs them backwards.
+
+    The per-solve fields of the output stand in the order of the layers in both
+    directions.
+
+    Args:
+        layers: the layers, in the order from x to z.
+    """
+
+    def __init__(self, layers: Sequence[FlowLayer], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.layers = list(layers)
+        self.num_solves = sum(layer.num_solves for layer in self.layers)
+
+    def build(self, shape: Sequence[int | None]) -> None:
+        """Builds every layer for the shape that reaches it."""
+        for layer in self.layers:
+            if not layer.built:
+                layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.built = True
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """Shape of z for a shape of x."""
+        for layer in self.layers:
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    def call(
+        self, x: Tensor, inverse: bool = False, control: Control | None = None
+    ) -> FlowOutput:
+        """Transforms ``[B, ...]`` through every layer."""
+        control = control or Control()
+        starts = [0]
+        for layer in self.layers:
+            starts.append(starts[-1] + layer.num_solves)
+        outputs = []
+        steps = list(zip(self.layers, starts, strict=False))
+        for layer, start in reversed(steps) if inverse else steps:
+            part = control.part(start, layer.num_solves)
+            outputs.append(layer(x, inverse=inverse, control=part))
+            x = outputs[-1].z
+        if inverse:
+            outputs.reverse()
+        return merge_outputs(x, outputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords."""
+        layers = [keras.saving.serialize_keras_object(item) for item in self.layers]
+        return super().get_config() | {"layers": layers}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Chain:
+        """Rebuilds the chain from `get_config`."""
+        layers = [
+            keras.saving.deserialize_keras_object(item) for item in config["layers"]
+        ]
+        return cls(**(config | {"layers": layers}))
+
+
+def merge_outputs(z: Tensor, outputs: Sequence[FlowOutput]) -> FlowOutput:
+    """One record for several: log-determinants add, per-solve fields line up."""
+    return FlowOutput(
+        z,
+        sum(out.log_det for out in outputs),
+        *(
+            tf.concat([getattr(out, field) for out in outputs], 0)
+            for field in ("nfe", "tolerance", "log_pi")
+        ),
+    )

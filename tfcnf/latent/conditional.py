@@ -1,0 +1,106 @@
+"""The prior of the code: a Gaussian per class on each z_yi, N(0, I) on z_u."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfcnf.latent.linear import ZeroLinear
+from tfcnf.latent.partition import Partition
+from tfcnf.types import Tensor
+
+tfd = tfp.distributions
+
+
+class ConditionalPrior(keras.layers.Layer):
+    """p(z | y) = prod_i N(z_yi; mu(y_i), sigma(y_i)^2) N(z_u; 0, I).
+
+    ``[mu, log sigma] = q_phi(y)`` is linear in the one-hot label and zero at the
+    start (InfoCNF Eq. 3, section 4.1). Classes are equally probable a priori, so
+    the marginal of each z_yi is a uniform mixture of the class Gaussians.
+
+    Args:
+        partition: sizes of the codes.
+        num_classes: classes K_i of each label factor.
+    """
+
+    def __init__(self, partition: Partition, num_classes: tuple[int, ...], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.partition = partition
+        self.num_classes = num_classes if partition.supervised else ()
+        self.q_phi = []
+        for i, size in enumerate(partition.supervised):
+            self.q_phi.append(ZeroLinear(2 * size, name=f"q_phi_{i}", dtype=self.dtype))
+            self.q_phi[-1].build((None, num_classes[i]))
+        self.built = True
+
+    def component(self, factor: int, y: Tensor) -> tfd.MultivariateNormalDiag:
+        """p(z_yi | y_i) for integer labels ``[B]``: batch ``[B]``, event z_yi."""
+        labels = tf.one_hot(y, self.num_classes[factor], dtype=self.compute_dtype)
+        mean, log_scale = tf.split(self.q_phi[factor](labels), 2, -1)
+        return tfd.MultivariateNormalDiag(mean, tf.exp(log_scale))
+
+    def components(self, factor: int) -> tfd.MultivariateNormalDiag:
+        """p(z_yi | y_i) for every class: batch ``[K]``."""
+        return self.component(factor, tf.range(self.num_classes[factor]))
+
+    def mixture(self, factor: int) -> tfd.MixtureSameFamily:
+        """The marginal distribution of z_yi."""
+        classes = self.num_classes[factor]
+        weights = tfd.Categorical(logits=tf.zeros([classes], self.compute_dtype))
+        return tfd.MixtureSameFamily(weights, self.components(factor))
+
+    def unsupervised(self) -> tfd.Distribution:
+        """N(0, I) for z_u."""
+        zeros = tf.zeros([self.partition.unsupervised], self.compute_dtype)
+        return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), 1)
+
+    def class_log_probs(self, z: Tensor) -> list[Tensor]:
+        """log p(z_yi | y_i = k) for every class: one ``[B, K_i]`` a factor, nats."""
+        codes, _ = self.partition.split(z)
+        return [
+            self.components(i).log_prob(code[:, None, :])
+            for i, code in enumerate(codes)
+        ]
+
+    def log_prob(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """log p(z | y), ``[B]`` nats.
+
+        Args:
+            z: codes ``[B, D]``.
+            y: integer labels ``[B, L]``; not looked at without supervised codes.
+        """
+        codes, rest = self.partition.split(z)
+        total = self.unsupervised().log_prob(rest)
+        for i, code in enumerate(codes):
+            total += self.component(i, y[:, i]).log_prob(code)
+        return total
+
+    def marginal_log_prob(self, z: Tensor) -> Tensor:
+        """log p(z), labels marginalised by the mixture, ``[B]`` nats (App. G)."""
+        codes, rest = self.partition.split(z)
+        total = self.unsupervised().log_prob(rest)
+        for i, code in enumerate(codes):
+            total += self.mixture(i).log_prob(code)
+        return total
+
+    def sample(self, y: Tensor, seed: Tensor, temperature: float = 1.0) -> Tensor:
+        """Codes ``[B, D]`` from p(z | y), deviations scaled by the temperature.
+
+        Args:
+            y: integer labels ``[B, L]``.
+            seed: ``[2]`` integers.
+            temperature: 1 samples the model; 0 gives the means.
+        """
+        dims = sum(self.partition.supervised) + self.partition.unsupervised
+        noise = tf.random.stateless_normal(
+            [tf.shape(y)[0], dims], seed, dtype=self.compute_dtype
+        )
+        codes, rest = self.partition.split(temperature * noise)
+        for i, code in enumerate(codes):
+            chosen = self.component(i, y[:, i])
+            codes[i] = chosen.loc + chosen.scale.diag * code
+        return self.partition.merge(codes, rest)

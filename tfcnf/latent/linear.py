@@ -1,0 +1,49 @@
+"""The linear map that q_phi and q_theta are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfcnf.types import Tensor
+
+
+@keras.saving.register_keras_serializable("tfcnf")
+class ZeroLinear(keras.layers.Layer):
+    """``(x W + b) * exp(3 s)``, with W, b and s zero at the start (Glow).
+
+    The papers' networks q_phi and q_theta; s is a learned log-scale an output.
+
+    Args:
+        units: outputs.
+    """
+
+    def __init__(self, units: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, shape: Sequence[int | None]) -> None:
+        """Creates W ``[n, units]``, b and s ``[units]``."""
+        self.kernel = self.add_weight(
+            name="kernel", shape=(shape[-1], self.units), initializer="zeros"
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(self.units,), initializer="zeros"
+        )
+        self.log_scale = self.add_weight(
+            name="log_scale", shape=(self.units,), initializer="zeros"
+        )
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """``[B, n]`` to ``[B, units]``."""
+        return (tf.matmul(x, self.kernel.value) + self.bias.value) * tf.exp(
+            3.0 * self.log_scale.value
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords."""
+        return super().get_config() | {"units": self.units}

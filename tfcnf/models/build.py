@@ -1,0 +1,99 @@
+"""From keywords to the papers' flows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tfcnf.flows.base import Chain, FlowLayer
+from tfcnf.flows.cnf import CNFLayer
+from tfcnf.flows.dequantize import Dequantize
+from tfcnf.flows.multiscale import build_multiscale
+from tfcnf.gates.policy import FixedTolerance
+from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
+
+
+def build_flow(
+    event_shape: Sequence[int],
+    num_levels: int = 256,
+    alpha: float = 1e-6,
+    num_scales: int | None = None,
+    flows_per_block: int = 2,
+    filters: int = 64,
+    hidden_layers: int = 3,
+    activation: str = "softplus",
+    time: str = "concat",
+    init: str = "zero_output",
+    tol: float = 1e-5,
+    adjoint_tol: float | None = None,
+    trace: str = "rademacher",
+    num_probes: int = 1,
+    max_num_steps: int = 1000,
+    seed: int | None = None,
+    dtype: Any = None,
+) -> FlowLayer:
+    """The flow from examples to codes ``[B, D]``, built.
+
+    Images pass through `Dequantize` and the multiscale flow of InfoCNF App. B,
+    vectors through a chain of CNFs with dense dynamics.
+
+    Args:
+        event_shape: ``(H, W, C)`` of images or ``(D,)`` of vectors.
+        num_levels: grey levels of integer images; not used for vectors.
+        alpha: constant of the logit, see `Dequantize`; not used for vectors.
+        num_scales: scales of the multiscale flow; the reference's rule if None.
+        flows_per_block: CNFs before, and after, each squeeze; for vectors, in all.
+        filters: filters (for vectors, units) of each hidden layer of the dynamics.
+        hidden_layers: hidden layers of the dynamics.
+        activation: see `tfcnf.ode.dynamics.StackDynamics`.
+        time: see `tfcnf.ode.dynamics.StackDynamics`.
+        init: see `tfcnf.ode.dynamics.StackDynamics`.
+        tol: tolerance of the forward solves.
+        adjoint_tol: tolerance of the backward solves; ``tol`` if None.
+        trace: see `tfcnf.flows.cnf.CNFLayer`.
+        num_probes: see `tfcnf.flows.cnf.CNFLayer`.
+        max_num_steps: bound on the steps of a solve.
+        seed: integer seed of the initial weights and the noise.
+        dtype: dtype or dtype policy of the layers.
+
+    Raises:
+        ValueError: for a keyword out of range.
+    """
+    seeds = keras.random.SeedGenerator(seed)
+    is_image = len(event_shape) == 3
+    dynamics = ConvDynamics if is_image else DenseDynamics
+
+    def next_int() -> int:
+        return int(seeds.next()[0])
+
+    def make_flow() -> CNFLayer:
+        return CNFLayer(
+            dynamics(
+                (filters,) * hidden_layers,
+                activation,
+                time,
+                init,
+                next_int(),
+                dtype=dtype,
+            ),
+            FixedTolerance(tol, dtype=dtype),
+            adjoint_tol,
+            trace,
+            num_probes,
+            max_num_steps,
+            next_int(),
+            dtype=dtype,
+        )
+
+    if is_image:
+        dequantize = Dequantize(num_levels, alpha, next_int(), dtype=dtype)
+        multiscale = build_multiscale(
+            tuple(event_shape), make_flow, num_scales, flows_per_block
+        )
+        flow = Chain([dequantize, multiscale], dtype=dtype)
+    else:
+        flow = Chain([make_flow() for _ in range(flows_per_block)], dtype=dtype)
+    flow.build((None, *event_shape))
+    return flow

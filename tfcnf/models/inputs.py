@@ -1,0 +1,90 @@
+"""Checks of what users hand to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfcnf.types import Tensor
+
+
+def check_examples(x: Any, event_shape: Sequence[int], num_levels: int) -> Tensor:
+    """A batch of examples as a tensor.
+
+    Args:
+        x: integers ``0..num_levels-1`` or finite floats, ``[B, *event_shape]``.
+        event_shape: shape of one example.
+        num_levels: grey levels of images; 1 for data that is not an image.
+
+    Raises:
+        ValueError: for a wrong shape or dtype, and, in eager mode, for values that
+            are not finite or outside the range (an InvalidArgumentError in a graph).
+    """
+    x = tf.convert_to_tensor(x)
+    shape = tuple(event_shape)
+    if x.shape.rank != len(shape) + 1 or not x.shape[1:].is_compatible_with(shape):
+        raise ValueError(
+            f"examples must have shape [batch, {', '.join(map(str, shape))}]. "
+            f"Received: x.shape={x.shape}"
+        )
+    if not (x.dtype.is_integer or x.dtype.is_floating):
+        raise ValueError(
+            f"examples must be integers or floats. Received: x.dtype={x.dtype.name}"
+        )
+    if x.dtype.is_integer and num_levels == 1:
+        raise ValueError(
+            f"vectors must be floating-point. Received: x.dtype={x.dtype.name}"
+        )
+    if x.dtype.is_integer:
+        _require(
+            tf.reduce_all((x >= 0) & (tf.cast(x, tf.int32) < num_levels)),
+            f"integer images must be grey levels 0..{num_levels - 1}. Received: x=",
+            x,
+        )
+    elif num_levels > 1:
+        _require(
+            tf.reduce_all((x >= 0) & (x <= 1)),
+            "floating-point images must lie in [0, 1] and be finite. Received: x=",
+            x,
+        )
+    else:
+        finite = tf.reduce_all(tf.math.is_finite(x))
+        _require(finite, "examples must be finite. Received: x=", x)
+    return x
+
+
+def check_labels(y: Any, num_classes: Sequence[int]) -> Tensor:
+    """Labels as int32 ``[B, L]``.
+
+    Args:
+        y: integers ``[B, L]``, or ``[B]`` for a single label factor.
+        num_classes: classes K_i of each factor.
+
+    Raises:
+        ValueError: for a wrong shape or dtype, and, in eager mode, for labels
+            outside 0..K_i-1 (an InvalidArgumentError in a graph).
+    """
+    y = tf.convert_to_tensor(y)
+    if not y.dtype.is_integer:
+        raise ValueError(f"labels must be integers. Received: y.dtype={y.dtype.name}")
+    y = tf.cast(y, tf.int32)
+    if y.shape.rank == 1 and len(num_classes) == 1:
+        y = y[:, None]
+    if y.shape.rank != 2 or y.shape[1] != len(num_classes):
+        raise ValueError(
+            f"labels must have shape [batch, {len(num_classes)}]. "
+            f"Received: y.shape={y.shape}"
+        )
+    inside = tf.reduce_all((y >= 0) & (y < tf.constant(list(num_classes))))
+    bounds = ", ".join(f"0..{k - 1}" for k in num_classes)
+    _require(inside, f"labels must be in {bounds}. Received: y=", y)
+    return y
+
+
+def _require(condition: Tensor, message: str, value: Tensor) -> None:
+    if not tf.executing_eagerly():
+        tf.debugging.Assert(condition, [f"ValueError: {message}", value])
+    elif not bool(condition):
+        raise ValueError(f"{message}{value.numpy()!s:.200}")

@@ -1,0 +1,87 @@
+"""The trace of df/dz: Hutchinson's estimate or the exact sum, and its adjoint.
+
+Both are one formula, ``weight * sum_p e_p^T (df/dz) e_p``: random probes with
+weight 1/P (Hutchinson; FFJORD, Eq. 7) or the D unit vectors with weight 1 (exact).
+The probes are drawn once a solve and shared with its adjoint solve.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfcnf.types import Tensor
+
+TRACES = ("rademacher", "gaussian", "exact")
+
+
+class Probes(NamedTuple):
+    """Directions ``[P, B, ...]`` and the weight of each in the trace."""
+
+    directions: Tensor
+    weight: Tensor
+
+
+def draw_probes(z: Tensor, trace: str, num_probes: int, seed: Tensor) -> Probes:
+    """Directions for the trace of one solve.
+
+    Args:
+        z: the state they are for, ``[B, ...]``; only shape and dtype are used.
+        trace: ``"rademacher"``, ``"gaussian"`` or ``"exact"``.
+        num_probes: random probes P to average; unused by the exact trace.
+        seed: ``[2]`` integers.
+    """
+    batch, event = tf.shape(z)[0], z.shape[1:]
+    if trace == "exact":
+        dims = event.num_elements()
+        units = tf.reshape(tf.eye(dims, dtype=z.dtype), [dims, 1, *event])
+        return Probes(tf.repeat(units, batch, axis=1), tf.ones([], z.dtype))
+    shape = [num_probes, batch, *event]
+    if trace == "gaussian":
+        noise = tf.random.stateless_normal(shape, seed, dtype=z.dtype)
+    else:
+        bits = tf.random.stateless_uniform(shape, seed, 0, 2, dtype=tf.int32)
+        noise = tf.cast(2 * bits - 1, z.dtype)
+    return Probes(noise, tf.constant(1.0 / num_probes, z.dtype))
+
+
+@tf.function(autograph=False)
+def value_and_divergence(
+    field: Any, theta: Any, t: Tensor, z: Tensor, probes: Probes
+) -> tuple[Tensor, Tensor]:
+    """f(t, z) and its divergence.
+
+    Returns:
+        ``dz`` of the shape of z, and ``weight * sum_p e_p^T (df/dz) e_p``, ``[B]``.
+    """
+    dz, tangents = field.jvp(theta, t, z, probes.directions)
+    axes = [0, *range(2, len(tangents.shape))]
+    return dz, probes.weight * tf.reduce_sum(tangents * probes.directions, axes)
+
+
+@tf.function(autograph=False)
+def adjoint_dynamics(
+    field: Any,
+    theta: Any,
+    t: Tensor,
+    z: Tensor,
+    probes: Probes,
+    a_z: Tensor,
+    a_log_det: Tensor,
+) -> tuple[Tensor, Tensor, Any]:
+    """f and the products of the adjoints with its derivatives.
+
+    Returns:
+        ``dz``, and the gradients of ``<a_z, f> + <a_log_det, divergence>`` with
+        respect to z and to theta.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch((z, theta))
+        dz, divergence = value_and_divergence(field, theta, t, z, probes)
+        product = tf.reduce_sum(a_z * dz) + tf.reduce_sum(a_log_det * divergence)
+    grad_z, grad_theta = tape.gradient(
+        product, (z, theta), unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    return dz, grad_z, grad_theta
+

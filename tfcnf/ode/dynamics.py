@@ -1,0 +1,295 @@
+"""Vector fields f(t, z): convolutional and dense stacks, or any Keras layer.
+
+A `Dynamics` layer owns the weights. For a solve it hands out a *field* and the
+field's parameters *theta*. A field is a pure function of ``(theta, t, z)`` named by
+a hashable record, so that all layers of one shape share one traced graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfcnf.types import Tensor
+
+# name -> (value, derivative given pre-activation and value)
+ACTIVATIONS = {
+    "softplus": (tf.nn.softplus, lambda x, y: tf.sigmoid(x)),
+    "tanh": (tf.tanh, lambda x, y: 1.0 - y * y),
+    "elu": (tf.nn.elu, lambda x, y: tf.where(x > 0, tf.ones_like(x), y + 1.0)),
+}
+INITS = ("uniform", "zero_output")
+TIMES = ("concat", "concatsquash")
+
+
+class StackField(NamedTuple):
+    """Affine maps modulated by time, with an activation after all but the last.
+
+    Layer i computes ``linear_i(h) * gate_i(t) + shift_i(t)``:
+
+    * time ``"concat"``: gate 1, shift ``bias + t * time_map``; the same as an
+      affine layer on the concatenation ``[t, h]``, without concatenating.
+    * time ``"concatsquash"`` (FFJORD): gate ``sigmoid(t * g + c)``, shift
+      ``bias * gate + t * time_map``.
+    """
+
+    activation: str
+    time: str
+
+    def value(self, theta: Any, t: Tensor, z: Tensor) -> Tensor:
+        """dz/dt at time t, of the shape of z."""
+        function, _ = ACTIVATIONS[self.activation]
+        for i, layer in enumerate(theta):
+            gate, shift = self._modulation(layer, t)
+            z = _linear(z, layer[0])
+            z = (z if gate is None else z * gate) + shift
+            if i < len(theta) - 1:
+                z = function(z)
+        return z
+
+    def jvp(
+        self, theta: Any, t: Tensor, z: Tensor, probes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Value and directional derivatives in one forward pass.
+
+        Args:
+            theta: what `Dynamics.prepare` returned.
+            t: scalar time.
+            z: state ``[B, ...]``.
+            probes: directions ``[P, B, ...]``.
+
+        Returns:
+            ``f(t, z)`` of shape ``[B, ...]`` and ``(df/dz) probes`` of shape
+            ``[P, B, ...]``.
+        """
+        function, derivative = ACTIVATIONS[self.activation]
+        num_probes, batch = tf.shape(probes)[0], tf.shape(probes)[1]
+
+        def split(x: Tensor) -> Tensor:
+            return tf.reshape(x, [num_probes, batch, *x.shape[1:]])
+
+        def merge(x: Tensor) -> Tensor:
+            return tf.reshape(x, [num_probes * batch, *x.shape[2:]])
+
+        tangent = merge(probes)
+        for i, layer in enumerate(theta):
+            gate, shift = self._modulation(layer, t)
+            z, tangent = _linear(z, layer[0]), _linear(tangent, layer[0])
+            if gate is not None:
+                z, tangent = z * gate, tangent * gate
+            z = z + shift
+            if i < len(theta) - 1:
+                value = function(z)
+                tangent = merge(split(tangent) * derivative(z, value))
+                z = value
+        return z, split(tangent)
+
+    def _modulation(self, layer: Sequence[Tensor], t: Tensor) -> tuple[Any, Tensor]:
+        if self.time == "concat":
+            _, bias, time_map = layer
+            return None, bias + t * time_map
+        _, bias, time_map, gate_kernel, gate_bias = layer
+        gate = tf.sigmoid(t * gate_kernel + gate_bias)
+        return gate, bias * gate + t * time_map
+
+
+def _linear(x: Tensor, kernel: Tensor) -> Tensor:
+    """A matrix product for a rank-2 kernel, a same-padded convolution for rank 4."""
+    if len(kernel.shape) == 2:
+        return tf.matmul(x, kernel)
+    return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+
+
+class LayerField(NamedTuple):
+    """The field of any `Dynamics` subclass that only defines ``call(t, z)``."""
+
+    layer: Any
+
+    def value(self, theta: Any, t: Tensor, z: Tensor) -> Tensor:
+        """dz/dt at time t, of the shape of z."""
+        fixed = [v.value for v in self.layer.non_trainable_variables]
+        return self.layer.stateless_call(list(theta), fixed, t, z)[0]
+
+    def jvp(
+        self, theta: Any, t: Tensor, z: Tensor, probes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `StackField.jvp`, by differentiating the vector-Jacobian product."""
+
+        def along(probe: Tensor) -> Tensor:
+            with tf.GradientTape() as outer:
+                cotangent = tf.zeros_like(z)
+                outer.watch(cotangent)
+                with tf.GradientTape() as inner:
+                    inner.watch(z)
+                    dz = self.value(theta, t, z)
+                vjp = inner.gradient(dz, z, output_gradients=cotangent)
+            return outer.gradient(vjp, cotangent, output_gradients=probe)
+
+        if probes.shape[0] is None:
+            raise ValueError(
+                "the number of probes must be known when the graph is traced. "
+                f"Received: probes.shape={probes.shape}"
+            )
+        tangents = tf.stack([along(probes[i]) for i in range(probes.shape[0])])
+        return self.value(theta, t, z), tangents
+
+
+class Dynamics(keras.layers.Layer):
+    """A time-dependent vector field with weights.
+
+    Subclass it and define ``call(self, t, z)``, returning a tensor of the shape of
+    ``z``, finite at every ``t`` in [0, 1], to solve with your own network.
+    """
+
+    def prepare(self) -> tuple[Any, Any]:
+        """The field and its parameters theta for one solve.
+
+        Theta is computed from the weights by ordinary differentiable operations,
+        so a gradient with respect to theta reaches the weights.
+        """
+        return LayerField(self), [v.value for v in self.trainable_variables]
+
+
+class StackDynamics(Dynamics):
+    """What `ConvDynamics` and `DenseDynamics` share.
+
+    Args:
+        hidden: widths of the hidden layers.
+        activation: ``"softplus"`` (the papers), ``"tanh"`` or ``"elu"``.
+        time: how time enters, ``"concat"`` (the papers) or ``"concatsquash"``.
+        init: ``"uniform"``, the reference's U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for
+            kernels and biases, or ``"zero_output"``, the same with the output
+            layer at zero, so that the flow starts as the identity.
+        seed: integer seed of the initial weights.
+
+    Raises:
+        ValueError: for an unknown choice or a width below 1.
+    """
+
+    window: tuple[int, ...] = ()
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (64, 64, 64),
+        activation: str = "softplus",
+        time: str = "concat",
+        init: str = "zero_output",
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        for name, value, known in [
+            ("activation", activation, ACTIVATIONS),
+            ("time", time, TIMES),
+            ("init", init, INITS),
+        ]:
+            if value not in known:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(known)}. "
+                    f"Received: {name}={value!r}"
+                )
+        if not all(isinstance(n, int) and n > 0 for n in hidden):
+            raise ValueError(
+                f"hidden must be positive integers. Received: hidden={hidden!r}"
+            )
+        self.hidden, self.activation, self.time = tuple(hidden), activation, time
+        self.init, self.seed = init, seed
+        self.stack: list[dict[str, keras.Variable]] = []
+
+    def build(self, shape: Sequence[int | None]) -> None:
+        """Creates the weights for states of this shape, ``[B, ..., C]``."""
+        self.state_shape = tuple(shape)
+        widths = [shape[-1], *self.hidden, shape[-1]]
+        seeds = keras.random.SeedGenerator(self.seed)
+        for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            output = i == len(widths) - 2
+            self.stack.append(self._build_layer(i, n_in, n_out, output, seeds))
+        self.built = True
+
+    def _build_layer(
+        self, i: int, n_in: int, n_out: int, output: bool, seeds: Any
+    ) -> dict[str, keras.Variable]:
+        squash = self.time == "concatsquash"
+        n_in = n_in if squash else n_in + 1  # "concat": time is channel 0
+        fan_in = n_in
+        for size in self.window:
+            fan_in *= size
+        zero = output and self.init == "zero_output"
+
+        def weight(name: str, shape: tuple[int, ...], bound: float) -> keras.Variable:
+            initializer = keras.initializers.RandomUniform(
+                -bound, bound, seed=int(seeds.next()[0])
+            )
+            return self.add_weight(
+                name=f"{name}_{i}",
+                shape=shape,
+                initializer="zeros" if zero and bound < 1 else initializer,
+            )
+
+        bound = fan_in**-0.5
+        layer = {
+            "kernel": weight("kernel", (*self.window, n_in, n_out), bound),
+            "bias": weight("bias", (n_out,), bound),
+        }
+        if squash:
+            layer["time_kernel"] = weight("time_kernel", (n_out,), bound)
+            layer["gate_kernel"] = weight("gate_kernel", (n_out,), 1.0)
+            layer["gate_bias"] = weight("gate_bias", (n_out,), 1.0)
+        return layer
+
+    def prepare(self) -> tuple[StackField, list[list[Tensor]]]:
+        """The field and, per layer, kernel, bias, time map (and gate)."""
+        theta = []
+        for layer in self.stack:
+            kernel, bias = layer["kernel"].value, layer["bias"].value
+            if self.time == "concatsquash":
+                names = ("time_kernel", "gate_kernel", "gate_bias")
+                theta.append([kernel, bias, *(layer[n].value for n in names)])
+            else:
+                time_kernel, kernel = kernel[..., :1, :], kernel[..., 1:, :]
+                theta.append([kernel, bias, self._time_map(time_kernel)])
+        return StackField(self.activation, self.time), theta
+
+    def _time_map(self, time_kernel: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def call(self, t: Tensor, z: Tensor) -> Tensor:
+        """dz/dt at time ``t`` (scalar) and state ``z``."""
+        field, theta = self.prepare()
+        return field.value(theta, tf.cast(t, z.dtype), z)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords."""
+        return super().get_config() | {
+            "hidden": self.hidden,
+            "activation": self.activation,
+            "time": self.time,
+            "init": self.init,
+            "seed": self.seed,
+        }
+
+
+@keras.saving.register_keras_serializable("tfcnf")
+class ConvDynamics(StackDynamics):
+    """3x3 convolutions of stride 1 with zero padding, for images ``[B, H, W, C]``.
+
+    The default is the papers' network: three hidden layers of 64 filters with
+    softplus and an output convolution (InfoCNF App. B), time as an extra channel.
+    """
+
+    window = (3, 3)
+
+    def _time_map(self, time_kernel: Tensor) -> Tensor:
+        height, width = self.state_shape[1:3]
+        return _linear(tf.ones([1, height, width, 1], time_kernel.dtype), time_kernel)
+
+
+@keras.saving.register_keras_serializable("tfcnf")
+class DenseDynamics(StackDynamics):
+    """A multi-layer perceptron, for vectors ``[B, D]``."""
+
+    def _time_map(self, time_kernel: Tensor) -> Tensor:
+        return time_kernel[0]

@@ -1,0 +1,19 @@
+"""Random seeds that resume exactly and differ between replicas."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from tfcnf.types import Tensor
+
+
+def next_seed(generator: keras.random.SeedGenerator) -> Tensor:
+    """A fresh stateless seed ``[2]``, different on every replica."""
+    seed = tf.convert_to_tensor(generator.next())
+    replica = tf.distribute.get_replica_context()
+    if replica is None:
+        return seed
+    return tf.random.experimental.stateless_fold_in(
+        seed, replica.replica_id_in_sync_group
+    )

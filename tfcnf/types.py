@@ -1,0 +1,91 @@
+"""The records that travel through the rooms, and the vocabulary of shapes.
+
+Symbols used in every docstring of the package:
+
+* ``B``: examples in the batch; ``D``: dimensions of one example
+* ``H, W, C``: height, width and channels of an image (channels last)
+* ``K``: classes of a label factor; ``L``: number of label factors
+* ``N``: CNF layers of a flow, that is, ODE solves in one pass through it
+* ``P``: probe vectors of a trace estimate
+
+Log-densities and log-determinants are in nats; "bits/dim" says so by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+Tensor = Any
+
+
+class SolveStats(NamedTuple):
+    """What one ODE solve cost.
+
+    Attributes:
+        nfe: evaluations of the right-hand side, all of them, scalar int32.
+        num_accepted: accepted steps, scalar int32.
+        num_rejected: rejected steps, scalar int32.
+        status: 0 solved, 1 step limit reached, 2 step size underflow; int32.
+    """
+
+    nfe: Tensor
+    num_accepted: Tensor
+    num_rejected: Tensor
+    status: Tensor
+
+
+class Control(NamedTuple):
+    """How the ODE solves of one pass through a flow are to be done.
+
+    Every field is optional; ``Control()`` leaves all to the layers.
+
+    Attributes:
+        tol: error tolerance overriding the layers' own, a scalar or ``[N]``.
+        adjoint_tol: tolerance of the gradient's solve, a scalar or ``[N]``.
+        seed: ``[2]`` integers that fix all noise of the pass (dequantization
+            and trace probes); without it every layer draws new noise.
+        nfe_backward_probe: ``[N]`` zeros, watched by a gradient tape. The
+            "gradient" with respect to it is the number of evaluations that
+            each layer's backward solve took.
+    """
+
+    tol: Tensor = None
+    adjoint_tol: Tensor = None
+    seed: Tensor = None
+    nfe_backward_probe: Tensor = None
+
+    def part(self, start: int, count: int) -> Control:
+        """The control of ``count`` solves from solve ``start`` on."""
+
+        def take(value: Tensor) -> Tensor:
+            if value is None or len(tf.convert_to_tensor(value).shape) == 0:
+                return value
+            return value[start : start + count]
+
+        seed = self.seed
+        if seed is not None:
+            seed = tf.random.experimental.stateless_fold_in(seed, start)
+        return Control(
+            take(self.tol), take(self.adjoint_tol), seed, take(self.nfe_backward_probe)
+        )
+
+
+class FlowOutput(NamedTuple):
+    """What a flow layer returns; the one record that losses and metrics read.
+
+    Attributes:
+        z: the transformed batch, ``[B, ...]``.
+        log_det: log |det dz/dx| of the applied direction, ``[B]``, nats.
+        nfe: forward function evaluations of each solve, ``[N]`` float.
+        tolerance: tolerance that each solve used, ``[N]``.
+        log_pi: log-density of each sampled tolerance under its gate, ``[N]``
+            (InfoCNF Eq. 7); zero where the tolerance was not sampled.
+    """
+
+    z: Tensor
+    log_det: Tensor
+    nfe: Tensor
+    tolerance: Tensor
+    log_pi: Tensor
