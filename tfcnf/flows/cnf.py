@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfcnf.flows.base import FlowLayer
 from tfcnf.gates.policy import FixedTolerance, check_tolerance
-from tfcnf.ode import adjoint
+from tfcnf.ode.adjoint import Interval, solve
 from tfcnf.ode.divergence import TRACES, draw_probes
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.seeds import next_seed
@@ -105,7 +105,8 @@ class CNFLayer(FlowLayer):
         seed = control.seed
         seed = next_seed(self.seed_generator) if seed is None else seed
         field, theta = self.dynamics.prepare()
-        z, log_det, stats = adjoint.solve(
+        start = 1.0 if inverse else 0.0
+        z, log_det, stats = solve(
             field,
             theta,
             x,
@@ -113,10 +114,8 @@ class CNFLayer(FlowLayer):
             tol,
             adjoint_tol,
             probe,
-            tf.constant(self.name),
-            initial_time=1.0 if inverse else 0.0,
-            final_time=0.0 if inverse else 1.0,
-            max_num_steps=self.max_num_steps,
+            Interval(start, 1.0 - start, self.max_num_steps),
+            self.name,
         )
         nfe = tf.cast(stats.nfe, x.dtype)
         return FlowOutput(z, log_det, nfe[None], tol[None], log_pi[None])

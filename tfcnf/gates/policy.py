@@ -6,6 +6,7 @@ a scalar tolerance and the log-density with which it was sampled, 0 if it was no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -48,3 +49,22 @@ def check_tolerance(name: str, value: float) -> float:
             f"{name} must be positive and finite. Received: {name}={value!r}"
         )
     return float(value)
+
+
+def parse_tolerances(texts: Sequence[str]) -> list[float]:
+    """Tolerances from text, each checked.
+
+    Raises:
+        ValueError: for text that is not a positive number.
+    """
+    tols = []
+    for text in texts:
+        try:
+            tols.append(check_tolerance("tol", float(text)))
+        except ValueError:
+            raise ValueError(
+                f"tol must be positive numbers. Received: tol={text!r}"
+            ) from None
+    if not tols:
+        raise ValueError("tol must have at least one entry. Received: tol=[]")
+    return tols

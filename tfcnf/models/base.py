@@ -56,6 +56,7 @@ class FlowModel(keras.Model):
         weights = self.trainable_variables
         *gradients, nfe_backward = tape.gradient(loss, [*weights, probe])
         self.optimizer.apply(gradients, weights)
+        nfe_backward = tf.ensure_shape(nfe_backward, probe.shape)
         return self._update(terms, out.nfe, nfe_backward)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:

@@ -10,7 +10,9 @@ same whatever the scale of the loss.
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -19,84 +21,121 @@ from tfcnf.ode.solver import DormandPrince, check_solved
 from tfcnf.types import SolveStats, Tensor
 
 
-@tf.function(autograph=False)
+class Interval(NamedTuple):
+    """Start and end of a solve, the end possibly before the start, and its bound."""
+
+    start: float = 0.0
+    end: float = 1.0
+    max_num_steps: int = 1000
+
+
 def solve(
     field: Any,
-    theta: Any,
+    theta: Sequence[Tensor],
     z: Tensor,
     probes: Probes,
     tol: Tensor,
     adjoint_tol: Tensor,
     nfe_backward_probe: Tensor,
-    name: Tensor,
-    initial_time: float = 0.0,
-    final_time: float = 1.0,
-    max_num_steps: int = 1000,
+    interval: Interval = Interval(),
+    name: str = "solve",
 ) -> tuple[Tensor, Tensor, SolveStats]:
     """Moves z along a field and accumulates the log-determinant (InfoCNF Eq. 2).
+
+    Solves of the same shapes share one traced graph, whatever their batch size.
 
     Args:
         field: a hashable field, see `tfcnf.ode.dynamics`.
         theta: its parameters; gradients reach them.
-        z: state at ``initial_time``, ``[B, ...]``.
+        z: state at the start, ``[B, ...]``.
         probes: directions of the trace, fixed for the solve and its adjoint.
         tol: tolerance of the forward solve, scalar.
         adjoint_tol: tolerance of the backward solve, scalar.
         nfe_backward_probe: scalar whose "gradient" is the number of evaluations
             of the backward solve.
-        name: scalar string tensor for error messages.
-        initial_time: start of the interval.
-        final_time: end of the interval; before the start, the flow is inverted.
-        max_num_steps: bound on attempted steps, each way.
+        interval: times and bound on the attempted steps, each way.
+        name: named in error messages.
 
     Returns:
-        State at the end, log |det dz(final)/dz(initial)| ``[B]`` and `SolveStats`.
+        State at the end, log |det dz(end)/dz(start)| ``[B]`` and `SolveStats`.
 
     Raises:
         tf.errors.InvalidArgumentError: ``SolverError: ...`` where a solve fails.
     """
+    scalars = [tf.constant(name), tol, adjoint_tol, nfe_backward_probe, probes.weight]
+    specs = [tf.TensorSpec((), x.dtype) for x in scalars]
+    num_probes, event = probes.directions.shape[0], z.shape[1:]
+    specs += [
+        tf.TensorSpec((num_probes, None, *event), z.dtype),
+        tf.TensorSpec((None, *event), z.dtype),
+        *(tf.TensorSpec(x.shape, x.dtype) for x in theta),
+    ]
+    graph = _graph(field, interval, tuple(specs))
+    z1, log_det, stats = graph(*scalars, probes.directions, z, *theta)
+    z1, log_det = tf.ensure_shape(z1, z.shape), tf.ensure_shape(log_det, z.shape[:1])
+    return z1, log_det, stats
+
+
+@functools.lru_cache(maxsize=None)
+def _graph(
+    field: Any, interval: Interval, specs: tuple[tf.TensorSpec, ...]
+) -> Callable[..., Any]:
+    """The traced solve of all layers with this field and these shapes."""
+    solve = functools.partial(_solve, field, interval)
+    return tf.function(solve, input_signature=specs, autograph=False)
+
+
+def _solve(
+    field: Any,
+    interval: Interval,
+    name: Tensor,
+    tol: Tensor,
+    adjoint_tol: Tensor,
+    nfe_backward_probe: Tensor,
+    weight: Tensor,
+    directions: Tensor,
+    z: Tensor,
+    *theta: Tensor,
+) -> Any:
+    probes = Probes(directions, weight)
+
+    # functions of the graph: traced once and called by each stage of a step
+    @tf.function(autograph=False)
+    def dynamics(theta: Any, t: Tensor, y: Any) -> Any:
+        return value_and_divergence(field, theta, t, y[0], probes), ()
+
+    @tf.function(autograph=False)
+    def backward_dynamics(theta: Any, a_log_det: Tensor, t: Tensor, y: Any) -> Any:
+        dz, grad_z, grad_theta = adjoint_dynamics(
+            field, theta, t, y[0], probes, y[1], a_log_det
+        )
+        return (dz, -grad_z), grad_theta
 
     @tf.custom_gradient
-    def run(z: Tensor, _: Tensor, *flat_theta: Tensor) -> Any:
-        theta_ = tf.nest.pack_sequence_as(theta, flat_theta)
-        log_det = tf.zeros(tf.shape(z)[:1], z.dtype)
-        (z1, log_det), _, stats = DormandPrince(tol, max_num_steps).integrate(
-            lambda t, y: (value_and_divergence(field, theta_, t, y[0], probes), ()),
-            initial_time,
-            final_time,
-            (z, log_det),
+    def run(z: Tensor, probe: Tensor, *theta: Tensor) -> Any:
+        initial = (z, tf.zeros(tf.shape(z)[:1], z.dtype))
+        (z1, log_det), _, stats = DormandPrince(tol, interval.max_num_steps).integrate(
+            functools.partial(dynamics, theta), interval.start, interval.end, initial
         )
         check_solved(stats, name, tol)
 
         def gradient(dz1: Tensor, dlog_det: Tensor, *_: Tensor) -> tuple[Any, ...]:
-            dz0, dtheta, back = _solve_adjoint(theta_, z1, dz1, dlog_det)
-            nfe = tf.cast(back.nfe, nfe_backward_probe.dtype)
-            return dz0, nfe, *tf.nest.flatten(dtheta)
+            scale = tf.maximum(_rms(dz1), _rms(dlog_det))
+            scale = tf.where(scale > 0, scale, tf.ones_like(scale))
+            solver = DormandPrince(adjoint_tol, interval.max_num_steps)
+            (_, a_z), total, back = solver.integrate(
+                functools.partial(backward_dynamics, theta, dlog_det / scale),
+                interval.end,
+                interval.start,
+                (z1, dz1 / scale),
+            )
+            check_solved(back, tf.strings.join(["gradient of ", name]), adjoint_tol)
+            nfe = tf.cast(back.nfe, probe.dtype)
+            return scale * a_z, nfe, *(-scale * g for g in total)
 
         return (z1, log_det, stats), gradient
 
-    def _solve_adjoint(
-        theta_: Any, z1: Tensor, dz1: Tensor, dlog_det: Tensor
-    ) -> tuple[Tensor, Any, SolveStats]:
-        scale = tf.maximum(_rms(dz1), _rms(dlog_det))
-        scale = tf.where(scale > 0, scale, tf.ones_like(scale))
-        a_log_det = dlog_det / scale
-
-        def backward(t: Tensor, y: tuple[Tensor, Tensor]) -> tuple[Any, Any]:
-            dz, grad_z, grad_theta = adjoint_dynamics(
-                field, theta_, t, y[0], probes, y[1], a_log_det
-            )
-            return (dz, -grad_z), grad_theta
-
-        solver = DormandPrince(adjoint_tol, max_num_steps)
-        (_, a_z), total, stats = solver.integrate(
-            backward, final_time, initial_time, (z1, dz1 / scale)
-        )
-        check_solved(stats, tf.strings.join(["gradient of ", name]), adjoint_tol)
-        dtheta = tf.nest.map_structure(lambda g: -scale * g, total)
-        return scale * a_z, dtheta, stats
-
-    return run(z, nfe_backward_probe, *tf.nest.flatten(theta))
+    return run(z, nfe_backward_probe, *theta)
 
 
 def _rms(x: Tensor) -> Tensor:

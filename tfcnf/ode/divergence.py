@@ -7,6 +7,7 @@ The probes are drawn once a solve and shared with its adjoint solve.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -46,9 +47,8 @@ def draw_probes(z: Tensor, trace: str, num_probes: int, seed: Tensor) -> Probes:
     return Probes(noise, tf.constant(1.0 / num_probes, z.dtype))
 
 
-@tf.function(autograph=False)
 def value_and_divergence(
-    field: Any, theta: Any, t: Tensor, z: Tensor, probes: Probes
+    field: Any, theta: Sequence[Tensor], t: Tensor, z: Tensor, probes: Probes
 ) -> tuple[Tensor, Tensor]:
     """f(t, z) and its divergence.
 
@@ -60,16 +60,15 @@ def value_and_divergence(
     return dz, probes.weight * tf.reduce_sum(tangents * probes.directions, axes)
 
 
-@tf.function(autograph=False)
 def adjoint_dynamics(
     field: Any,
-    theta: Any,
+    theta: Sequence[Tensor],
     t: Tensor,
     z: Tensor,
     probes: Probes,
     a_z: Tensor,
     a_log_det: Tensor,
-) -> tuple[Tensor, Tensor, Any]:
+) -> tuple[Tensor, Tensor, list[Tensor]]:
     """f and the products of the adjoints with its derivatives.
 
     Returns:
@@ -77,11 +76,11 @@ def adjoint_dynamics(
         respect to z and to theta.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch((z, theta))
+        tape.watch([z, *theta])
         dz, divergence = value_and_divergence(field, theta, t, z, probes)
         product = tf.reduce_sum(a_z * dz) + tf.reduce_sum(a_log_det * divergence)
-    grad_z, grad_theta = tape.gradient(
-        product, (z, theta), unconnected_gradients=tf.UnconnectedGradients.ZERO
+    grad_z, *grad_theta = tape.gradient(
+        product, [z, *theta], unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     return dz, grad_z, grad_theta
 

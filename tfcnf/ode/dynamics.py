@@ -39,19 +39,20 @@ class StackField(NamedTuple):
     activation: str
     time: str
 
-    def value(self, theta: Any, t: Tensor, z: Tensor) -> Tensor:
+    def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at time t, of the shape of z."""
         function, _ = ACTIVATIONS[self.activation]
-        for i, layer in enumerate(theta):
+        layers = self._layers(theta)
+        for i, layer in enumerate(layers):
             gate, shift = self._modulation(layer, t)
             z = _linear(z, layer[0])
             z = (z if gate is None else z * gate) + shift
-            if i < len(theta) - 1:
+            if i < len(layers) - 1:
                 z = function(z)
         return z
 
     def jvp(
-        self, theta: Any, t: Tensor, z: Tensor, probes: Tensor
+        self, theta: Sequence[Tensor], t: Tensor, z: Tensor, probes: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Value and directional derivatives in one forward pass.
 
@@ -74,18 +75,22 @@ class StackField(NamedTuple):
         def merge(x: Tensor) -> Tensor:
             return tf.reshape(x, [num_probes * batch, *x.shape[2:]])
 
-        tangent = merge(probes)
-        for i, layer in enumerate(theta):
+        tangent, layers = merge(probes), self._layers(theta)
+        for i, layer in enumerate(layers):
             gate, shift = self._modulation(layer, t)
             z, tangent = _linear(z, layer[0]), _linear(tangent, layer[0])
             if gate is not None:
                 z, tangent = z * gate, tangent * gate
             z = z + shift
-            if i < len(theta) - 1:
+            if i < len(layers) - 1:
                 value = function(z)
                 tangent = merge(split(tangent) * derivative(z, value))
                 z = value
         return z, split(tangent)
+
+    def _layers(self, theta: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+        size = 3 if self.time == "concat" else 5
+        return [theta[i : i + size] for i in range(0, len(theta), size)]
 
     def _modulation(self, layer: Sequence[Tensor], t: Tensor) -> tuple[Any, Tensor]:
         if self.time == "concat":
@@ -108,13 +113,13 @@ class LayerField(NamedTuple):
 
     layer: Any
 
-    def value(self, theta: Any, t: Tensor, z: Tensor) -> Tensor:
+    def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at time t, of the shape of z."""
         fixed = [v.value for v in self.layer.non_trainable_variables]
         return self.layer.stateless_call(list(theta), fixed, t, z)[0]
 
     def jvp(
-        self, theta: Any, t: Tensor, z: Tensor, probes: Tensor
+        self, theta: Sequence[Tensor], t: Tensor, z: Tensor, probes: Tensor
     ) -> tuple[Tensor, Tensor]:
         """As `StackField.jvp`, by differentiating the vector-Jacobian product."""
 
@@ -144,7 +149,7 @@ class Dynamics(keras.layers.Layer):
     ``z``, finite at every ``t`` in [0, 1], to solve with your own network.
     """
 
-    def prepare(self) -> tuple[Any, Any]:
+    def prepare(self) -> tuple[Any, list[Tensor]]:
         """The field and its parameters theta for one solve.
 
         Theta is computed from the weights by ordinary differentiable operations,
@@ -240,17 +245,17 @@ class StackDynamics(Dynamics):
             layer["gate_bias"] = weight("gate_bias", (n_out,), 1.0)
         return layer
 
-    def prepare(self) -> tuple[StackField, list[list[Tensor]]]:
-        """The field and, per layer, kernel, bias, time map (and gate)."""
-        theta = []
+    def prepare(self) -> tuple[StackField, list[Tensor]]:
+        """The field and, layer by layer, kernel, bias, time map (and gate)."""
+        theta: list[Tensor] = []
         for layer in self.stack:
             kernel, bias = layer["kernel"].value, layer["bias"].value
             if self.time == "concatsquash":
                 names = ("time_kernel", "gate_kernel", "gate_bias")
-                theta.append([kernel, bias, *(layer[n].value for n in names)])
+                theta += [kernel, bias, *(layer[n].value for n in names)]
             else:
                 time_kernel, kernel = kernel[..., :1, :], kernel[..., 1:, :]
-                theta.append([kernel, bias, self._time_map(time_kernel)])
+                theta += [kernel, bias, self._time_map(time_kernel)]
         return StackField(self.activation, self.time), theta
 
     def _time_map(self, time_kernel: Tensor) -> Tensor:

@@ -1,0 +1,28 @@
+"""Evaluates a run at one or more solver tolerances.
+
+    python launch/evaluate.py --workdir=runs/digits --tol=1e-5,1e-6
+
+Writes eval.json into the run folder and prints a table.
+"""
+
+from absl import flags
+
+from tfcnf import command_line, experiment
+from tfcnf.gates.policy import parse_tolerances
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+TOL = flags.DEFINE_list("tol", ["1e-5"], "Solver tolerances, comma-separated.")
+SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate: test or train.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
+)
+
+
+def main() -> None:
+    tols = parse_tolerances(TOL.value)
+    experiment.evaluate(WORKDIR.value, tols, SPLIT.value, DATA_DIR.value)
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("workdir")
+    command_line.run(main)

@@ -1,0 +1,37 @@
+"""Draws images of one class from a trained run into a PNG.
+
+    python launch/sample.py --workdir=runs/digits --label=3 --num=20 --out=three.png
+"""
+
+from absl import flags
+
+from tfcnf import command_line, experiment
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+LABEL = flags.DEFINE_integer("label", None, "Class to draw.")
+NUM = flags.DEFINE_integer("num", 10, "Number of images.")
+OUT = flags.DEFINE_string("out", None, "PNG file to write.")
+SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same images.")
+TEMPERATURE = flags.DEFINE_float(
+    "temperature", 1.0, "Factor on the deviations of the code; 1 samples the model."
+)
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
+)
+
+
+def main() -> None:
+    experiment.sample(
+        WORKDIR.value,
+        LABEL.value,
+        NUM.value,
+        OUT.value,
+        SEED.value,
+        TEMPERATURE.value,
+        DATA_DIR.value,
+    )
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["workdir", "label", "out"])
+    command_line.run(main)

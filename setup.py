@@ -1,0 +1,29 @@
+"""Packaging of tfcnf; the tested set of versions is in constraints.txt."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tfcnf",
+    version="0.1.0",
+    description="Conditional continuous normalizing flows in TensorFlow",
+    packages=find_packages(include=["tfcnf", "tfcnf.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-probability>=0.25,<0.26",
+        "tensorflow-datasets>=4.9.9,<5",
+        "keras>=3.15,<3.16",
+        "absl-py>=2.3,<3",
+        "tf-keras>=2.21,<2.22",  # tensorflow-probability imports it
+        "importlib-resources>=6,<8",  # tensorflow-datasets imports it
+        "ml-collections>=1.1,<2",
+        "numpy>=2,<3",
+        "scikit-learn>=1.7,<2",
+        "matplotlib>=3.10,<4",
+        "tensorboard>=2.20,<2.22",
+    ],
+    extras_require={
+        "dev": ["pytest>=9,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17,<0.18",
+                "mypy>=2.4,<3", "scipy>=1.16,<2"],
+    },
+)

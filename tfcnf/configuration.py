@@ -1,0 +1,136 @@
+"""Configurations: plain nested dictionaries whose keys are constructor keywords."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfcnf.models.build import build_flow
+from tfcnf.models.ccnf import CCNF
+from tfcnf.models.cnf import CNF
+from tfcnf.models.infocnf import InfoCNF
+
+MODELS = {"infocnf": InfoCNF, "ccnf": CCNF, "cnf": CNF}
+FRACTIONS = {"infocnf": 0.5, "ccnf": 1.0, "cnf": 0.0}
+FROM_DATA = {"event_shape", "num_classes", "num_levels"}  # the data decides
+NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
+
+
+def default_config(model: str = "infocnf") -> dict[str, Any]:
+    """Every key of a configuration, with its default.
+
+    Args:
+        model: ``"infocnf"``, ``"ccnf"`` or ``"cnf"``.
+
+    Returns:
+        ``data``: catalog name. ``model_name``. ``seed``: of weights, noise and data
+        order. ``model``: keywords of the model and of `build_flow`. ``optimizer``:
+        Adam's ``learning_rate``, ``warmup_epochs``, ``decay`` ("cosine" to zero or
+        "piecewise", a tenth at each of ``drop_epochs``), ``epsilon`` and
+        ``clipnorm`` (0 for none). ``training``: ``batch_size``, ``epochs``.
+        ``evaluation``: ``tol``, ``batch_size``, ``every`` epochs.
+    """
+    options: dict[str, Any] = {}
+    for function in (InfoCNF, build_flow):
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name not in FROM_DATA | NOT_CONFIGURED and parameter.default not in (
+                None,
+                inspect.Parameter.empty,
+            ):
+                options[name] = parameter.default
+    options["supervised_fraction"] = FRACTIONS[model]
+    options["adjoint_tol"] = options["tol"]
+    return {
+        "data": "digits",
+        "model_name": model,
+        "seed": 0,
+        "model": options,
+        "optimizer": {
+            "learning_rate": 1e-3,
+            "warmup_epochs": 0.0,
+            "decay": "piecewise",
+            "drop_epochs": (),
+            "epsilon": 1e-8,
+            "clipnorm": 0.0,
+        },
+        "training": {"batch_size": 900, "epochs": 400},
+        "evaluation": {"tol": 1e-5, "batch_size": 500, "every": 1},
+    }
+
+
+def parse_variant(
+    text: str | None, choices: Mapping[str, Sequence[Any]]
+) -> dict[str, Any]:
+    """Reads what stands behind the colon of ``--config=FILE.py:text``.
+
+    Args:
+        text: comma-separated ``key=value`` and bare switches, such as
+            ``"model=ccnf,smoke"``.
+        choices: allowed values of each key, the default first; a switch has the
+            choices ``(False, True)``.
+
+    Raises:
+        ValueError: for an unknown key or value.
+    """
+    variant = {key: values[0] for key, values in choices.items()}
+    for item in filter(None, (text or "").split(",")):
+        key, _, value = item.partition("=")
+        if key not in choices:
+            raise ValueError(
+                f"unknown variant; known are {', '.join(choices)}."
+                f"{_did_you_mean(key, choices)} Received: {item!r}"
+            )
+        allowed = {str(v): v for v in choices[key]} | (
+            {"": True} if True in choices[key] else {}
+        )
+        if value not in allowed:
+            names = ", ".join(str(v) for v in choices[key])
+            raise ValueError(f"{key} must be one of {names}. Received: {item!r}")
+        variant[key] = allowed[value]
+    return variant
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Checks that a configuration has just the known keys and a known model.
+
+    Raises:
+        ValueError: naming the first wrong key, with the nearest known one.
+    """
+    model = config.get("model_name")
+    if model not in MODELS:
+        raise ValueError(
+            f"model_name must be one of {', '.join(MODELS)}. "
+            f"Received: model_name={model!r}"
+        )
+    known = default_config(model)
+    known["model"] |= {"num_scales": None}
+    _check_keys(config, known, "config")
+    decay = config["optimizer"]["decay"]
+    if decay not in ("cosine", "piecewise"):
+        raise ValueError(
+            f"decay must be one of cosine, piecewise. Received: decay={decay!r}"
+        )
+
+
+def _check_keys(given: Mapping[str, Any], known: Mapping[str, Any], place: str) -> None:
+    for key, value in given.items():
+        if key not in known:
+            raise ValueError(
+                f"unknown key in {place}.{_did_you_mean(key, known)} "
+                f"Received: {place}.{key}={value!r}"
+            )
+    for key, value in known.items():
+        if isinstance(value, dict):
+            if not isinstance(given.get(key), Mapping):
+                raise ValueError(
+                    f"{place}.{key} must be a group of keys. "
+                    f"Received: {place}.{key}={given.get(key)!r}"
+                )
+            _check_keys(given[key], value, f"{place}.{key}")
+
+
+def _did_you_mean(key: str, known: Any) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    return f" Did you mean {near[0]!r}?" if near else ""

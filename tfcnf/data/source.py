@@ -1,0 +1,77 @@
+"""A data source: arrays of examples and labels with what models must know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples ``[n, *event_shape]`` and integer labels ``[n, L]``."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Everything about a data set that the rest of the house reads.
+
+    Attributes:
+        name: catalog name.
+        train: training split.
+        test: test split.
+        num_classes: classes K_i of each label factor.
+        num_levels: grey levels of integer images; 1 for vectors.
+        flip: whether training images are flipped left-right at random.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    num_classes: tuple[int, ...]
+    num_levels: int
+    flip: bool = False
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return self.train.x.shape[1:]
+
+    def __post_init__(self) -> None:
+        for name, split in [("train", self.train), ("test", self.test)]:
+            _check_split(f"{self.name}/{name}", split, self.num_classes, self.num_levels)
+
+
+def _check_split(
+    name: str, split: Split, num_classes: tuple[int, ...], num_levels: int
+) -> None:
+    if len(split.x) != len(split.y) or not len(split.x):
+        raise ValueError(
+            f"{name} must have as many labels as examples, and at least one. "
+            f"Received: {len(split.x)} examples, {len(split.y)} labels"
+        )
+    if split.y.shape[1:] != (len(num_classes),):
+        raise ValueError(
+            f"{name} must have labels of shape [n, {len(num_classes)}]. "
+            f"Received: y.shape={split.y.shape}"
+        )
+    for i, classes in enumerate(num_classes):
+        low, high = split.y[:, i].min(), split.y[:, i].max()
+        if low < 0 or high >= classes:
+            raise ValueError(
+                f"{name} must have labels 0..{classes - 1}. "
+                f"Received: labels from {low} to {high}"
+            )
+    if num_levels > 1 and not (split.x.min() >= 0 and split.x.max() < num_levels):
+        raise ValueError(
+            f"{name} must have grey levels 0..{num_levels - 1}. "
+            f"Received: values from {split.x.min()} to {split.x.max()}"
+        )
+    if not np.all(np.isfinite(split.x)):
+        raise ValueError(f"{name} must be finite. Received: NaN or infinite values")

@@ -1,0 +1,129 @@
+"""Evaluation of a flow model on a whole split."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfcnf import losses
+from tfcnf.data.pipeline import evaluation_batches
+from tfcnf.data.source import DataSource
+from tfcnf.gates.policy import check_tolerance
+from tfcnf.models.infocnf import InfoCNF
+from tfcnf.types import Control, Tensor
+
+SPLITS = ("train", "test")
+
+
+class Evaluator:
+    """Measures a model; the same in training and in ``launch/evaluate.py``.
+
+    Every example counts once, the incomplete last batch included. Dequantization
+    and trace noise are fixed, so a second evaluation gives the same numbers.
+
+    Args:
+        model: the model.
+        source: data to evaluate on.
+        batch_size: examples solved at a time.
+        split: ``"test"`` or ``"train"``.
+
+    Raises:
+        ValueError: for an unknown split.
+    """
+
+    def __init__(
+        self,
+        model: InfoCNF,
+        source: DataSource,
+        batch_size: int = 500,
+        split: str = "test",
+    ):
+        if split not in SPLITS:
+            raise ValueError(
+                f"split must be one of {', '.join(SPLITS)}. Received: split={split!r}"
+            )
+        self.model, self.batch_size, self.split_name = model, batch_size, split
+        self.split = getattr(source, split)
+        x, y = self.split.x, self.split.y
+        signature = [
+            tf.TensorSpec((None, *x.shape[1:]), x.dtype),
+            tf.TensorSpec((None, *y.shape[1:]), y.dtype),
+            tf.TensorSpec((), model.compute_dtype),
+        ]
+        self._forward = tf.function(
+            self._measure, input_signature=signature, autograph=False
+        )
+        self._backward = tf.function(
+            self._count_backward, input_signature=signature, autograph=False
+        )
+
+    def run(self, tol: float, backward: bool = False) -> Iterator[tuple[str, float]]:
+        """Yields (name, value) for one tolerance.
+
+        Args:
+            tol: solver tolerance.
+            backward: also count the evaluations of a gradient, on the first batch.
+
+        Yields:
+            ``test_error`` and ``generative_error`` (percent), ``cross_entropy``
+            (nats), ``bits_per_dim``, ``marginal_bits_per_dim``, ``nfe_forward`` and
+            ``nfe_backward`` (all layers of one pass) and the same per layer,
+            ``tolerance``, ``num_examples``, ``num_parameters``.
+        """
+        tol = check_tolerance("tol", tol)
+        sums: dict[str, float] = defaultdict(float)
+        counts: list[np.ndarray] = []
+        for x, y in evaluation_batches(self.split, self.batch_size):
+            measures, nfe = self._forward(x, y, tol)
+            for name, value in measures.items():
+                sums[name] += float(np.sum(value, dtype=np.float64))
+            counts.append(nfe.numpy())
+        for name, value in sums.items():
+            yield name, value / len(self.split)
+        yield from _per_layer("nfe_forward", np.mean(counts, axis=0))
+        if backward:
+            x, y = next(evaluation_batches(self.split, self.batch_size))
+            yield from _per_layer("nfe_backward", self._backward(x, y, tol).numpy())
+        yield "tolerance", tol
+        yield "num_examples", len(self.split)
+        yield "num_parameters", self.model.count_params()
+
+    def _measure(
+        self, x: Tensor, y: Tensor, tol: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        model = self.model
+        control = Control(tol=tol, seed=tf.constant([0, 0]))
+        terms, out = model.terms(x, y, control, False)
+        marginal = model.prior.marginal_log_prob(out.z) + out.log_det
+        measures = {
+            "bits_per_dim": terms["bits_per_dim"],
+            "marginal_bits_per_dim": losses.bits_per_dim(
+                marginal, model.num_dims, model.num_levels
+            ),
+        }
+        if model.is_supervised:
+            scores = model.prior.class_log_probs(out.z)
+            measures[f"{self.split_name}_error"] = terms["error"]
+            measures["cross_entropy"] = terms["cross_entropy"]
+            measures["generative_error"] = losses.error(scores, y)
+        return measures, out.nfe
+
+    def _count_backward(self, x: Tensor, y: Tensor, tol: Tensor) -> Tensor:
+        probe = tf.zeros([self.model.flow.num_solves], self.model.compute_dtype)
+        control = Control(
+            tol=tol, seed=tf.constant([0, 0]), nfe_backward_probe=probe
+        )
+        with tf.GradientTape() as tape:
+            tape.watch(probe)
+            terms, _ = self.model.terms(x, y, control, False)
+            loss = tf.reduce_mean(terms["loss"])
+        return tape.gradient(loss, probe)
+
+
+def _per_layer(name: str, nfe: np.ndarray) -> Iterator[tuple[str, float]]:
+    yield name, float(nfe.sum())
+    for i, value in enumerate(nfe):
+        yield f"{name}/cnf_{i:02d}", float(value)

@@ -1,0 +1,30 @@
+"""Which devices a training uses."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+STRATEGIES = ("auto", "one_device", "mirrored")
+
+
+def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
+    """A distribution strategy by name.
+
+    Args:
+        name: ``"auto"`` mirrors over all GPUs if there are several, else uses one
+            device; ``"one_device"``; ``"mirrored"`` over all logical GPUs, or over
+            all logical CPUs where there is no GPU.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(
+            f"strategy must be one of {', '.join(STRATEGIES)}. "
+            f"Received: strategy={name!r}"
+        )
+    gpus = tf.config.list_logical_devices("GPU")
+    devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.OneDeviceStrategy(devices[0])
