@@ -23,7 +23,12 @@ setup(
         "tensorboard>=2.20,<2.22",
     ],
     extras_require={
-        "dev": ["pytest>=9,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17,<0.18",
-                "mypy>=2.4,<3", "scipy>=1.16,<2"],
+        "dev": [
+            "pytest>=9,<10",
+            "pytest-xdist>=3.8,<4",
+            "ruff>=0.17,<0.18",
+            "mypy>=2.4,<3",
+            "scipy>=1.16,<2",
+        ],
     },
 )

@@ -29,7 +29,6 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict(default_config(choice["model"]))
     config.data = "cifar10"
     config.model.num_scales = 4
-    config.model.init = "uniform"
     config.model.tol = config.model.adjoint_tol = 1e-4 if large else 1e-5
     config.optimizer.learning_rate = 1e-2 if large else 1e-3
     config.optimizer.warmup_epochs = 1000 / (6 if large else 55)

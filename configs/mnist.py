@@ -28,7 +28,6 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict(default_config(choice["model"]))
     config.data = "mnist"
     config.model.num_scales = 3
-    config.model.init = "uniform"
     config.optimizer.learning_rate = 1e-2 if large else 1e-3
     config.optimizer.warmup_epochs = 1000 * 900 / 60000
     config.optimizer.drop_epochs = (120,) if large else (250,)

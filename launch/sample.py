@@ -1,6 +1,6 @@
 """Draws images of one class from a trained run into a PNG.
 
-    python launch/sample.py --workdir=runs/digits --label=3 --num=20 --out=three.png
+python launch/sample.py --workdir=runs/digits --label=3 --num=20 --out=three.png
 """
 
 from absl import flags

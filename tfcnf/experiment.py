@@ -173,7 +173,7 @@ def sample(
         raise ValueError(f"out must be in an existing folder. Received: out={out!r}")
     config = read_config(Path(workdir))
     model = load_model(workdir, catalog.get(config["data"], data_dir))
-    labels = np.zeros([num, len(model.num_classes)], np.int32)
+    labels: np.ndarray = np.zeros([num, len(model.num_classes)], np.int32)
     labels[:, 0] = label
     images = model.sample(labels, seed, temperature).numpy()
     columns = min(num, 10)

@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside ``path`` and renames it when the block ends well."""
+    """Gives a temporary path beside ``path``; renames it when the block ends well."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary

@@ -45,7 +45,9 @@ class DataSource:
 
     def __post_init__(self) -> None:
         for name, split in [("train", self.train), ("test", self.test)]:
-            _check_split(f"{self.name}/{name}", split, self.num_classes, self.num_levels)
+            _check_split(
+                f"{self.name}/{name}", split, self.num_classes, self.num_levels
+            )
 
 
 def _check_split(

@@ -113,9 +113,7 @@ class Evaluator:
 
     def _count_backward(self, x: Tensor, y: Tensor, tol: Tensor) -> Tensor:
         probe = tf.zeros([self.model.flow.num_solves], self.model.compute_dtype)
-        control = Control(
-            tol=tol, seed=tf.constant([0, 0]), nfe_backward_probe=probe
-        )
+        control = Control(tol=tol, seed=tf.constant([0, 0]), nfe_backward_probe=probe)
         with tf.GradientTape() as tape:
             tape.watch(probe)
             terms, _ = self.model.terms(x, y, control, False)

@@ -16,7 +16,7 @@ def class_samples(
     Further label factors take the values 0, 1, ... along the columns.
     """
     classes = model.num_classes[0]
-    labels = np.empty((classes, columns, len(model.num_classes)), np.int32)
+    labels: np.ndarray = np.empty((classes, columns, len(model.num_classes)), np.int32)
     labels[..., 0] = np.arange(classes)[:, None]
     for i, count in enumerate(model.num_classes[1:], 1):
         labels[..., i] = np.arange(columns) % count

@@ -58,7 +58,10 @@ class CNFLayer(FlowLayer):
             raise ValueError(
                 f"trace must be one of {', '.join(TRACES)}. Received: trace={trace!r}"
             )
-        for name, value in [("num_probes", num_probes), ("max_num_steps", max_num_steps)]:
+        for name, value in [
+            ("num_probes", num_probes),
+            ("max_num_steps", max_num_steps),
+        ]:
             if not isinstance(value, int) or value < 1:
                 raise ValueError(
                     f"{name} must be a positive integer. Received: {name}={value!r}"

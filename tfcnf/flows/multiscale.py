@@ -39,7 +39,9 @@ class MultiscaleFlow(FlowLayer):
         image_shape: (H, W, C) of the input.
     """
 
-    def __init__(self, scales: Sequence[Chain], image_shape: Shape, **kwargs: Any):
+    def __init__(
+        self, scales: Sequence[Chain], image_shape: Sequence[int], **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.scales, self.image_shape = list(scales), tuple(image_shape)
         self.num_solves = sum(scale.num_solves for scale in self.scales)
@@ -111,7 +113,7 @@ class MultiscaleFlow(FlowLayer):
 
 
 def build_multiscale(
-    image_shape: Shape,
+    image_shape: Sequence[int],
     make_flow: Callable[[], FlowLayer],
     num_scales: int | None = None,
     flows_per_block: int = 2,
@@ -129,7 +131,10 @@ def build_multiscale(
     """
     if num_scales is None:
         num_scales = default_num_scales(image_shape)
-    for name, value in [("num_scales", num_scales), ("flows_per_block", flows_per_block)]:
+    for name, value in [
+        ("num_scales", num_scales),
+        ("flows_per_block", flows_per_block),
+    ]:
         if not isinstance(value, int) or value < 1:
             raise ValueError(
                 f"{name} must be a positive integer. Received: {name}={value!r}"
@@ -147,5 +152,3 @@ def build_multiscale(
             layers += [Squeeze(), *(make_flow() for _ in range(flows_per_block))]
         scales.append(Chain(layers, name=f"scale_{i}"))
     return MultiscaleFlow(scales, image_shape, name="multiscale")
-
-

@@ -27,7 +27,9 @@ class ConditionalPrior(keras.layers.Layer):
         num_classes: classes K_i of each label factor.
     """
 
-    def __init__(self, partition: Partition, num_classes: tuple[int, ...], **kwargs: Any):
+    def __init__(
+        self, partition: Partition, num_classes: tuple[int, ...], **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.partition = partition
         self.num_classes = num_classes if partition.supervised else ()
@@ -37,23 +39,25 @@ class ConditionalPrior(keras.layers.Layer):
             self.q_phi[-1].build((None, num_classes[i]))
         self.built = True
 
-    def component(self, factor: int, y: Tensor) -> tfd.MultivariateNormalDiag:
+    def component(
+        self, factor: int, y: Tensor
+    ) -> tfp.distributions.MultivariateNormalDiag:
         """p(z_yi | y_i) for integer labels ``[B]``: batch ``[B]``, event z_yi."""
         labels = tf.one_hot(y, self.num_classes[factor], dtype=self.compute_dtype)
         mean, log_scale = tf.split(self.q_phi[factor](labels), 2, -1)
         return tfd.MultivariateNormalDiag(mean, tf.exp(log_scale))
 
-    def components(self, factor: int) -> tfd.MultivariateNormalDiag:
+    def components(self, factor: int) -> tfp.distributions.MultivariateNormalDiag:
         """p(z_yi | y_i) for every class: batch ``[K]``."""
         return self.component(factor, tf.range(self.num_classes[factor]))
 
-    def mixture(self, factor: int) -> tfd.MixtureSameFamily:
+    def mixture(self, factor: int) -> tfp.distributions.MixtureSameFamily:
         """The marginal distribution of z_yi."""
         classes = self.num_classes[factor]
         weights = tfd.Categorical(logits=tf.zeros([classes], self.compute_dtype))
         return tfd.MixtureSameFamily(weights, self.components(factor))
 
-    def unsupervised(self) -> tfd.Distribution:
+    def unsupervised(self) -> tfp.distributions.Distribution:
         """N(0, I) for z_u."""
         zeros = tf.zeros([self.partition.unsupervised], self.compute_dtype)
         return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), 1)
@@ -66,7 +70,7 @@ class ConditionalPrior(keras.layers.Layer):
             for i, code in enumerate(codes)
         ]
 
-    def log_prob(self, z: Tensor, y: Tensor | None) -> Tensor:
+    def log_prob(self, z: Tensor, y: Tensor) -> Tensor:
         """log p(z | y), ``[B]`` nats.
 
         Args:

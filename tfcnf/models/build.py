@@ -25,7 +25,7 @@ def build_flow(
     hidden_layers: int = 3,
     activation: str = "softplus",
     time: str = "concat",
-    init: str = "zero_output",
+    init: str = "uniform",
     tol: float = 1e-5,
     adjoint_tol: float | None = None,
     trace: str = "rademacher",
@@ -90,7 +90,7 @@ def build_flow(
     if is_image:
         dequantize = Dequantize(num_levels, alpha, next_int(), dtype=dtype)
         multiscale = build_multiscale(
-            tuple(event_shape), make_flow, num_scales, flows_per_block
+            event_shape, make_flow, num_scales, flows_per_block
         )
         flow = Chain([dequantize, multiscale], dtype=dtype)
     else:

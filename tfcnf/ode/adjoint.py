@@ -37,7 +37,7 @@ def solve(
     tol: Tensor,
     adjoint_tol: Tensor,
     nfe_backward_probe: Tensor,
-    interval: Interval = Interval(),
+    interval: Interval,
     name: str = "solve",
 ) -> tuple[Tensor, Tensor, SolveStats]:
     """Moves z along a field and accumulates the log-determinant (InfoCNF Eq. 2).
@@ -76,7 +76,7 @@ def solve(
     return z1, log_det, stats
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _graph(
     field: Any, interval: Interval, specs: tuple[tf.TensorSpec, ...]
 ) -> Callable[..., Any]:

@@ -83,4 +83,3 @@ def adjoint_dynamics(
         product, [z, *theta], unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     return dz, grad_z, grad_theta
-

@@ -7,6 +7,7 @@ a hashable record, so that all layers of one shape share one traced graph.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -181,7 +182,7 @@ class StackDynamics(Dynamics):
         hidden: Sequence[int] = (64, 64, 64),
         activation: str = "softplus",
         time: str = "concat",
-        init: str = "zero_output",
+        init: str = "uniform",
         seed: int | None = None,
         **kwargs: Any,
     ):
@@ -204,12 +205,12 @@ class StackDynamics(Dynamics):
         self.init, self.seed = init, seed
         self.stack: list[dict[str, keras.Variable]] = []
 
-    def build(self, shape: Sequence[int | None]) -> None:
+    def build(self, shape: Sequence[Any]) -> None:
         """Creates the weights for states of this shape, ``[B, ..., C]``."""
         self.state_shape = tuple(shape)
         widths = [shape[-1], *self.hidden, shape[-1]]
         seeds = keras.random.SeedGenerator(self.seed)
-        for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
             output = i == len(widths) - 2
             self.stack.append(self._build_layer(i, n_in, n_out, output, seeds))
         self.built = True

@@ -133,8 +133,13 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         accept = ratio <= 1.0
         factor = tf.clip_by_value(SAFETY * ratio**-0.2, SHRINK, GROW)
         next_dt = tf.where(tf.math.is_finite(ratio), dt * factor, dt * SHRINK)
-        taken = (tf.where(lands, end, p.s + dt), y, f, quadratures[-1],
-                 _accumulate(p.total, dt, quadratures))
+        taken = (
+            tf.where(lands, end, p.s + dt),
+            y,
+            f,
+            quadratures[-1],
+            _accumulate(p.total, dt, quadratures),
+        )
         s, y, f, q, total = runge_kutta_util.nest_where(
             accept, taken, (p.s, p.y, p.f, p.q, p.total)
         )
@@ -165,7 +170,7 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         return tf.where(largest < 1e-15, end, step)
 
 
-def check_solved(stats: SolveStats, name: str, tol: Tensor) -> tf.Operation | None:
+def check_solved(stats: SolveStats, name: str, tol: Tensor) -> None:
     """Raises where a solve failed, with what to do about it.
 
     Raises:

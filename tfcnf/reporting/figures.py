@@ -45,20 +45,18 @@ def draw_grid(
     images: np.ndarray, path: Path, row_labels: Sequence[str], title: str = ""
 ) -> None:
     """Images ``[rows, columns, H, W, C]`` in [0, 1] as a labelled grid."""
-    rows, columns = images.shape[:2]
-    figure = Figure(figsize=(0.7 * columns + 1.2, 0.7 * rows + 0.5))
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for r, c in np.ndindex(rows, columns):
-        panel = panels[r, c]
-        panel.imshow(
-            np.clip(np.squeeze(images[r, c]), 0, 1), cmap="gray", vmin=0, vmax=1
-        )
-        panel.set(xticks=[], yticks=[])
-        for spine in panel.spines.values():
-            spine.set_visible(False)
-        if c == 0:
-            panel.set_ylabel(row_labels[r], rotation=0, ha="right", va="center")
-    figure.suptitle(title)
+    rows, columns, height, width, _ = images.shape
+    tiles = np.pad(images, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)], constant_values=1)
+    canvas = tiles.swapaxes(1, 2).reshape(
+        rows * (height + 2), columns * (width + 2), -1
+    )
+    figure = Figure(figsize=(0.6 * columns + 1.6, 0.6 * rows + 0.5), layout="tight")
+    panel = figure.subplots()
+    panel.imshow(np.squeeze(np.clip(canvas, 0, 1)), cmap="gray", vmin=0, vmax=1)
+    middles = (np.arange(rows) + 0.5) * (height + 2) - 0.5
+    panel.set(xticks=[], yticks=middles, yticklabels=row_labels, title=title)
+    panel.tick_params(length=0)
+    panel.spines[:].set_visible(False)
     _save(figure, path)
 
 

@@ -29,7 +29,9 @@ class Evaluate(keras.callbacks.Callback):
         every: epochs between measurements.
     """
 
-    def __init__(self, measure: Callable[[], Iterator[tuple[str, float]]], every: int = 1):
+    def __init__(
+        self, measure: Callable[[], Iterator[tuple[str, float]]], every: int = 1
+    ):
         super().__init__()
         self.measure, self.every = measure, every
 

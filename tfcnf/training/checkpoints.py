@@ -48,7 +48,9 @@ class Checkpoints:
                 are of another architecture.
         """
         indices = self.directory.glob("ckpt-*.index")
-        numbers = sorted((int(path.stem.split("-")[1]) for path in indices), reverse=True)
+        numbers = sorted(
+            (int(path.stem.split("-")[1]) for path in indices), reverse=True
+        )
         for number in numbers:
             path = self.directory / f"ckpt-{number}"
             try:

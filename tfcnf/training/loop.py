@@ -87,7 +87,10 @@ def _run(step: Any, batch: Any) -> None:
         step(batch)
     except tf.errors.InvalidArgumentError as failure:
         message = str(failure)
-        for name, error in [("SolverError: ", SolverError), ("ValueError: ", ValueError)]:
+        for name, error in [
+            ("SolverError: ", SolverError),
+            ("ValueError: ", ValueError),
+        ]:
             if name in message:
                 text = message[message.index(name) + len(name) :]
                 raise error(text.split("\n")[0].rstrip("]")) from None

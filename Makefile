@@ -1,0 +1,34 @@
+# `make train` and `make test` set everything up by themselves on a machine with
+# Python 3.11+ and make; a second call reuses the virtual environment.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: train evaluate baselines test test-slow lint clean
+
+train: $(READY)
+	$(BIN)/python launch/train.py --config=configs/digits.py --workdir=runs/digits
+
+baselines: $(READY)
+	$(BIN)/python launch/baselines.py --out=runs/baselines.json
+
+test: $(READY) lint
+	$(BIN)/python -m pytest -n 2 --dist=worksteal -m "not slow" tests
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow tests
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(READY): setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV)
