@@ -11,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.math.ode import runge_kutta_util
-from tensorflow_probability.python.math.ode.dormand_prince import _TABLEAU as TABLEAU
+from tensorflow_probability.python.math.ode.dormand_prince import _TABLEAU
 
 from tfcnf.types import SolveStats, Tensor
 
+# TFP casts the Python floats of its tableau through float32, which limits solves in
+# float64 to errors of 1e-8; NumPy's floats keep their precision
+TABLEAU = tf.nest.map_structure(np.float64, _TABLEAU)
 SOLVED, STEP_LIMIT, UNDERFLOW = 0, 1, 2
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
 
@@ -170,7 +174,7 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         return tf.where(largest < 1e-15, end, step)
 
 
-def check_solved(stats: SolveStats, name: str, tol: Tensor) -> None:
+def check_solved(stats: SolveStats, name: Tensor, tol: Tensor) -> None:
     """Raises where a solve failed, with what to do about it.
 
     Raises:
@@ -186,10 +190,12 @@ def check_solved(stats: SolveStats, name: str, tol: Tensor) -> None:
         "rate or gradient clipping",
     }
     for status, text in advice.items():
-        tf.debugging.Assert(
-            stats.status != status,
-            [f"SolverError: {name}: {text}.", "tol", tol, "evaluations", stats.nfe],
+        spent = [tf.strings.as_string(x) for x in (tol, stats.nfe)]
+        message = tf.strings.join(
+            ["SolverError: ", name, ": ", text, ". Received: tol=", spent[0]]
+            + [", evaluations=", spent[1]]
         )
+        tf.debugging.Assert(stats.status != status, [message])
 
 
 def _error_ratio(y0: Any, y1: Any, err: Any, tol: Tensor) -> Tensor:

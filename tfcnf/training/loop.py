@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -86,12 +87,8 @@ def _run(step: Any, batch: Any) -> None:
     try:
         step(batch)
     except tf.errors.InvalidArgumentError as failure:
-        message = str(failure)
-        for name, error in [
-            ("SolverError: ", SolverError),
-            ("ValueError: ", ValueError),
-        ]:
-            if name in message:
-                text = message[message.index(name) + len(name) :]
-                raise error(text.split("\n")[0].rstrip("]")) from None
+        for name, error in [("SolverError", SolverError), ("ValueError", ValueError)]:
+            found = re.search(rf"\[{name}: (.*)\]", str(failure))
+            if found:
+                raise error(found[1]) from None
         raise
