@@ -20,6 +20,10 @@ class FlowLayer(keras.layers.Layer):
 
     num_solves = 0
 
+    def __init__(self, **kwargs: Any):
+        # layers that only move values keep the dtype they are given
+        super().__init__(**({"autocast": False} | kwargs))
+
 
 def unsolved(z: Tensor, log_det: Tensor | None = None) -> FlowOutput:
     """The output of a layer without an ODE; log-determinant 0 unless given."""

@@ -94,6 +94,7 @@ class CNFLayer(FlowLayer):
     ) -> FlowOutput:
         """Moves ``[B, ...]`` from t = 0 to 1, or back with ``inverse``."""
         control = control or Control()
+        x = tf.cast(x, self.compute_dtype)
         tol, log_pi = self.policy(x, training=training)
         if control.tol is not None:
             tol, log_pi = _scalar(control.tol, x.dtype), tf.zeros([], x.dtype)

@@ -61,6 +61,7 @@ class Dequantize(FlowLayer):
         axes = list(range(1, len(x.shape)))
         log_slope = math.log1p(-2 * self.alpha)
         if inverse:
+            x = tf.cast(x, self.compute_dtype)
             s = tf.sigmoid(x)
             log_det = tf.math.log_sigmoid(x) + tf.math.log_sigmoid(-x) - log_slope
             u = (s - self.alpha) / (1 - 2 * self.alpha)
