@@ -39,7 +39,7 @@ class SolveStats(NamedTuple):
 class Control(NamedTuple):
     """How the ODE solves of one pass through a flow are to be done.
 
-    Every field is optional; ``Control()`` leaves all to the layers.
+    Every field is a tensor or None; ``Control()`` leaves all to the layers.
 
     Attributes:
         tol: error tolerance overriding the layers' own, a scalar or ``[N]``.
