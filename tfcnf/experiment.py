@@ -7,21 +7,13 @@ A run folder holds ``config.json``, ``metadata.json``, ``metrics.jsonl``,
 
 from __future__ import annotations
 
-import json
-import platform
-import subprocess
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-import tensorflow_probability as tfp
 
-import tfcnf
 from tfcnf.configuration import MODELS, check_config
 from tfcnf.data import catalog
 from tfcnf.data.pipeline import steps_per_epoch
@@ -32,6 +24,7 @@ from tfcnf.files import write_json
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.reporting.figures import draw_curves, draw_grid
 from tfcnf.reporting.tables import results_table
+from tfcnf.run_folder import open_folder, read_config
 from tfcnf.training import callbacks as calls
 from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
 from tfcnf.training.loop import run_epochs
@@ -61,43 +54,34 @@ def train(
         tfcnf.ode.solver.SolverError: where an ODE solve fails.
     """
     check_config(config)
-    folder = _open_folder(config, Path(workdir))
     source = catalog.get(config["data"], data_dir)
     scope = get_strategy(strategy)
     with scope.scope():
         model = _build(config, source)
+        folder = open_folder(config, workdir)
         checkpoints = Checkpoints(folder / "checkpoints", model)
         done = checkpoints.restore()
-    evaluation = config["evaluation"]
-    evaluator = Evaluator(model, source, evaluation["batch_size"])
-    metrics = folder / "metrics.jsonl"
-    epochs = config["training"]["epochs"]
+    evaluator = Evaluator(model, source, config["evaluation"]["batch_size"])
+    training = config["training"]
     if done:
-        print(f"resuming {folder} after epoch {done} of {epochs}")
-    if done < epochs:
+        print(f"resuming {folder} after epoch {done} of {training['epochs']}")
+    if done < training["epochs"]:
         run_epochs(
             model,
             source,
             scope,
-            config["training"]["batch_size"],
-            epochs,
+            training["batch_size"],
+            training["epochs"],
             done,
             config["seed"],
             [
-                calls.Evaluate(
-                    lambda: evaluator.run(evaluation["tol"]), evaluation["every"]
-                ),
-                calls.MetricsLog(metrics, done),
-                calls.TensorBoardLog(
-                    folder / "tensorboard",
-                    lambda: np.concatenate(class_samples(model, columns=4, tol=1e-3)),
-                ),
-                calls.Progress(),
+                *_writers(config, folder, evaluator, done),
                 SaveCheckpoints(checkpoints),
             ],
         )
-    results = evaluate(workdir, [evaluation["tol"]], data_dir=data_dir, model=model)
-    _draw(model, source, folder, evaluation["tol"])
+    tol = config["evaluation"]["tol"]
+    results = _write_results(workdir, evaluator, [tol])
+    _draw(model, source, folder, tol)
     return results[0]
 
 
@@ -106,7 +90,6 @@ def evaluate(
     tols: Sequence[float],
     split: str = "test",
     data_dir: str | None = None,
-    model: InfoCNF | None = None,
 ) -> list[dict[str, Any]]:
     """Evaluates a run at each tolerance, writes the results and prints a table.
 
@@ -118,18 +101,12 @@ def evaluate(
         tols: solver tolerances.
         split: ``"test"`` or ``"train"``.
         data_dir: of tensorflow-datasets.
-        model: the run's model, if it is at hand.
     """
-    folder = Path(workdir)
-    config = read_config(folder)
+    config = read_config(workdir)
     source = catalog.get(config["data"], data_dir)
-    model = model or load_model(workdir, source)
-    evaluator = Evaluator(model, source, config["evaluation"]["batch_size"], split)
-    results = [dict(evaluator.run(tol, backward=True)) for tol in tols]
-    name = "eval.json" if split == "test" else f"eval_{split}.json"
-    write_json(folder / name, results[0] | {"evaluations": results})
-    print(results_table(results))
-    return results
+    model = load_model(workdir, source)
+    batch_size = config["evaluation"]["batch_size"]
+    return _write_results(workdir, Evaluator(model, source, batch_size, split), tols)
 
 
 def load_model(workdir: str, source: DataSource) -> InfoCNF:
@@ -138,9 +115,8 @@ def load_model(workdir: str, source: DataSource) -> InfoCNF:
     Raises:
         ValueError: for a folder without a run or without a checkpoint.
     """
-    folder = Path(workdir)
-    model = _build(read_config(folder), source)
-    if not Checkpoints(folder / "checkpoints", model).restore():
+    model = _build(read_config(workdir), source)
+    if not Checkpoints(Path(workdir) / "checkpoints", model).restore():
         raise ValueError(
             f"the run has no checkpoint yet. Received: workdir={workdir!r}"
         )
@@ -171,7 +147,7 @@ def sample(
         raise ValueError(f"num must be positive. Received: num={num}")
     if not Path(out).absolute().parent.is_dir():
         raise ValueError(f"out must be in an existing folder. Received: out={out!r}")
-    config = read_config(Path(workdir))
+    config = read_config(workdir)
     model = load_model(workdir, catalog.get(config["data"], data_dir))
     labels: np.ndarray = np.zeros([num, len(model.num_classes)], np.int32)
     labels[:, 0] = label
@@ -181,20 +157,6 @@ def sample(
     images = np.concatenate([images, np.ones([padding, *model.event_shape])])
     rows = images.reshape(-1, columns, *model.event_shape)
     draw_grid(rows, Path(out), [""] * len(rows), f"class {label}")
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a run.
-
-    Raises:
-        ValueError: where the folder holds no run.
-    """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ValueError(f"no run in this folder. Received: workdir={str(folder)!r}")
-    config = json.loads(path.read_text())
-    check_config(config)
-    return config
 
 
 def _build(config: Mapping[str, Any], source: DataSource) -> InfoCNF:
@@ -225,65 +187,33 @@ def _build(config: Mapping[str, Any], source: DataSource) -> InfoCNF:
     return model
 
 
-def _open_folder(config: Mapping[str, Any], folder: Path) -> Path:
-    """Makes the run folder, or checks that it holds the same run."""
-    plain = json.loads(json.dumps(config))
-    path = folder / "config.json"
-    if path.is_file():
-        _check_same_config(plain, json.loads(path.read_text()), folder)
-        return folder
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(
-            "the folder holds files that are not of a run; give an empty or a new "
-            f"one. Received: workdir={str(folder)!r}"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "metadata.json", _metadata(config))
-        write_json(path, plain)
-    except OSError as failure:
-        raise ValueError(
-            f"the folder cannot be written ({failure.strerror}). "
-            f"Received: workdir={str(folder)!r}"
-        ) from failure
-    return folder
+def _writers(
+    config: Mapping[str, Any], folder: Path, evaluator: Evaluator, done: int
+) -> list[keras.callbacks.Callback]:
+    """What measures and records a training, in this order."""
+    evaluation, model = config["evaluation"], evaluator.model
+
+    def draw() -> np.ndarray:
+        return np.concatenate(class_samples(model, columns=4, tol=1e-3))
+
+    return [
+        calls.Evaluate(lambda: evaluator.run(evaluation["tol"]), evaluation["every"]),
+        calls.MetricsLog(folder / "metrics.jsonl", done),
+        calls.TensorBoardLog(folder / "tensorboard", draw),
+        calls.Progress(),
+    ]
 
 
-def _check_same_config(new: Any, old: Any, folder: Path, key: str = "config") -> None:
-    if isinstance(new, dict) and isinstance(old, dict):
-        for name in sorted(new.keys() | old.keys()):
-            _check_same_config(new.get(name), old.get(name), folder, f"{key}.{name}")
-    elif new != old:
-        raise ValueError(
-            f"{folder} holds a run with {key}={old!r}; give another folder, or the "
-            f"same configuration to resume it. Received: {key}={new!r}"
-        )
-
-
-def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Where, when and with what a run was made."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {
-        "command": sys.argv,
-        "commit": commit.stdout.strip() or None,
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "seed": config["seed"],
-        "devices": [device.name for device in tf.config.list_logical_devices()],
-        "machine": platform.platform(),
-        "versions": {
-            "python": platform.python_version(),
-            "tfcnf": tfcnf.__version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "tensorflow_probability": tfp.__version__,
-        },
-    }
+def _write_results(
+    workdir: str, evaluator: Evaluator, tols: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Evaluates at each tolerance, writes a JSON file and prints a table."""
+    results = [dict(evaluator.run(tol, backward=True)) for tol in tols]
+    split = evaluator.split_name
+    name = "eval.json" if split == "test" else f"eval_{split}.json"
+    write_json(Path(workdir) / name, results[0] | {"evaluations": results})
+    print(results_table(results))
+    return results
 
 
 def _draw(model: InfoCNF, source: DataSource, folder: Path, tol: float) -> None:

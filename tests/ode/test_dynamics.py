@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 from tfcnf.ode.divergence import draw_probes, value_and_divergence
-from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics, Dynamics, LayerField
+from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics, Dynamics
+from tfcnf.ode.fields import LayerField
 
 T = tf.constant(0.3, tf.float64)
 

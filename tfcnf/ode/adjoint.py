@@ -45,7 +45,7 @@ def solve(
     Solves of the same shapes share one traced graph, whatever their batch size.
 
     Args:
-        field: a hashable field, see `tfcnf.ode.dynamics`.
+        field: a hashable field, see `tfcnf.ode.fields`.
         theta: its parameters; gradients reach them.
         z: state at the start, ``[B, ...]``.
         probes: directions of the trace, fixed for the solve and its adjoint.

@@ -1,146 +1,23 @@
 """Vector fields f(t, z): convolutional and dense stacks, or any Keras layer.
 
-A `Dynamics` layer owns the weights. For a solve it hands out a *field* and the
-field's parameters *theta*. A field is a pure function of ``(theta, t, z)`` named by
-a hashable record, so that all layers of one shape share one traced graph.
+A `Dynamics` layer owns the weights; for a solve it hands out a field (see
+`tfcnf.ode.fields`) and the field's parameters theta.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tfcnf.ode.fields import ACTIVATIONS, LayerField, StackField, linear
 from tfcnf.types import Tensor
 
-# name -> (value, derivative given pre-activation and value)
-ACTIVATIONS = {
-    "softplus": (tf.nn.softplus, lambda x, y: tf.sigmoid(x)),
-    "tanh": (tf.tanh, lambda x, y: 1.0 - y * y),
-    "elu": (tf.nn.elu, lambda x, y: tf.where(x > 0, tf.ones_like(x), y + 1.0)),
-}
 INITS = ("uniform", "zero_output")
 TIMES = ("concat", "concatsquash")
-
-
-class StackField(NamedTuple):
-    """Affine maps modulated by time, with an activation after all but the last.
-
-    Layer i computes ``linear_i(h) * gate_i(t) + shift_i(t)``:
-
-    * time ``"concat"``: gate 1, shift ``bias + t * time_map``; the same as an
-      affine layer on the concatenation ``[t, h]``, without concatenating.
-    * time ``"concatsquash"`` (FFJORD): gate ``sigmoid(t * g + c)``, shift
-      ``bias * gate + t * time_map``.
-    """
-
-    activation: str
-    time: str
-
-    def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
-        """dz/dt at time t, of the shape of z."""
-        function, _ = ACTIVATIONS[self.activation]
-        layers = self._layers(theta)
-        for i, layer in enumerate(layers):
-            gate, shift = self._modulation(layer, t)
-            z = _linear(z, layer[0])
-            z = (z if gate is None else z * gate) + shift
-            if i < len(layers) - 1:
-                z = function(z)
-        return z
-
-    def jvp(
-        self, theta: Sequence[Tensor], t: Tensor, z: Tensor, probes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Value and directional derivatives in one forward pass.
-
-        Args:
-            theta: what `Dynamics.prepare` returned.
-            t: scalar time.
-            z: state ``[B, ...]``.
-            probes: directions ``[P, B, ...]``.
-
-        Returns:
-            ``f(t, z)`` of shape ``[B, ...]`` and ``(df/dz) probes`` of shape
-            ``[P, B, ...]``.
-        """
-        function, derivative = ACTIVATIONS[self.activation]
-        num_probes, batch = tf.shape(probes)[0], tf.shape(probes)[1]
-
-        def split(x: Tensor) -> Tensor:
-            return tf.reshape(x, [num_probes, batch, *x.shape[1:]])
-
-        def merge(x: Tensor) -> Tensor:
-            return tf.reshape(x, [num_probes * batch, *x.shape[2:]])
-
-        tangent, layers = merge(probes), self._layers(theta)
-        for i, layer in enumerate(layers):
-            gate, shift = self._modulation(layer, t)
-            z, tangent = _linear(z, layer[0]), _linear(tangent, layer[0])
-            if gate is not None:
-                z, tangent = z * gate, tangent * gate
-            z = z + shift
-            if i < len(layers) - 1:
-                value = function(z)
-                tangent = merge(split(tangent) * derivative(z, value))
-                z = value
-        return z, split(tangent)
-
-    def _layers(self, theta: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-        size = 3 if self.time == "concat" else 5
-        return [theta[i : i + size] for i in range(0, len(theta), size)]
-
-    def _modulation(self, layer: Sequence[Tensor], t: Tensor) -> tuple[Any, Tensor]:
-        if self.time == "concat":
-            _, bias, time_map = layer
-            return None, bias + t * time_map
-        _, bias, time_map, gate_kernel, gate_bias = layer
-        gate = tf.sigmoid(t * gate_kernel + gate_bias)
-        return gate, bias * gate + t * time_map
-
-
-def _linear(x: Tensor, kernel: Tensor) -> Tensor:
-    """A matrix product for a rank-2 kernel, a same-padded convolution for rank 4."""
-    if len(kernel.shape) == 2:
-        return tf.matmul(x, kernel)
-    return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
-
-
-class LayerField(NamedTuple):
-    """The field of any `Dynamics` subclass that only defines ``call(t, z)``."""
-
-    layer: Any
-
-    def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
-        """dz/dt at time t, of the shape of z."""
-        fixed = [v.value for v in self.layer.non_trainable_variables]
-        return self.layer.stateless_call(list(theta), fixed, t, z)[0]
-
-    def jvp(
-        self, theta: Sequence[Tensor], t: Tensor, z: Tensor, probes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """As `StackField.jvp`, by differentiating the vector-Jacobian product."""
-
-        def along(probe: Tensor) -> Tensor:
-            with tf.GradientTape() as outer:
-                cotangent = tf.zeros_like(z)
-                outer.watch(cotangent)
-                with tf.GradientTape() as inner:
-                    inner.watch(z)
-                    dz = self.value(theta, t, z)
-                vjp = inner.gradient(dz, z, output_gradients=cotangent)
-            return outer.gradient(vjp, cotangent, output_gradients=probe)
-
-        if probes.shape[0] is None:
-            raise ValueError(
-                "the number of probes must be known when the graph is traced. "
-                f"Received: probes.shape={probes.shape}"
-            )
-        tangents = tf.stack([along(probes[i]) for i in range(probes.shape[0])])
-        return self.value(theta, t, z), tangents
 
 
 class Dynamics(keras.layers.Layer):
@@ -290,7 +167,7 @@ class ConvDynamics(StackDynamics):
 
     def _time_map(self, time_kernel: Tensor) -> Tensor:
         height, width = self.state_shape[1:3]
-        return _linear(tf.ones([1, height, width, 1], time_kernel.dtype), time_kernel)
+        return linear(tf.ones([1, height, width, 1], time_kernel.dtype), time_kernel)
 
 
 @keras.saving.register_keras_serializable("tfcnf")

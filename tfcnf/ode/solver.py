@@ -190,11 +190,9 @@ def check_solved(stats: SolveStats, name: Tensor, tol: Tensor) -> None:
         "rate or gradient clipping",
     }
     for status, text in advice.items():
-        spent = [tf.strings.as_string(x) for x in (tol, stats.nfe)]
-        message = tf.strings.join(
-            ["SolverError: ", name, ": ", text, ". Received: tol=", spent[0]]
-            + [", evaluations=", spent[1]]
-        )
+        tol_text, nfe_text = (tf.strings.as_string(x) for x in (tol, stats.nfe))
+        received = [". Received: tol=", tol_text, ", evaluations=", nfe_text]
+        message = tf.strings.join(["SolverError: ", name, ": ", text, *received])
         tf.debugging.Assert(stats.status != status, [message])
 
 

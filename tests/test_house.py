@@ -1,0 +1,53 @@
+"""The rooms stand in the order of the data, and imports go one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "tfcnf"
+ROOMS = [
+    {"types", "seeds", "files"},
+    {"data"},
+    {"ode"},
+    {"gates"},
+    {"flows"},
+    {"latent"},
+    {"losses"},
+    {"models"},
+    {"training"},
+    {"evaluation"},
+    {"reporting"},
+    {"configuration"},
+    {"run_folder"},
+    {"experiment"},
+    {"command_line"},
+]
+PLACE = {room: i for i, rooms in enumerate(ROOMS) for room in rooms}
+FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
+
+
+def imported_rooms(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            parts = node.module.split(".")
+            if parts[0] == "tfcnf":
+                names = [parts[1]] if parts[1:] else [a.name for a in node.names]
+                yield from names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_to_rooms_on_the_left(path):
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    for other in imported_rooms(path):
+        assert PLACE[other] <= PLACE[room], f"{path} imports {other}"
+
+
+def test_configurations_are_only_read_outside_the_package():
+    for path in FILES:
+        assert "ml_collections" not in path.read_text(), path
+
+
+def test_the_solver_of_tfp_is_used_in_one_room():
+    users = {p.parent.name for p in FILES if "math.ode" in p.read_text()}
+    assert users == {"ode"}

@@ -1,0 +1,107 @@
+"""The folder of a run: made once, resumed by the same configuration, never mixed up."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfcnf
+from tfcnf.configuration import check_config
+from tfcnf.files import write_json
+
+
+def open_folder(config: Mapping[str, Any], workdir: str) -> Path:
+    """Makes the folder of a run, or checks that it holds the same run.
+
+    A run that has no checkpoint yet has nothing to lose and is begun anew.
+
+    Raises:
+        ValueError: for a folder that cannot be written, or holds something else.
+    """
+    folder = Path(workdir)
+    path = folder / "config.json"
+    plain = json.loads(json.dumps(config))
+    try:
+        if any(folder.glob("checkpoints/*.index")):
+            _check_same(plain, read_config(workdir), folder, "config")
+            return folder
+        if not path.is_file() and folder.is_dir() and any(folder.iterdir()):
+            raise ValueError(
+                "the folder holds files that are not of a run; give an empty or a "
+                f"new one. Received: workdir={workdir!r}"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "metadata.json", _metadata(config))
+        write_json(path, plain)  # last: it marks the folder as that of a run
+    except OSError as failure:
+        raise ValueError(
+            f"the folder cannot be written ({failure.strerror}). "
+            f"Received: workdir={workdir!r}"
+        ) from failure
+    return folder
+
+
+def read_config(workdir: str) -> dict[str, Any]:
+    """The configuration of a run.
+
+    Raises:
+        ValueError: where the folder holds no run, or its configuration is damaged.
+    """
+    path = Path(workdir) / "config.json"
+    if not path.is_file():
+        raise ValueError(f"no run in this folder. Received: workdir={workdir!r}")
+    try:
+        config = json.loads(path.read_text())
+    except json.JSONDecodeError as failure:
+        raise ValueError(
+            f"config.json is damaged ({failure}). Received: workdir={workdir!r}"
+        ) from failure
+    check_config(config)
+    return config
+
+
+def _check_same(new: Any, old: Any, folder: Path, key: str) -> None:
+    if isinstance(new, dict) and isinstance(old, dict):
+        for name in sorted(new.keys() | old.keys()):
+            _check_same(new.get(name), old.get(name), folder, f"{key}.{name}")
+    elif new != old:
+        raise ValueError(
+            f"{folder} holds a run with {key}={old!r}; give another folder, or the "
+            f"same configuration to resume it. Received: {key}={new!r}"
+        )
+
+
+def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Where, when and with what a run was made."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "command": sys.argv,
+        "commit": commit.stdout.strip() or None,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seed": config["seed"],
+        "devices": [device.name for device in tf.config.list_logical_devices()],
+        "machine": platform.platform(),
+        "versions": {
+            "python": platform.python_version(),
+            "tfcnf": tfcnf.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "tensorflow_probability": tfp.__version__,
+        },
+    }
