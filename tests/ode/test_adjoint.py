@@ -197,3 +197,40 @@ def test_failed_solves_name_the_layer(dynamics):
             Interval(),
             "my_layer",
         )
+
+
+def test_failed_gradients_name_the_layer(dynamics):
+    field, theta = dynamics.prepare()
+    z = state()
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        z1, _, _ = solve(
+            field,
+            theta,
+            z,
+            draw_probes(z, "exact", 1, [0, 0]),
+            *[tf.constant(tol, tf.float64) for tol in (1e-2, 1e-13)],
+            tf.zeros([], tf.float64),
+            Interval(max_num_steps=10),
+            "my_layer",
+        )
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="SolverError: gradient of my_layer"
+    ):
+        tape.gradient(z1, z)
+
+
+@pytest.mark.slow
+def test_xla_gives_the_same_and_nan_where_a_solve_fails(dynamics):
+    def value_and_gradient(z):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            value = loss(dynamics, z, 1e-6)
+        return value, tape.gradient(value, z)
+
+    compiled = tf.function(value_and_gradient, jit_compile=True)
+    for result, expected in zip(
+        compiled(state()), value_and_gradient(state()), strict=True
+    ):
+        np.testing.assert_allclose(result, expected, rtol=1e-9)
+    assert np.isnan(compiled(state() * float("nan"))[0])

@@ -134,7 +134,8 @@ def test_failures_end_in_the_named_error(kind, status, words, graph):
     assert int(stats.num_accepted) + int(stats.num_rejected) <= 60
     assert np.isnan(y1.numpy()).all()
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        check_solved(stats, tf.constant("cnf_3"), tf.constant(1e-6))
+        check_solved(stats, "cnf_3", tf.constant(1e-6))
     assert "SolverError: cnf_3: the step" in str(caught.value)
-    assert f"evaluations={int(stats.nfe)}" in str(caught.value)
+    received = str(caught.value).partition("evaluations =")[2]
+    assert str(int(stats.nfe)) in received
     assert words in str(caught.value)

@@ -62,7 +62,8 @@ def solve(
     Raises:
         tf.errors.InvalidArgumentError: ``SolverError: ...`` where a solve fails.
     """
-    scalars = [tf.constant(name), tol, adjoint_tol, nfe_backward_probe, probes.weight]
+    z = _check_gradient(z, name, adjoint_tol)
+    scalars = [tol, adjoint_tol, nfe_backward_probe, probes.weight]
     specs = [tf.TensorSpec((), x.dtype) for x in scalars]
     num_probes, event = probes.directions.shape[0], z.shape[1:]
     specs += [
@@ -72,6 +73,7 @@ def solve(
     ]
     graph = _graph(field, interval, tuple(specs))
     z1, log_det, stats = graph(*scalars, probes.directions, z, *theta)
+    check_solved(stats, name, tol)
     z1, log_det = tf.ensure_shape(z1, z.shape), tf.ensure_shape(log_det, z.shape[:1])
     return z1, log_det, stats
 
@@ -88,7 +90,6 @@ def _graph(
 def _solve(
     field: Any,
     interval: Interval,
-    name: Tensor,
     tol: Tensor,
     adjoint_tol: Tensor,
     nfe_backward_probe: Tensor,
@@ -117,7 +118,6 @@ def _solve(
         (z1, log_det), _, stats = DormandPrince(tol, interval.max_num_steps).integrate(
             functools.partial(dynamics, theta), interval.start, interval.end, initial
         )
-        check_solved(stats, name, tol)
 
         def gradient(dz1: Tensor, dlog_det: Tensor, *_: Tensor) -> tuple[Any, ...]:
             scale = tf.maximum(_rms(dz1), _rms(dlog_det))
@@ -129,13 +129,33 @@ def _solve(
                 interval.start,
                 (z1, dz1 / scale),
             )
-            check_solved(back, tf.strings.join(["gradient of ", name]), adjoint_tol)
             nfe = tf.cast(back.nfe, probe.dtype)
             return scale * a_z, nfe, *(-scale * g for g in total)
 
         return (z1, log_det, stats), gradient
 
     return run(z, nfe_backward_probe, *theta)
+
+
+def _check_gradient(z: Tensor, name: str, adjoint_tol: Tensor) -> Tensor:
+    """z itself, whose gradient raises where the backward solve failed."""
+
+    @tf.custom_gradient
+    def identity(z: Tensor) -> Any:
+        def gradient(dz: Tensor) -> Tensor:
+            message = (
+                f"SolverError: gradient of {name}: the backward solve failed or was "
+                "given a gradient that is not finite; try a larger `max_num_steps`, a "
+                "larger `adjoint_tol`, a smaller learning rate or gradient clipping. "
+                "Received: adjoint_tol ="
+            )
+            finite = tf.reduce_all(tf.math.is_finite(dz))
+            tf.debugging.Assert(finite, [message, adjoint_tol])
+            return dz
+
+        return tf.identity(z), gradient
+
+    return identity(z)
 
 
 def _rms(x: Tensor) -> Tensor:

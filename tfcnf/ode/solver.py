@@ -174,26 +174,26 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         return tf.where(largest < 1e-15, end, step)
 
 
-def check_solved(stats: SolveStats, name: Tensor, tol: Tensor) -> None:
+ADVICE = {
+    STEP_LIMIT: "the step limit was reached before the end time: the dynamics are "
+    "stiff or the tolerance too tight; try a larger `max_num_steps`, a larger `tol` or "
+    "a smaller learning rate",
+    UNDERFLOW: "the step size became too small to advance: the dynamics returned NaN "
+    "or infinity, or blow up; look for bad inputs, or try a smaller learning rate or "
+    "gradient clipping",
+}
+
+
+def check_solved(stats: SolveStats, name: str, tol: Tensor) -> None:
     """Raises where a solve failed, with what to do about it.
 
     Raises:
-        tf.errors.InvalidArgumentError: whose message starts with ``SolverError``
-            (an assertion of the graph; absent under XLA, where the solution is NaN).
+        tf.errors.InvalidArgumentError: with ``SolverError: ...`` in its message (an
+            assertion of the graph; absent under XLA, where the solution is NaN).
     """
-    advice = {
-        STEP_LIMIT: "the step limit was reached before the end time: the dynamics are "
-        "stiff or the tolerance too tight; try a larger `max_num_steps`, a larger "
-        "`tol` or a smaller learning rate",
-        UNDERFLOW: "the step size became too small to advance: the dynamics returned "
-        "NaN or infinity, or blow up; look for bad inputs, or try a smaller learning "
-        "rate or gradient clipping",
-    }
-    for status, text in advice.items():
-        tol_text, nfe_text = (tf.strings.as_string(x) for x in (tol, stats.nfe))
-        received = [". Received: tol=", tol_text, ", evaluations=", nfe_text]
-        message = tf.strings.join(["SolverError: ", name, ": ", text, *received])
-        tf.debugging.Assert(stats.status != status, [message])
+    for status, advice in ADVICE.items():
+        message = f"SolverError: {name}: {advice}. Received: tol, evaluations ="
+        tf.debugging.Assert(stats.status != status, [message, tol, stats.nfe])
 
 
 def _error_ratio(y0: Any, y1: Any, err: Any, tol: Tensor) -> Tensor:

@@ -87,8 +87,8 @@ def _run(step: Any, batch: Any) -> None:
     try:
         step(batch)
     except tf.errors.InvalidArgumentError as failure:
-        for name, error in [("SolverError", SolverError), ("ValueError", ValueError)]:
-            found = re.search(rf"\[{name}: (.*)\]", str(failure))
-            if found:
-                raise error(found[1]) from None
-        raise
+        found = re.search(r"\[(SolverError|ValueError): (.*)\]", str(failure))
+        if not found:
+            raise
+        error = SolverError if found[1] == "SolverError" else ValueError
+        raise error(found[2].replace("] [", " ")) from None
