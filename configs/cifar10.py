@@ -31,6 +31,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.model.num_scales = 4
     config.model.tol = config.model.adjoint_tol = 1e-4 if large else 1e-5
     config.optimizer.learning_rate = 1e-2 if large else 1e-3
+    config.optimizer.reference_batch = choice["batch"]
     config.optimizer.warmup_epochs = 1000 / (6 if large else 55)
     config.optimizer.drop_epochs = (120,) if large else (250,)
     config.training.batch_size = choice["batch"]

@@ -29,6 +29,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.model.tol = 1e-2
     config.model.adjoint_tol = 1e-2
     config.optimizer.learning_rate = 1e-2
+    config.optimizer.reference_batch = 128
     config.optimizer.warmup_epochs = 2.0
     config.optimizer.decay = "cosine"
     config.training.batch_size = 128

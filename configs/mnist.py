@@ -29,6 +29,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.data = "mnist"
     config.model.num_scales = 3
     config.optimizer.learning_rate = 1e-2 if large else 1e-3
+    config.optimizer.reference_batch = choice["batch"]
     config.optimizer.warmup_epochs = 1000 * 900 / 60000
     config.optimizer.drop_epochs = (120,) if large else (250,)
     config.training.batch_size = choice["batch"]

@@ -27,7 +27,9 @@ def default_config(model: str = "infocnf") -> dict[str, Any]:
     Returns:
         ``data``: catalog name. ``model_name``. ``seed``: of weights, noise and data
         order. ``model``: keywords of the model and of `build_flow`. ``optimizer``:
-        Adam's ``learning_rate``, ``warmup_epochs``, ``decay`` ("cosine" to zero or
+        Adam's ``learning_rate``, which grows in proportion to the batch where
+        ``reference_batch`` is the batch it was chosen for (0: no scaling),
+        ``warmup_epochs``, ``decay`` ("cosine" to zero or
         "piecewise", a tenth at each of ``drop_epochs``), ``epsilon`` and
         ``clipnorm`` (0 for none). ``training``: ``batch_size``, ``epochs``.
         ``evaluation``: ``tol``, ``batch_size``, ``every`` epochs.
@@ -49,6 +51,7 @@ def default_config(model: str = "infocnf") -> dict[str, Any]:
         "model": options,
         "optimizer": {
             "learning_rate": 1e-3,
+            "reference_batch": 0,
             "warmup_epochs": 0.0,
             "decay": "piecewise",
             "drop_epochs": (),

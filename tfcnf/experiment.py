@@ -169,9 +169,11 @@ def _build(config: Mapping[str, Any], source: DataSource) -> InfoCNF:
         **config["model"],
     )
     training, optimizer = config["training"], config["optimizer"]
-    steps = steps_per_epoch(source.train, training["batch_size"])
+    batch_size = training["batch_size"]
+    steps = steps_per_epoch(source.train, batch_size)
+    scale = batch_size / (optimizer["reference_batch"] or batch_size)
     schedule = learning_rate(
-        optimizer["learning_rate"],
+        scale * optimizer["learning_rate"],
         total_steps=steps * training["epochs"],
         warmup_steps=round(steps * optimizer["warmup_epochs"]),
         decay=optimizer["decay"],

@@ -69,7 +69,7 @@ class CNFLayer(FlowLayer):
         if adjoint_tol is not None:
             check_tolerance("adjoint_tol", adjoint_tol)
         self.dynamics = dynamics
-        self.policy = policy or FixedTolerance()
+        self.policy = policy or FixedTolerance(dtype=self.dtype_policy)
         self.adjoint_tol, self.trace, self.num_probes = adjoint_tol, trace, num_probes
         self.max_num_steps, self.seed = max_num_steps, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -98,7 +98,7 @@ class CNFLayer(FlowLayer):
         tol, log_pi = self.policy(x, training=training)
         if control.tol is not None:
             tol, log_pi = _scalar(control.tol, x.dtype), tf.zeros([], x.dtype)
-        tol = tf.stop_gradient(tol)
+        tol = tf.stop_gradient(tf.cast(tol, x.dtype))
         adjoint_tol = tol
         if control.adjoint_tol is not None:
             adjoint_tol = _scalar(control.adjoint_tol, x.dtype)
@@ -122,7 +122,9 @@ class CNFLayer(FlowLayer):
             self.name,
         )
         nfe = tf.cast(stats.nfe, x.dtype)
-        return FlowOutput(z, log_det, nfe[None], tol[None], log_pi[None])
+        return FlowOutput(
+            z, log_det, nfe[None], tol[None], tf.cast(log_pi, x.dtype)[None]
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""

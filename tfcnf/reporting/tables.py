@@ -13,15 +13,14 @@ MEASURES = {
     "marginal_bits_per_dim": ("negative log-likelihood, marginal", "bits/dim", ".3f"),
     "nfe_forward": ("forward evaluations a pass, all layers", "", ".0f"),
     "nfe_backward": ("backward evaluations a step, all layers", "", ".0f"),
-    "tolerance": ("solver tolerance", "", ".0e"),
     "num_examples": ("examples evaluated", "", "d"),
     "num_parameters": ("parameters", "", ",d"),
 }
 
 
 def results_table(results: Sequence[dict[str, Any]]) -> str:
-    """One column for each evaluation, one row for each measure it has."""
-    head = ["measure", "unit", *("value" for _ in results)]
+    """One column for each solver tolerance, one row for each measure."""
+    head = ["measure", "unit", *(f"at {r['tolerance']:.0e}" for r in results)]
     rows = [head, ["---"] * len(head)]
     for key, (title, unit, form) in MEASURES.items():
         if key in results[0]:
