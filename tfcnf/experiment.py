@@ -221,7 +221,7 @@ def _write_results(
 def _draw(model: InfoCNF, source: DataSource, folder: Path, tol: float) -> None:
     """The pictures of a finished run."""
     draw_curves(calls.read_metrics(folder / "metrics.jsonl"), folder / "curves.png")
-    classes = [str(k) for k in range(model.num_classes[0])]
+    classes = [str(k) * model.is_supervised for k in range(model.num_classes[0])]
     draw_grid(class_samples(model, tol=tol), folder / "samples.png", classes)
     rows = reconstructions(model, source.test.x[:10], tol)
     worst = rows[2].max()

@@ -41,8 +41,9 @@ def training_batches(
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             x, y = source.train.x[chosen], source.train.y[chosen]
-            flip = flips[start : start + batch_size]
-            x[flip] = x[flip, :, ::-1]
+            if source.flip:
+                flip = flips[start : start + batch_size]
+                x[flip] = x[flip, :, ::-1]
             yield x, y
 
     return tf.data.Dataset.from_generator(

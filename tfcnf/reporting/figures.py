@@ -27,17 +27,23 @@ CURVES = {
 
 def draw_curves(metrics: Sequence[dict[str, Any]], path: Path) -> None:
     """Error, bits/dim and evaluations against the epoch, from ``metrics.jsonl``."""
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(CURVES))
-    for panel, (title, lines) in zip(panels, CURVES.items(), strict=True):
-        for label, name in lines.items():
-            points = [(line["epoch"], line[name]) for line in metrics if name in line]
+    curves = {
+        title: {
+            label: [(line["epoch"], line[name]) for line in metrics if name in line]
+            for label, name in names.items()
+        }
+        for title, names in CURVES.items()
+    }
+    curves = {title: lines for title, lines in curves.items() if any(lines.values())}
+    figure = Figure(figsize=(4 * len(curves), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(curves), squeeze=False)[0]
+    for panel, (title, lines) in zip(panels, curves.items(), strict=True):
+        for label, points in lines.items():
             if points:
                 panel.plot(*zip(*points, strict=True), label=label, marker=".")
         panel.set(xlabel="epoch", title=title)
         panel.grid(alpha=0.3)
-        if panel.lines:
-            panel.legend()
+        panel.legend()
     _save(figure, path)
 
 

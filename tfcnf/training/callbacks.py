@@ -63,7 +63,7 @@ class MetricsLog(keras.callbacks.Callback):
         """Writes the line."""
         line = {
             "epoch": epoch + 1,
-            "step": int(self.model.optimizer.iterations),
+            "step": int(self.model.optimizer.iterations.numpy()),
             **(logs or {}),
         }
         with self.path.open("a") as file:
@@ -103,7 +103,7 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the summaries of the epoch."""
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations.numpy())
         last = epoch + 1 == self.params["epochs"]
         with self.writer.as_default(step=step):
             for name, value in (logs or {}).items():

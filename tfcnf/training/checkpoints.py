@@ -21,9 +21,10 @@ class Checkpoints:
 
     def __init__(self, directory: Path, model: keras.Model):
         model.optimizer.build(model.trainable_variables)
+        # numbered, because Keras' names depend on what the process built before
         variables = {
-            variable.path: variable.value
-            for variable in [*model.variables, *model.optimizer.variables]
+            f"{i:04d}": variable.value
+            for i, variable in enumerate([*model.variables, *model.optimizer.variables])
         }
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.checkpoint = tf.train.Checkpoint(epoch=self.epoch, variables=variables)
@@ -67,7 +68,7 @@ class Checkpoints:
                     f"Received: {path}"
                 ) from failure
             else:
-                return int(self.epoch)
+                return int(self.epoch.numpy())
         if numbers:
             raise ValueError(
                 "no checkpoint can be read; move the folder away to start again. "

@@ -74,7 +74,8 @@ def run_epochs(
             _run(train_step, batch)
             calls.on_train_batch_end(step)
         logs = {m.name: float(m.result()) for m in model.metrics}
-        logs["learning_rate"] = float(model.optimizer.learning_rate)
+        rate = tf.convert_to_tensor(model.optimizer.learning_rate)
+        logs["learning_rate"] = float(rate)
         logs["seconds"] = time.perf_counter() - started
         calls.on_epoch_end(epoch, logs)
         if model.stop_training:
