@@ -33,7 +33,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.optimizer.warmup_epochs = 2.0
     config.optimizer.decay = "cosine"
     config.training.batch_size = 128
-    config.training.epochs = 50
+    config.training.epochs = 80
     if choice["smoke"]:
         config.model.filters = 4
         config.model.hidden_layers = 1

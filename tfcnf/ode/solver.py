@@ -49,8 +49,8 @@ class DormandPrince(tfp.math.ode.DormandPrince):
 
     A step is accepted when, for each tensor of the state, the root mean square of
     ``err / (tol + tol * |state|)`` is at most 1. The first step follows Hairer,
-    Norsett and Wanner, Solving ODEs I, II.4, more boldly. When less than two steps remain the
-    remainder is split evenly, so the last step lands on the end time.
+    Norsett and Wanner, Solving ODEs I, II.4, more boldly. When less than two steps
+    remain the remainder is split evenly, so the last step lands on the end time.
 
     Args:
         tol: scalar, absolute and relative tolerance; a tensor never retraces.

@@ -1,0 +1,46 @@
+"""A model without an ODE, for tests of the loop in which the flow does not matter."""
+
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf.data.source import DataSource, Split
+from tfcnf.models.base import FlowModel
+from tfcnf.types import FlowOutput
+
+
+class Line(FlowModel):
+    """y = w x by gradient descent on the mean square, with gradient 2 x (w x - y)."""
+
+    def __init__(self, rate=0.1, clipnorm=None):
+        super().__init__()
+        self.w = self.add_weight(shape=(), initializer="zeros", name="w")
+        self.flow = types.SimpleNamespace(num_solves=1)
+        self.is_supervised = False
+        self._track_metrics()
+        self.built = True
+        self.compile(keras.optimizers.SGD(rate, global_clipnorm=clipnorm))
+
+    def terms(self, x, y, control, training):
+        error = x[:, 0] * self.w.value - tf.cast(y[:, 0], tf.float32)
+        square = error**2 + 0.0 * control.nfe_backward_probe[0]
+        nfe = tf.constant([5.0])
+        out = FlowOutput(x, error, nfe, nfe, nfe)
+        return {"loss": square, "bits_per_dim": 2.0 * square}, out
+
+
+@pytest.fixture(scope="session")
+def make_line():
+    """A function that makes a `Line`."""
+    return Line
+
+
+@pytest.fixture(scope="session")
+def points():
+    """Ten examples x = 0.1 .. 1.0 with labels 0 and 1."""
+    x = np.linspace(0.1, 1, 10, dtype=np.float32)[:, None]
+    split = Split(x, np.arange(10, dtype=np.int32)[:, None] % 2)
+    return DataSource("points", split, split, (2,), 1)

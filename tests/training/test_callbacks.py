@@ -1,0 +1,232 @@
+import io
+import json
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tfcnf.training.callbacks import (
+    Evaluate,
+    MetricsLog,
+    Progress,
+    TensorBoardLog,
+    read_metrics,
+)
+
+
+def prepare(callback, model=None, **params):
+    callback.set_params({"epochs": 4, "steps": 2} | params)
+    callback.set_model(model)
+    return callback
+
+
+def test_evaluate_measures_when_due_and_after_the_last_epoch():
+    calls = []
+
+    def measure():
+        calls.append(len(calls))
+        yield "bits_per_dim", 2.5
+        yield "nfe_forward", float(len(calls))
+
+    callback, due = prepare(Evaluate(measure, every=3), epochs=5), []
+    for epoch in range(5):
+        logs = {"loss": 1.0}
+        callback.on_epoch_end(epoch, logs)
+        assert logs["loss"] == 1.0
+        if len(logs) > 1:
+            due.append(epoch + 1)
+            assert logs["test/bits_per_dim"] == 2.5
+            assert logs["test/nfe_forward"] == len(due)
+    assert due == [3, 5]
+    assert len(calls) == 2
+
+
+@pytest.fixture
+def model(make_line):
+    line = make_line()
+    line.optimizer.build(line.trainable_variables)
+    line.optimizer.iterations.assign(12)
+    line.w.assign(0.75)
+    return line
+
+
+def test_metrics_log_appends_a_line_an_epoch(model, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    log = prepare(MetricsLog(path), model)
+    log.on_epoch_end(0, {"loss": 0.1, "test/error": 50.0})
+    log.on_epoch_end(1, {"loss": 1 / 3})
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines == [
+        {"epoch": 1, "step": 12, "loss": 0.1, "test/error": 50.0},
+        {"epoch": 2, "step": 12, "loss": 1 / 3},
+    ]
+    assert read_metrics(path) == lines
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_metrics_log_removes_the_lines_of_epochs_to_be_repeated(model, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"epoch": 1}\n{"epoch": 2}\n{"epoch": 3}\n{"epoch": 4, "lo')
+    log = prepare(MetricsLog(path, epochs_done=2), model)
+    assert path.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
+    log.on_epoch_end(2, {})
+    assert [line["epoch"] for line in read_metrics(path)] == [1, 2, 3]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_metrics_log_completes_a_last_line_without_its_end(model, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"epoch": 1}\n{"epoch": 2}')
+    prepare(MetricsLog(path, epochs_done=2), model).on_epoch_end(2, {})
+    assert [line["epoch"] for line in read_metrics(path)] == [1, 2, 3]
+
+
+def test_read_metrics_leaves_out_an_incomplete_last_line(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert read_metrics(path) == []
+    path.write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
+    assert read_metrics(path) == [{"epoch": 1}, {"epoch": 2}]
+
+
+def test_metrics_log_is_written_under_mirrored_strategy(mirrored, make_line, tmp_path):
+    with mirrored.scope():
+        model = make_line()
+        model.optimizer.build(model.trainable_variables)
+    path = tmp_path / "metrics.jsonl"
+    prepare(MetricsLog(path), model).on_epoch_end(0, {"loss": 1.0})
+    prepare(TensorBoardLog(tmp_path / "tb", None), model).on_epoch_end(0, {"loss": 1.0})
+    assert read_metrics(path) == [{"epoch": 1, "step": 0, "loss": 1.0}]
+    assert len(list((tmp_path / "tb").iterdir())) == 1
+
+
+def test_tensorboard_has_scalars_histograms_and_images_now_and_then(model, tmp_path):
+    drawn = []
+
+    def draw():
+        drawn.append(model.optimizer.iterations.numpy())
+        return np.stack([np.zeros([5, 4, 1]), np.ones([5, 4, 1])])
+
+    log = prepare(TensorBoardLog(tmp_path, draw, every=2), model, epochs=5)
+    for epoch in range(5):
+        model.optimizer.iterations.assign(10 * (epoch + 1))
+        log.on_epoch_end(epoch, {"loss": epoch / 4, "test/error": 7.0})
+    assert drawn == [20, 40, 50]
+    events = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
+    read = {
+        tag: [(e.step, tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)]
+        for tag in events.Tags()["tensors"]
+    }
+    assert set(read) == {"loss", "test/error", "line/w", "samples"} or set(read) == {
+        "loss",
+        "test/error",
+        model.w.path,
+        "samples",
+    }
+    assert [(step, float(v)) for step, v in read["loss"]] == [
+        (10, 0),
+        (20, 0.25),
+        (30, 0.5),
+        (40, 0.75),
+        (50, 1),
+    ]
+    assert [float(v) for _, v in read["test/error"]] == [7.0] * 5
+    for _, histogram in read[model.w.path]:
+        assert histogram[:, 2].sum() == 1  # one weight,
+        bucket = histogram[histogram[:, 2] > 0][0]
+        assert bucket[0] <= 0.75 <= bucket[1]  # of this value
+    assert [step for step, _ in read["samples"]] == [20, 40, 50]
+    for _, image in read["samples"]:
+        assert image[:2].tolist() == [b"4", b"5"]  # width and height
+        pixels = [tf.io.decode_png(png).numpy() for png in image[2:]]
+        assert [p.mean() for p in pixels] == [0, 255]
+
+
+def test_tensorboard_without_a_drawing_function_has_no_images(model, tmp_path):
+    prepare(TensorBoardLog(tmp_path, None), model, epochs=1).on_epoch_end(0, {"l": 1.0})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert set(events.Tags()["tensors"]) == {"l", model.w.path}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+LOGS = {"bits_per_dim": 1.23456, "nfe_forward": 14.0, "nfe_backward": 20.0}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only moves when it is told to."""
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_progress_prints_a_line_an_epoch_with_the_remaining_time(clock):
+    stream = io.StringIO()
+    progress = prepare(Progress(stream), epochs=3, steps=2)
+    progress.on_train_begin()
+    for epoch in range(3):
+        progress.on_epoch_begin(epoch)
+        for batch in range(2):
+            clock[0] += 40
+            progress.on_train_batch_end(batch)
+        progress.on_epoch_end(epoch, dict(LOGS))
+    assert stream.getvalue() == "".join(
+        f"epoch {i}/3  bits/dim 1.235  nfe 14+20  {left} left\n"
+        for i, left in [(1, "2:40"), (2, "1:20"), (3, "0:00")]
+    )
+
+
+def test_progress_shows_errors_and_test_measures_where_there_are_any(clock):
+    stream = io.StringIO()
+    progress = prepare(Progress(stream), epochs=1, steps=1)
+    progress.on_train_begin()
+    progress.on_epoch_begin(0)
+    progress.on_train_batch_end(0)
+    measured = {"error": 12.345, "test/bits_per_dim": 2.0, "test/test_error": 5.0}
+    progress.on_epoch_end(0, LOGS | measured)
+    assert stream.getvalue() == (
+        "epoch 1/1  bits/dim 1.235  error 12.35 %  nfe 14+20  | test bits/dim 2.000"
+        "  error 5.00 %  0:00 left\n"
+    )
+
+
+def test_progress_of_a_resumed_run_counts_only_what_is_left(clock):
+    stream = io.StringIO()
+    progress = prepare(Progress(stream), epochs=5, steps=2, initial_epoch=3)
+    progress.on_train_begin()
+    progress.on_epoch_begin(3)
+    for batch in range(2):
+        clock[0] += 30
+        progress.on_train_batch_end(batch)
+    progress.on_epoch_end(3, dict(LOGS))
+    assert stream.getvalue().endswith("  1:00 left\n")
+
+
+def test_progress_shows_steps_on_a_terminal_only(clock):
+    stream = Terminal()
+    progress = prepare(Progress(stream), epochs=1, steps=4)
+    progress.on_train_begin()
+    progress.on_epoch_begin(0)
+    clock[0] += 10
+    progress.on_train_batch_end(0)
+    assert stream.getvalue() == "\repoch 1/1  step 1/4  0:30 left\x1b[K"
+
+
+def test_callbacks_share_the_logs_of_keras_callback_list(model, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    calls = keras.callbacks.CallbackList(
+        [Evaluate(lambda: iter([("error", 3.0)])), MetricsLog(path)],
+        model=model,
+        epochs=1,
+        steps=1,
+    )
+    calls.on_epoch_end(0, {"loss": 2.0})
+    assert read_metrics(path) == [
+        {"epoch": 1, "step": 12, "loss": 2.0, "test/error": 3.0}
+    ]
