@@ -34,9 +34,11 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.optimizer.decay = "cosine"
     config.training.batch_size = 128
     config.training.epochs = 80
+    config.evaluation.draws = 10
     if choice["smoke"]:
         config.model.filters = 4
         config.model.hidden_layers = 1
         config.training.epochs = 1
         config.evaluation.tol = 1e-3
+        config.evaluation.draws = 1
     return config.lock()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from absl import app, flags, logging
 
@@ -26,10 +28,8 @@ def run(main: Callable[[], None]) -> None:
 def _parse(arguments: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(arguments)
-    except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as failure:
+    except (flags.Error, AttributeError, LookupError, OSError, ValueError) as failure:
         _exit(failure, BAD_INPUT)
-    except OSError as failure:
-        _exit(ValueError(f"cannot read {failure.filename}"), BAD_INPUT)
     if len(rest) > 1:
         _exit(ValueError(f"unexpected arguments. Received: {rest[1:]}"), BAD_INPUT)
     return rest
@@ -38,15 +38,25 @@ def _parse(arguments: Sequence[str]) -> list[str]:
 def _call(main: Callable[[], None]) -> None:
     try:
         main()
-    except ValueError as failure:
+    except (ValueError, OSError) as failure:
         _exit(failure, BAD_INPUT)
     except SolverError as failure:
         _exit(failure, FAILED)
     except KeyboardInterrupt:
-        _exit(RuntimeError("interrupted; the same command resumes"), 130)
+        _exit(RuntimeError("interrupted"), 130)
 
 
-def _exit(failure: Exception, status: int) -> None:
-    text = str(failure.args[0] if failure.args else failure)
-    print(f"error: {text.strip()}", file=sys.stderr)
+def _exit(failure: Exception, status: int) -> NoReturn:
+    print(f"error: {_one_line(failure)}", file=sys.stderr)
     sys.exit(status)
+
+
+def _one_line(failure: BaseException) -> str:
+    """The message alone: without quoted tracebacks, wrapped errors or line breaks."""
+    inner = failure.args[0] if len(failure.args) == 1 else failure
+    if isinstance(inner, BaseException) and inner is not failure:
+        return _one_line(inner)
+    text = str(inner)
+    if "Traceback" in text:
+        text = re.findall(r"^\w+: (.+)", text, re.MULTILINE)[-1]
+    return " ".join(text.split())

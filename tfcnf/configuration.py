@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.build import build_flow
 from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
@@ -15,6 +16,16 @@ from tfcnf.models.infocnf import InfoCNF
 MODELS = {"infocnf": InfoCNF, "ccnf": CCNF, "cnf": CNF}
 FRACTIONS = {"infocnf": 0.5, "ccnf": 1.0, "cnf": 0.0}
 FROM_DATA = {"event_shape", "num_classes", "num_levels"}  # the data decides
+LEAST = {
+    "seed": 0,
+    "optimizer.reference_batch": 0,
+    "optimizer.warmup_epochs": 0,
+    "optimizer.clipnorm": 0,
+    "training.epochs": 1,
+    "evaluation.batch_size": 1,
+    "evaluation.every": 1,
+    "evaluation.draws": 1,
+}
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
 
 
@@ -32,7 +43,8 @@ def default_config(model: str = "infocnf") -> dict[str, Any]:
         ``warmup_epochs``, ``decay`` ("cosine" to zero or
         "piecewise", a tenth at each of ``drop_epochs``), ``epsilon`` and
         ``clipnorm`` (0 for none). ``training``: ``batch_size``, ``epochs``.
-        ``evaluation``: ``tol``, ``batch_size``, ``every`` epochs.
+        ``evaluation``: ``tol``, ``batch_size``, ``every`` epochs, and the ``draws`` of
+        noise that the closing evaluation averages.
     """
     options: dict[str, Any] = {}
     for function in (InfoCNF, build_flow):
@@ -59,7 +71,7 @@ def default_config(model: str = "infocnf") -> dict[str, Any]:
             "clipnorm": 0.0,
         },
         "training": {"batch_size": 900, "epochs": 400},
-        "evaluation": {"tol": 1e-5, "batch_size": 500, "every": 1},
+        "evaluation": {"tol": 1e-5, "batch_size": 500, "every": 1, "draws": 1},
     }
 
 
@@ -115,6 +127,12 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ValueError(
             f"decay must be one of cosine, piecewise. Received: decay={decay!r}"
         )
+    for name, least in LEAST.items():
+        group, _, key = name.rpartition(".")
+        value = config[group][key] if group else config[key]
+        if not isinstance(value, (int, float)) or not value >= least:
+            raise ValueError(f"{key} must be at least {least}. Received: {key}={value}")
+    check_tolerance("evaluation.tol", config["evaluation"]["tol"])
 
 
 def _check_keys(given: Mapping[str, Any], known: Mapping[str, Any], place: str) -> None:
@@ -132,6 +150,8 @@ def _check_keys(given: Mapping[str, Any], known: Mapping[str, Any], place: str) 
                     f"Received: {place}.{key}={given.get(key)!r}"
                 )
             _check_keys(given[key], value, f"{place}.{key}")
+        elif key not in given and key != "num_scales":
+            raise ValueError(f"a key is missing. Received: {place} without {key!r}")
 
 
 def _did_you_mean(key: str, known: Any) -> str:

@@ -80,7 +80,7 @@ def train(
             ],
         )
     tol = config["evaluation"]["tol"]
-    results = _write_results(workdir, evaluator, [tol])
+    results = _write_results(workdir, evaluator, [tol], config["evaluation"]["draws"])
     _draw(model, source, folder, tol)
     return results[0]
 
@@ -105,8 +105,9 @@ def evaluate(
     config = read_config(workdir)
     source = catalog.get(config["data"], data_dir)
     model = load_model(workdir, source)
-    batch_size = config["evaluation"]["batch_size"]
-    return _write_results(workdir, Evaluator(model, source, batch_size, split), tols)
+    evaluation = config["evaluation"]
+    evaluator = Evaluator(model, source, evaluation["batch_size"], split)
+    return _write_results(workdir, evaluator, tols, evaluation["draws"])
 
 
 def load_model(workdir: str, source: DataSource) -> InfoCNF:
@@ -207,10 +208,10 @@ def _writers(
 
 
 def _write_results(
-    workdir: str, evaluator: Evaluator, tols: Sequence[float]
+    workdir: str, evaluator: Evaluator, tols: Sequence[float], draws: int
 ) -> list[dict[str, Any]]:
     """Evaluates at each tolerance, writes a JSON file and prints a table."""
-    results = [dict(evaluator.run(tol, backward=True)) for tol in tols]
+    results = [dict(evaluator.run(tol, draws, backward=True)) for tol in tols]
     split = evaluator.split_name
     name = "eval.json" if split == "test" else f"eval_{split}.json"
     write_json(Path(workdir) / name, results[0] | {"evaluations": results})

@@ -35,7 +35,7 @@ def open_folder(config: Mapping[str, Any], workdir: str) -> Path:
         if any(folder.glob("checkpoints/*.index")):
             _check_same(plain, read_config(workdir), folder, "config")
             return folder
-        if not path.is_file() and folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(folder.iterdir()) and not _is_run(workdir):
             raise ValueError(
                 "the folder holds files that are not of a run; give an empty or a "
                 f"new one. Received: workdir={workdir!r}"
@@ -70,6 +70,14 @@ def read_config(workdir: str) -> dict[str, Any]:
     return config
 
 
+def _is_run(workdir: str) -> bool:
+    try:
+        read_config(workdir)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_same(new: Any, old: Any, folder: Path, key: str) -> None:
     if isinstance(new, dict) and isinstance(old, dict):
         for name in sorted(new.keys() | old.keys()):
@@ -83,16 +91,9 @@ def _check_same(new: Any, old: Any, folder: Path, key: str) -> None:
 
 def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:
     """Where, when and with what a run was made."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
         "command": sys.argv,
-        "commit": commit.stdout.strip() or None,
+        "commit": _commit(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seed": config["seed"],
         "devices": [device.name for device in tf.config.list_logical_devices()],
@@ -105,3 +106,18 @@ def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:
             "tensorflow_probability": tfp.__version__,
         },
     }
+
+
+def _commit() -> str | None:
+    """The commit of the package's checkout, where there is one."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None

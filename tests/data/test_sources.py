@@ -162,9 +162,6 @@ def test_image_sources_are_prepared_once_and_then_read(
             np.testing.assert_array_equal(read.y[:, 0], labels[order])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="images._prepared lets the errors of a broken download through"
-)
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_a_download_that_breaks_off_is_a_value_error(name, monkeypatch, tmp_path):
     def breaks_off(self, dl_manager):

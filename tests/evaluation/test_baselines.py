@@ -23,7 +23,7 @@ MARGIN = baselines.ALPHA / (1 - 2 * baselines.ALPHA)
 
 
 @pytest.fixture(scope="module")
-def test_u(digits: DataSource) -> np.ndarray:
+def u_test(digits: DataSource) -> np.ndarray:
     """The test split as `run` dequantizes it."""
     return baselines.dequantize(digits.test.x, digits.num_levels, [SEED, -1]).numpy()
 
@@ -64,9 +64,9 @@ def test_logistic_regression_counts_wrong_test_labels() -> None:
 
 
 def test_dequantized_levels_are_uniform_in_their_bins(
-    digits: DataSource, test_u: np.ndarray
+    digits: DataSource, u_test: np.ndarray
 ) -> None:
-    scaled = test_u.astype(np.float64) * digits.num_levels
+    scaled = u_test.astype(np.float64) * digits.num_levels
     noise = scaled - digits.test.x.reshape(scaled.shape)
     assert stats.kstest(noise.ravel(), stats.uniform.cdf).statistic < 0.01
     # float32 rounds u to within a millionth of a bin
@@ -74,11 +74,11 @@ def test_dequantized_levels_are_uniform_in_their_bins(
     assert noise.max() < 1 + 1e-5
 
 
-def test_gaussian_measures_equal_scipys(digits: DataSource, test_u: np.ndarray) -> None:
+def test_gaussian_measures_equal_scipys(digits: DataSource, u_test: np.ndarray) -> None:
     measures = dict(islice(baselines.run(digits, SEED), 3))
     train_u = baselines.dequantize(digits.train.x, digits.num_levels, [SEED, 0])
     train, _ = logits_of(train_u.numpy())
-    test, log_det = logits_of(test_u)
+    test, log_det = logits_of(u_test)
     scores = np.empty([len(test), 10])
     for k in range(10):
         members = train[digits.train.y[:, 0] == k]
@@ -115,12 +115,12 @@ def test_constant_pixels_get_the_floor() -> None:
 
 
 def test_untrained_realnvp_is_a_standard_normal_of_the_logits(
-    digits: DataSource, test_u: np.ndarray
+    digits: DataSource, u_test: np.ndarray
 ) -> None:
     model = baselines.ConditionalRealNVP(64, 10, SEED)
-    logits, log_det = logits_of(test_u)
+    logits, log_det = logits_of(u_test)
     expected = stats.norm.logpdf(logits).sum(-1) + log_det
-    log_prob = model.distribution(digits.test.y).log_prob(test_u)
+    log_prob = model.distribution(digits.test.y).log_prob(u_test)
     np.testing.assert_allclose(log_prob, expected, rtol=1e-4)
 
 
@@ -138,10 +138,10 @@ def test_realnvp_has_as_many_parameters_as_infocnf_on_the_digits() -> None:
 
 
 def test_realnvp_change_of_variables_equals_autodiff(
-    digits: DataSource, test_u: np.ndarray, trained: baselines.ConditionalRealNVP
+    digits: DataSource, u_test: np.ndarray, trained: baselines.ConditionalRealNVP
 ) -> None:
     # copy i of the example gives row i of the Jacobian
-    u = tf.repeat(test_u[:1], 64, 0)
+    u = tf.repeat(u_test[:1], 64, 0)
     distribution = trained.distribution(np.repeat(digits.test.y[:1], 64, 0))
     with tf.GradientTape() as tape:
         tape.watch(u)
@@ -171,20 +171,20 @@ def test_realnvp_density_integrates_to_one_for_each_label() -> None:
 
 
 def test_one_epoch_improves_realnvp_and_repeats_with_its_seed(
-    digits: DataSource, test_u: np.ndarray, trained: baselines.ConditionalRealNVP
+    digits: DataSource, u_test: np.ndarray, trained: baselines.ConditionalRealNVP
 ) -> None:
     y = digits.test.y
     untrained = baselines.ConditionalRealNVP(64, 10, SEED).distribution(y)
-    log_prob = trained.distribution(y).log_prob(test_u).numpy()
+    log_prob = trained.distribution(y).log_prob(u_test).numpy()
     assert np.all(np.isfinite(log_prob))
-    assert np.mean(log_prob) > np.mean(untrained.log_prob(test_u)) + 1
+    assert np.mean(log_prob) > np.mean(untrained.log_prob(u_test)) + 1
     again = fit_two_couplings(digits).distribution(y)
-    np.testing.assert_allclose(again.log_prob(test_u), log_prob, rtol=1e-4)
+    np.testing.assert_allclose(again.log_prob(u_test), log_prob, rtol=1e-4)
 
 
 def test_run_measures_the_realnvp_on_the_test_split(
     digits: DataSource,
-    test_u: np.ndarray,
+    u_test: np.ndarray,
     trained: baselines.ConditionalRealNVP,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -197,7 +197,7 @@ def test_run_measures_the_realnvp_on_the_test_split(
         "realnvp_bits_per_dim",
         "realnvp_num_parameters",
     ]
-    log_prob = trained.distribution(digits.test.y).log_prob(test_u).numpy()
+    log_prob = trained.distribution(digits.test.y).log_prob(u_test).numpy()
     bits = to_bits(log_prob.astype(np.float64), 64, 17)
     assert measures["realnvp_bits_per_dim"] == pytest.approx(bits, rel=1e-5)
     hidden, outputs = (32 + 10) * 40 + 40, 40 * 64 + 64

@@ -60,11 +60,6 @@ def flip_bits(path):
     path.write_bytes(bytes(b ^ 255 for b in path.read_bytes()))
 
 
-# Checkpoints.restore: a truncated file is an IndexError of TensorFlow, and another
-# architecture an InvalidArgumentError, which is taken for damage
-NOT_YET = pytest.mark.xfail(strict=True, reason="see the report on checkpoints.py")
-UNREADABLE = {"data truncated", "data emptied"}
-
 DAMAGES = {
     "data truncated": lambda folder, n: truncate(data_file(folder, n)),
     "data emptied": lambda folder, n: data_file(folder, n).write_bytes(b""),
@@ -119,10 +114,7 @@ def test_ten_comes_after_nine(tmp_path):
     assert_filled(model, 10)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [pytest.param(d, marks=[NOT_YET] * (d in UNREADABLE)) for d in DAMAGES],
-)
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(saved, damage, caplog):
     DAMAGES[damage](saved, 3)
     model = make_model()
@@ -152,9 +144,7 @@ def test_a_save_that_was_cut_off_before_its_index_does_not_count(saved, caplog):
     assert "damaged" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    "text", [pytest.param("", marks=NOT_YET), "model_checkpoint_path: "]
-)
+@pytest.mark.parametrize("text", ["", "model_checkpoint_path: "])
 def test_a_damaged_list_of_checkpoints_does_no_harm(saved, text):
     (saved / "checkpoint").write_text(text)
     model = make_model()
@@ -162,7 +152,6 @@ def test_a_damaged_list_of_checkpoints_does_no_harm(saved, text):
     assert_filled(model, 3)
 
 
-@NOT_YET
 def test_training_goes_on_after_a_fallback(saved):
     DAMAGES["data truncated"](saved, 3)
     checkpoints = Checkpoints(saved, make_model())
@@ -179,7 +168,6 @@ def test_training_goes_on_after_a_fallback(saved):
     assert_filled(model, 2)  # what was restored, saved again as epoch 3
 
 
-@NOT_YET
 def test_only_damaged_checkpoints_are_a_value_error(saved):
     for epoch, damage in zip((1, 2, 3), DAMAGES, strict=False):
         DAMAGES[damage](saved, epoch)
@@ -188,16 +176,13 @@ def test_only_damaged_checkpoints_are_a_value_error(saved):
     assert f"Received: {saved}" in str(failure.value)
 
 
-@pytest.mark.parametrize(
-    "other", [{"units": 4}, pytest.param({"extra": True}, marks=NOT_YET)]
-)
+@pytest.mark.parametrize("other", [{"units": 4}, {"extra": True}])
 def test_a_checkpoint_of_another_architecture_is_a_value_error(saved, other):
     with pytest.raises(ValueError, match="another architecture") as failure:
         Checkpoints(saved, make_model(**other)).restore()
     assert f"Received: {saved / 'ckpt-3'}" in str(failure.value)
 
 
-@NOT_YET
 def test_a_checkpoint_of_a_larger_model_is_a_value_error(tmp_path):
     Checkpoints(tmp_path, make_model(extra=True)).save(1)
     with pytest.raises(ValueError, match="another architecture"):

@@ -145,9 +145,6 @@ def test_one_device_is_used_where_there_is_no_gpu(name):
     assert strategy.num_replicas_in_sync == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="TensorFlow mixes up the collectives of two MirroredStrategies"
-)
 def test_a_process_has_one_mirrored_strategy():
     assert get_strategy("mirrored") is get_strategy("mirrored")
 
@@ -237,15 +234,7 @@ def test_two_replicas_take_the_step_of_one_device(float_images, strategies):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "one_device",
-        pytest.param(
-            "mirrored",
-            marks=pytest.mark.xfail(
-                strict=True, reason="each replica clips its own gradient"
-            ),
-        ),
-    ],
+    ["one_device", "mirrored"],
 )
 def test_the_gradient_of_the_whole_batch_is_clipped(
     name, strategies, make_line, points
@@ -318,15 +307,7 @@ def test_the_straight_run_learns_something_in_every_epoch(straight):
 
 @pytest.mark.parametrize(
     "truncated",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                strict=True, reason="see the report on checkpoints.py"
-            ),
-        ),
-    ],
+    [False, True],
 )
 def test_a_killed_run_resumes_exactly(
     truncated, straight, few_digits, tmp_path, caplog

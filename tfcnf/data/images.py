@@ -41,19 +41,19 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
         return builder
     root = Path(builder.data_dir).parents[1]
     manual = root / "downloads" / "manual"
-    if not (manual.is_dir() and any(manual.iterdir())):
-        # asked first, because a download without a network retries for minutes
-        try:
+    try:
+        if not (manual.is_dir() and any(manual.iterdir())):
+            # asked first, because a download without a network retries for minutes
             socket.getaddrinfo(HOSTS[name], 443)
-        except OSError:
-            raise ValueError(
-                f"{name} is not prepared in {builder.data_dir} and {HOSTS[name]} "
-                f"cannot be reached. Prepare it where there is a network with "
-                f"`tfds build {name} --data_dir=DIR` and copy DIR/{name} to "
-                f"{root / name}, or put its archives into {manual} and run again. "
-                f"Received: data_dir={data_dir!r}"
-            ) from None
-    builder.download_and_prepare()
+        builder.download_and_prepare()
+    except OSError as failure:
+        raise ValueError(
+            f"{name} is not prepared in {builder.data_dir} and could not be "
+            f"downloaded from {HOSTS[name]} ({failure}). Prepare it where there is a "
+            f"network with `tfds build {name} --data_dir=DIR` and copy DIR/{name} to "
+            f"{root / name}, or put its archives into {manual} and run again. "
+            f"Received: data_dir={data_dir!r}"
+        ) from failure
     return builder
 
 

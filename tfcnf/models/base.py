@@ -55,9 +55,20 @@ class FlowModel(keras.Model):
             loss = tf.reduce_mean(terms["loss"]) / replicas
         weights = self.trainable_variables
         *gradients, nfe_backward = tape.gradient(loss, [*weights, probe])
+        gradients = self._clip(gradients, replicas)
         self.optimizer.apply(gradients, weights)
         nfe_backward = tf.ensure_shape(nfe_backward, probe.shape)
         return self._update(terms, out.nfe, nfe_backward)
+
+    def _clip(self, gradients: list[Tensor], replicas: int) -> list[Tensor]:
+        """Clips the gradient of the whole batch; alone, each replica clips its own."""
+        limit = self.optimizer.global_clipnorm
+        if not limit or replicas == 1:
+            return gradients
+        context = tf.distribute.get_replica_context()
+        total = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        clipped, _ = tf.clip_by_global_norm(total, limit)
+        return [gradient / replicas for gradient in clipped]
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """The same measures without an update and without backward solves."""

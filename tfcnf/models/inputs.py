@@ -38,21 +38,15 @@ def check_examples(x: Any, event_shape: Sequence[int], num_levels: int) -> Tenso
             f"vectors must be floating-point. Received: x.dtype={x.dtype.name}"
         )
     if x.dtype.is_integer:
-        _require(
-            tf.reduce_all((x >= 0) & (tf.cast(x, tf.int32) < num_levels)),
-            f"integer images must be grey levels 0..{num_levels - 1}. Received: x=",
-            x,
-        )
+        valid = tf.reduce_all((x >= 0) & (tf.cast(x, tf.int32) < num_levels))
+        message = f"integer images must be grey levels 0..{num_levels - 1}"
     elif num_levels > 1:
-        _require(
-            tf.reduce_all((x >= 0) & (x <= 1)),
-            "floating-point images must lie in [0, 1] and be finite. Received: x=",
-            x,
-        )
+        valid = tf.reduce_all((x >= 0) & (x <= 1))
+        message = "floating-point images must lie in [0, 1] and be finite"
     else:
-        finite = tf.reduce_all(tf.math.is_finite(x))
-        _require(finite, "examples must be finite. Received: x=", x)
-    return x
+        valid = tf.reduce_all(tf.math.is_finite(x))
+        message = "examples must be finite"
+    return _require(valid, f"{message}. Received: x=", x)
 
 
 def check_labels(y: Any, num_classes: Sequence[int]) -> Tensor:
@@ -79,12 +73,15 @@ def check_labels(y: Any, num_classes: Sequence[int]) -> Tensor:
         )
     inside = tf.reduce_all((y >= 0) & (y < tf.constant(list(num_classes))))
     bounds = ", ".join(f"0..{k - 1}" for k in num_classes)
-    _require(inside, f"labels must be in {bounds}. Received: y=", y)
-    return y
+    return _require(inside, f"labels must be in {bounds}. Received: y=", y)
 
 
-def _require(condition: Tensor, message: str, value: Tensor) -> None:
-    if not tf.executing_eagerly():
-        tf.debugging.Assert(condition, [f"ValueError: {message}", value])
-    elif not bool(condition):
-        raise ValueError(f"{message}{value.numpy()!s:.200}")
+def _require(condition: Tensor, message: str, value: Tensor) -> Tensor:
+    """The value, once the condition is known to hold."""
+    if tf.executing_eagerly():
+        if not bool(condition):
+            raise ValueError(f"{message}{value.numpy()!s:.200}")
+        return value
+    check = tf.debugging.Assert(condition, [f"ValueError: {message}", value])
+    with tf.control_dependencies([check]):
+        return tf.identity(value)

@@ -14,6 +14,7 @@ MEASURES = {
     "nfe_forward": ("forward evaluations a pass, all layers", "", ".0f"),
     "nfe_backward": ("backward evaluations a step, all layers", "", ".0f"),
     "num_examples": ("examples evaluated", "", "d"),
+    "draws": ("draws of noise averaged", "", "d"),
     "num_parameters": ("parameters", "", ",d"),
 }
 

@@ -26,12 +26,19 @@ class Checkpoints:
             f"{i:04d}": variable.value
             for i, variable in enumerate([*model.variables, *model.optimizer.variables])
         }
+        self.shapes = [list(variable.shape) for variable in variables.values()]
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.checkpoint = tf.train.Checkpoint(epoch=self.epoch, variables=variables)
-        self.manager = tf.train.CheckpointManager(
-            self.checkpoint, str(directory), max_to_keep=KEPT
-        )
         self.directory = directory
+        try:
+            self.manager = self._manage()
+        except ValueError:  # its list of checkpoints was cut short; it is only a list
+            (directory / "checkpoint").unlink()
+            self.manager = self._manage()
+
+    def _manage(self) -> tf.train.CheckpointManager:
+        directory = str(self.directory)
+        return tf.train.CheckpointManager(self.checkpoint, directory, max_to_keep=KEPT)
 
     def save(self, epochs_done: int) -> None:
         """Writes a checkpoint; the last few are kept."""
@@ -54,20 +61,18 @@ class Checkpoints:
         )
         for number in numbers:
             path = self.directory / f"ckpt-{number}"
-            try:
-                self.checkpoint.restore(str(path)).assert_consumed()
-            except tf.errors.OpError as failure:
+            shapes = _read_shapes(path)
+            if shapes is None:
                 logging.warning(
-                    "checkpoint %s is damaged (%s); falling back to the one before",
-                    path,
-                    type(failure).__name__,
+                    "checkpoint %s is damaged; falling back to the one before", path
                 )
-            except (AssertionError, ValueError) as failure:
+            elif shapes != self.shapes:
                 raise ValueError(
                     "the checkpoint belongs to a model of another architecture. "
                     f"Received: {path}"
-                ) from failure
+                )
             else:
+                self.checkpoint.restore(str(path)).assert_consumed()
                 return int(self.epoch.numpy())
         if numbers:
             raise ValueError(
@@ -75,6 +80,18 @@ class Checkpoints:
                 f"Received: {self.directory}"
             )
         return 0
+
+
+def _read_shapes(path: Path) -> list[list[int]] | None:
+    """Shapes of the numbered variables in a file; None if it cannot be read whole."""
+    try:
+        reader = tf.train.load_checkpoint(str(path))
+        shapes = reader.get_variable_to_shape_map()
+        for name in shapes:
+            reader.get_tensor(name)  # compares the checksum
+    except (tf.errors.OpError, IndexError, RuntimeError, ValueError):
+        return None
+    return [shapes[name] for name in sorted(shapes) if name.startswith("variables/")]
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
