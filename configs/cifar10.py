@@ -13,18 +13,16 @@ Variants: model=infocnf|ccnf|cnf, batch=900|8000, smoke.
 
 import ml_collections
 
-from tfcnf.configuration import default_config, parse_variant
+from tfcnf.configuration import (
+    PAPER_VARIANTS,
+    SMOKE,
+    default_config,
+    parse_variant,
+)
 
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
-    choice = parse_variant(
-        variant,
-        {
-            "model": ("infocnf", "ccnf", "cnf"),
-            "batch": (900, 8000),
-            "smoke": (False, True),
-        },
-    )
+    choice = parse_variant(variant, PAPER_VARIANTS)
     large = choice["batch"] == 8000
     config = ml_collections.ConfigDict(default_config(choice["model"]))
     config.data = "cifar10"
@@ -37,11 +35,5 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.training.batch_size = choice["batch"]
     config.training.epochs = 400
     if choice["smoke"]:
-        config.model.filters = 8
-        config.model.hidden_layers = 1
-        config.model.flows_per_block = 1
-        config.model.tol = config.model.adjoint_tol = 1e-2
-        config.model.alpha = 0.05
-        config.training.epochs = 1
-        config.evaluation.tol = 1e-3
+        config.update(SMOKE)
     return config.lock()

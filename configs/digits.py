@@ -12,7 +12,7 @@ Variants: model=infocnf|ccnf|cnf, smoke (seconds, to see that all works).
 
 import ml_collections
 
-from tfcnf.configuration import default_config, parse_variant
+from tfcnf.configuration import SMOKE, default_config, parse_variant
 
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
@@ -36,9 +36,5 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.training.epochs = 80
     config.evaluation.draws = 10
     if choice["smoke"]:
-        config.model.filters = 4
-        config.model.hidden_layers = 1
-        config.training.epochs = 1
-        config.evaluation.tol = 1e-3
-        config.evaluation.draws = 1
+        config.update(SMOKE)
     return config.lock()

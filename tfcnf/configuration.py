@@ -26,6 +26,23 @@ LEAST = {
     "evaluation.every": 1,
     "evaluation.draws": 1,
 }
+SMOKE = {  # what makes a configuration of images a matter of seconds, to see it work
+    "model": {
+        "filters": 4,
+        "hidden_layers": 1,
+        "flows_per_block": 1,
+        "tol": 1e-2,
+        "adjoint_tol": 1e-2,
+        "alpha": 0.05,
+    },
+    "training": {"epochs": 1},
+    "evaluation": {"tol": 1e-3, "draws": 1},
+}
+PAPER_VARIANTS = {
+    "model": tuple(MODELS),
+    "batch": (900, 8000),
+    "smoke": (False, True),
+}
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
 
 
