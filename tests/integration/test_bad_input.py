@@ -364,10 +364,7 @@ def test_a_mistake_in_the_program_keeps_its_traceback(run):
         (["--tol=abc"], ["tol", "abc"]),
         ([digits_config(), "--config.training.epochs=abc"], ["epochs", "abc"]),
         ([digits_config(), "--config.model.filtrs=3"], ["filtrs", '"filters"']),
-        (
-            [digits_config(), "--config.modl.filters=3"],
-            ["modl", '"model"'],
-        ),
+        ([digits_config(), "--config.modl.filters=3"], ["modl", '"model"']),
         (
             [digits_config(":smoky")],
             ["Did you mean 'smoke'?", "Received: 'smoky'"],

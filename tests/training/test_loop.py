@@ -232,10 +232,7 @@ def test_two_replicas_take_the_step_of_one_device(float_images, strategies):
         assert double_logs[name] == pytest.approx(logs[name], rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["one_device", "mirrored"],
-)
+@pytest.mark.parametrize("name", ["one_device", "mirrored"])
 def test_the_gradient_of_the_whole_batch_is_clipped(
     name, strategies, make_line, points
 ):
@@ -305,10 +302,7 @@ def test_the_straight_run_learns_something_in_every_epoch(straight):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize(
-    "truncated",
-    [False, True],
-)
+@pytest.mark.parametrize("truncated", [False, True])
 def test_a_killed_run_resumes_exactly(
     truncated, straight, few_digits, tmp_path, caplog
 ):

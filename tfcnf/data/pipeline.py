@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf.data.source import DataSource, Split
+from tfcnf.types import Tensor
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -35,20 +36,18 @@ def training_batches(
     steps = steps_per_epoch(source.train, batch_size)
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(source.train))[: steps * batch_size]
-    flips = rng.random(len(order)) < 0.5 if source.flip else np.zeros(len(order), bool)
+    order = order.reshape(steps, batch_size)
+    flips = rng.random(order.shape) < 0.5
+    examples, labels = tf.constant(source.train.x), tf.constant(source.train.y)
 
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            x, y = source.train.x[chosen], source.train.y[chosen]
-            if source.flip:
-                flip = flips[start : start + batch_size]
-                x[flip] = x[flip, :, ::-1]
-            yield x, y
+    def batch(chosen: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = tf.gather(examples, chosen), tf.gather(labels, chosen)
+        if source.flip:
+            x = tf.where(flip[:, None, None, None], tf.reverse(x, [2]), x)
+        return x, y
 
-    return tf.data.Dataset.from_generator(
-        batches, output_signature=_signature(source.train, batch_size)
-    ).prefetch(2)
+    # not from_generator, which makes the whole process return memory eagerly
+    return tf.data.Dataset.from_tensor_slices((order, flips)).map(batch).prefetch(2)
 
 
 def evaluation_batches(
@@ -57,10 +56,3 @@ def evaluation_batches(
     """Every example once, in order; the last batch may be smaller."""
     for start in range(0, len(split), batch_size):
         yield split.x[start : start + batch_size], split.y[start : start + batch_size]
-
-
-def _signature(split: Split, batch_size: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    def spec(array: np.ndarray) -> tf.TensorSpec:
-        return tf.TensorSpec((batch_size, *array.shape[1:]), array.dtype)
-
-    return spec(split.x), spec(split.y)
