@@ -33,7 +33,8 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.optimizer.warmup_epochs = 2.0
     config.optimizer.decay = "cosine"
     config.training.batch_size = 128
-    config.training.epochs = 80
+    config.training.epochs = 60
+    config.evaluation.every = 2
     config.evaluation.draws = 10
     if choice["smoke"]:
         config.update(SMOKE)

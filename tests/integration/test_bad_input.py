@@ -477,32 +477,36 @@ def test_sample_refuses_a_label_out_of_range(
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory):
+def processes(once):
     """What the training script says in processes of its own, started together."""
-    folder = tmp_path_factory.mktemp("processes")
-    (folder / "foreign").mkdir()
-    (folder / "foreign" / "notes.txt").write_text("precious")
-    new, foreign = f"--workdir={folder / 'run'}", f"--workdir={folder / 'foreign'}"
-    running = {
-        name: subprocess.Popen(
-            [sys.executable, str(ROOT / "launch" / "train.py"), *arguments],
-            cwd=folder,
-            env=os.environ | {"TFDS_DATA_DIR": str(folder / "data")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, arguments in {
-            "unknown key": [new, digits_config(), "--config.model.filtrs=3"],
-            "unknown variant": [new, digits_config(":smoky")],
-            "foreign folder": [foreign, digits_config(":smoke")],
-        }.items()
-    }
-    ended = {}
-    for name, process in running.items():
-        _, message = process.communicate(timeout=300)
-        ended[name] = process.returncode, message
-    return folder, ended
+
+    def fill(folder):
+        (folder / "foreign").mkdir(parents=True)
+        (folder / "foreign" / "notes.txt").write_text("precious")
+        new, foreign = f"--workdir={folder / 'run'}", f"--workdir={folder / 'foreign'}"
+        running = {
+            name: subprocess.Popen(
+                [sys.executable, str(ROOT / "launch" / "train.py"), *arguments],
+                cwd=folder,
+                env=os.environ | {"TFDS_DATA_DIR": str(folder / "data")},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for name, arguments in {
+                "unknown key": [new, digits_config(), "--config.model.filtrs=3"],
+                "unknown variant": [new, digits_config(":smoky")],
+                "foreign folder": [foreign, digits_config(":smoke")],
+            }.items()
+        }
+        ended = {}
+        for name, process in running.items():
+            _, message = process.communicate(timeout=300)
+            ended[name] = process.returncode, message
+        (folder / "ended.json").write_text(json.dumps(ended))
+
+    folder = once("processes", fill)
+    return folder, json.loads((folder / "ended.json").read_text())
 
 
 @pytest.mark.parametrize(
