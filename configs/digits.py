@@ -7,6 +7,9 @@ two CPU cores: two scales, one flow a block (3 CNFs), 32 filters, two hidden lay
     python launch/train.py --config=configs/digits.py:model=ccnf --workdir=runs/ccnf
     python launch/train.py --config=configs/digits.py:smoke --workdir=/tmp/smoke
 
+Expected with seed 0: about 1.7 % test error and 2.01 bits/dim at tolerance 1e-5 after
+about eight minutes; see BUILD_NOTES.md.
+
 Variants: model=infocnf|ccnf|cnf, smoke (seconds, to see that all works).
 """
 
