@@ -8,6 +8,7 @@ from tfcnf.flows.base import Chain
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale
+from tfcnf.flows.reshape import Squeeze
 from tfcnf.ode.dynamics import ConvDynamics
 from tfcnf.types import Control
 
@@ -171,6 +172,15 @@ def test_a_flow_of_your_own(tmp_path):
     model.save(tmp_path / "own.keras")
     loaded = keras.saving.load_model(tmp_path / "own.keras")
     np.testing.assert_array_equal(loaded.log_prob(X, Y), before)
+
+
+def test_a_flow_without_a_solve_trains():
+    flow = Chain([Dequantize(LEVELS, 0.05), build_multiscale(SHAPE, Squeeze, 1, 1)])
+    model = InfoCNF(SHAPE, CLASSES, num_levels=LEVELS, flow=flow, seed=0)
+    model.compile(keras.optimizers.Adam(3e-2))
+    history = model.fit(X, Y, batch_size=32, epochs=5, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert history["nfe_backward"] == [0.0] * 5
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ class FlowModel(keras.Model):
         *gradients, nfe_backward = tape.gradient(loss, [*weights, probe])
         gradients = self._clip(gradients, replicas)
         self.optimizer.apply(gradients, weights)
+        if nfe_backward is None:  # a flow without a solve
+            nfe_backward = probe
         nfe_backward = tf.ensure_shape(nfe_backward, probe.shape)
         return self._update(terms, out.nfe, nfe_backward)
 

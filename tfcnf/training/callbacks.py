@@ -119,12 +119,13 @@ class Progress(keras.callbacks.Callback):
     """A line an epoch with the remaining time; within epochs only on a terminal.
 
     Args:
-        stream: where to print.
+        stream: where to print; standard output if None.
     """
 
-    def __init__(self, stream: TextIO = sys.stdout):
+    def __init__(self, stream: TextIO | None = None):
         super().__init__()
-        self.stream, self.live = stream, stream.isatty()
+        self.stream = stream or sys.stdout
+        self.live = self.stream.isatty()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Starts the clock."""
