@@ -67,14 +67,9 @@ class Chain(FlowLayer):
         self, x: Tensor, inverse: bool = False, control: Control | None = None
     ) -> FlowOutput:
         """Transforms ``[B, ...]`` through every layer."""
-        control = control or Control()
-        starts = [0]
-        for layer in self.layers:
-            starts.append(starts[-1] + layer.num_solves)
+        steps = list(zip(self.layers, split_control(control, self.layers), strict=True))
         outputs = []
-        steps = list(zip(self.layers, starts, strict=False))
-        for layer, start in reversed(steps) if inverse else steps:
-            part = control.part(start, layer.num_solves)
+        for layer, part in reversed(steps) if inverse else steps:
             outputs.append(layer(x, inverse=inverse, control=part))
             x = outputs[-1].z
         if inverse:
@@ -93,6 +88,17 @@ class Chain(FlowLayer):
             keras.saving.deserialize_keras_object(item) for item in config["layers"]
         ]
         return cls(**(config | {"layers": layers}))
+
+
+def split_control(
+    control: Control | None, layers: Sequence[FlowLayer]
+) -> list[Control]:
+    """The part of a control that is each layer's, in the order of the layers."""
+    control, parts, start = control or Control(), [], 0
+    for layer in layers:
+        parts.append(control.part(start, layer.num_solves))
+        start += layer.num_solves
+    return parts
 
 
 def merge_outputs(z: Tensor, outputs: Sequence[FlowOutput]) -> FlowOutput:

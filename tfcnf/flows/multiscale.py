@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.flows.base import Chain, FlowLayer, merge_outputs
+from tfcnf.flows.base import Chain, FlowLayer, merge_outputs, split_control
 from tfcnf.flows.reshape import Squeeze, flatten_code, split_channels, unflatten_code
 from tfcnf.types import Control, FlowOutput, Tensor
 
@@ -67,10 +67,7 @@ class MultiscaleFlow(FlowLayer):
         self, x: Tensor, inverse: bool = False, control: Control | None = None
     ) -> FlowOutput:
         """``[B, H, W, C]`` to ``[B, D]``, or back with ``inverse``."""
-        parts, start = [], 0
-        for scale in self.scales:
-            parts.append((control or Control()).part(start, scale.num_solves))
-            start += scale.num_solves
+        parts = split_control(control, self.scales)
         return self._decode(x, parts) if inverse else self._encode(x, parts)
 
     def _encode(self, x: Tensor, controls: Sequence[Control]) -> FlowOutput:

@@ -57,9 +57,6 @@ class FlowModel(keras.Model):
         *gradients, nfe_backward = tape.gradient(loss, [*weights, probe])
         gradients = self._clip(gradients, replicas)
         self.optimizer.apply(gradients, weights)
-        if nfe_backward is None:  # a flow without a solve
-            nfe_backward = probe
-        nfe_backward = tf.ensure_shape(nfe_backward, probe.shape)
         return self._update(terms, out.nfe, nfe_backward)
 
     def _clip(self, gradients: list[Tensor], replicas: int) -> list[Tensor]:
@@ -81,6 +78,7 @@ class FlowModel(keras.Model):
     def _update(
         self, terms: dict[str, Tensor], nfe: Tensor, nfe_backward: Tensor | None
     ) -> dict[str, Tensor]:
+        """Updates the means; without a backward solve there is no backward count."""
         for name, value in terms.items():
             self._trackers[name].update_state(value)
         for name, value in [("nfe_forward", nfe), ("nfe_backward", nfe_backward)]:

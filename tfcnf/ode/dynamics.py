@@ -100,19 +100,17 @@ class StackDynamics(Dynamics):
         fan_in = n_in
         for size in self.window:
             fan_in *= size
-        zero = output and self.init == "zero_output"
 
         def weight(name: str, shape: tuple[int, ...], bound: float) -> keras.Variable:
             initializer = keras.initializers.RandomUniform(
                 -bound, bound, seed=int(seeds.next()[0])
             )
             return self.add_weight(
-                name=f"{name}_{i}",
-                shape=shape,
-                initializer="zeros" if zero and bound < 1 else initializer,
+                name=f"{name}_{i}", shape=shape, initializer=initializer
             )
 
-        bound = fan_in**-0.5
+        zero = output and self.init == "zero_output"
+        bound = 0.0 if zero else fan_in**-0.5
         layer = {
             "kernel": weight("kernel", (*self.window, n_in, n_out), bound),
             "bias": weight("bias", (n_out,), bound),
