@@ -7,7 +7,7 @@ import tensorflow as tf
 from scipy.integrate import solve_ivp
 
 from tfcnf.ode import adjoint
-from tfcnf.ode.adjoint import Interval, solve
+from tfcnf.ode.adjoint import Method, solve
 from tfcnf.ode.divergence import draw_probes
 from tfcnf.ode.dynamics import DenseDynamics
 
@@ -38,7 +38,7 @@ def run(dynamics, z, tol, probe=None, adjoint_tol=None, **interval):
         tf.constant(tol, tf.float64),
         tf.constant(adjoint_tol or tol, tf.float64),
         tf.zeros([], tf.float64) if probe is None else probe,
-        Interval(**interval),
+        Method(**interval),
     )
 
 
@@ -154,7 +154,7 @@ def test_forward_and_backward_counts_are_the_true_calls():
                 draw_probes(z, "exact", 1, [0, 0]),
                 *[tf.constant(tol, tf.float64) for tol in (1e-4, 1e-7)],
                 probe,
-                Interval(),
+                Method(),
             )
             value = tf.reduce_sum(z1) + tf.reduce_sum(log_det)
         assert COUNT["counted"] == int(stats.nfe)
@@ -194,7 +194,7 @@ def test_failed_solves_name_the_layer(dynamics):
             draw_probes(z, "exact", 1, [0, 0]),
             *[tf.constant(1e-3, tf.float64)] * 2,
             tf.zeros([], tf.float64),
-            Interval(),
+            Method(),
             "my_layer",
         )
 
@@ -211,7 +211,7 @@ def test_failed_gradients_name_the_layer(dynamics):
             draw_probes(z, "exact", 1, [0, 0]),
             *[tf.constant(tol, tf.float64) for tol in (1e-2, 1e-13)],
             tf.zeros([], tf.float64),
-            Interval(max_num_steps=10),
+            Method(max_num_steps=10),
             "my_layer",
         )
     with pytest.raises(

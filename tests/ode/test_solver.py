@@ -4,7 +4,14 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy.integrate import solve_ivp
 
-from tfcnf.ode.solver import SOLVED, STEP_LIMIT, UNDERFLOW, DormandPrince, check_solved
+from tfcnf.ode.solver import (
+    SOLVED,
+    STEP_LIMIT,
+    UNDERFLOW,
+    DormandPrince,
+    Quadrature,
+    check_solved,
+)
 
 
 def oscillator(t, y):
@@ -30,13 +37,14 @@ def integrate(f, y0, tol, start=0.0, end=1.0, dtype="float64", **options):
 
     def ode_fn(t, state):
         times.append(float(t))
-        return (f(t, state[0]),), [state[0]]
+        return (f(t, state[0]),)
 
+    y0 = tf.constant(y0, dtype)
+    quadrature = Quadrature(lambda t, y: (ode_fn(t, y), y), (tf.zeros_like(y0),))
     solver = DormandPrince(tf.constant(tol, dtype), **options)
-    state, total, stats = solver.integrate(
-        ode_fn, start, end, (tf.constant(y0, dtype),)
-    )
-    return state[0].numpy(), total[0].numpy(), stats, times
+    solution = solver.integrate(ode_fn, start, end, (y0,), quadrature)
+    (y1,), (total,) = solution.y, solution.total
+    return y1.numpy(), total.numpy(), solution.stats, times
 
 
 def truth(f, y0, start=0.0, end=1.0):
@@ -122,10 +130,8 @@ def test_failures_end_in_the_named_error(kind, status, words, graph):
     def solve(y0):
         solver = DormandPrince(tf.constant(1e-6), max_num_steps=60)
         f = failing(kind)
-        (y1,), _, stats = solver.integrate(
-            lambda t, y: ((f(t, y[0]),), ()), 0.0, 1.0, (y0,)
-        )
-        return y1, stats
+        solution = solver.integrate(lambda t, y: (f(t, y[0]),), 0.0, 1.0, (y0,))
+        return solution.y[0], solution.stats
 
     y1, stats = (tf.function(solve) if graph else solve)(tf.constant([1.0]))
     assert int(stats.status) != SOLVED

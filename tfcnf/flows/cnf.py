@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from tfcnf.flows.base import FlowLayer
 from tfcnf.gates.policy import FixedTolerance, check_tolerance
-from tfcnf.ode.adjoint import Interval, solve
+from tfcnf.ode.adjoint import GRADIENTS, Method, solve
+from tfcnf.ode.conventions import SOLVERS
 from tfcnf.ode.divergence import TRACES, draw_probes
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.seeds import next_seed
@@ -21,8 +22,8 @@ from tfcnf.types import Control, FlowOutput, Tensor
 class CNFLayer(FlowLayer):
     """z(1) from z(0) by dz/dt = f(t, z), and its log-determinant (InfoCNF Eq. 2).
 
-    Gradients come from the adjoint method (Chen et al. 2018): memory does not grow
-    with the number of steps.
+    By default gradients come from the adjoint method (Chen et al. 2018): memory does
+    not grow with the number of steps.
 
     Args:
         dynamics: the vector field f.
@@ -32,10 +33,16 @@ class CNFLayer(FlowLayer):
             ``"exact"``, which costs D directional derivatives.
         num_probes: random probes averaged in a Hutchinson trace.
         max_num_steps: bound on attempted steps of a solve.
+        gradient: ``"adjoint"``, or the exact gradient of the discrete solution by
+            ``"checkpoint"`` (keeps each step's state) or ``"store"`` (keeps all
+            activations; fastest and largest), see `tfcnf.ode.adjoint`.
+        solver: ``"tfcnf"``, or for comparison ``"tfp"`` (as TFP comes) or
+            ``"reference"`` (the authors' code), see `tfcnf.ode.conventions`.
+        pi_control: whether a step size also looks at the error of the step before.
         seed: integer seed of the trace noise.
 
     Raises:
-        ValueError: for an unknown trace or a tolerance that is not positive.
+        ValueError: for an unknown choice or a tolerance that is not positive.
         tf.errors.InvalidArgumentError: ``SolverError: ...`` from `call`, where a
             solve does not reach its end, with advice.
     """
@@ -50,13 +57,27 @@ class CNFLayer(FlowLayer):
         trace: str = "rademacher",
         num_probes: int = 1,
         max_num_steps: int = 1000,
+        gradient: str = "adjoint",
+        solver: str = "tfcnf",
+        pi_control: bool = False,
         seed: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if trace not in TRACES:
+        for name, choice, known in [
+            ("trace", trace, TRACES),
+            ("gradient", gradient, GRADIENTS),
+            ("solver", solver, SOLVERS),
+        ]:
+            if choice not in known:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(known)}. "
+                    f"Received: {name}={choice!r}"
+                )
+        if gradient != "adjoint" and solver != "tfcnf":
             raise ValueError(
-                f"trace must be one of {', '.join(TRACES)}. Received: trace={trace!r}"
+                f"gradient={gradient!r} needs the solver 'tfcnf'. "
+                f"Received: solver={solver!r}"
             )
         for name, value in [
             ("num_probes", num_probes),
@@ -72,6 +93,7 @@ class CNFLayer(FlowLayer):
         self.policy = policy or FixedTolerance(dtype=self.dtype_policy)
         self.adjoint_tol, self.trace, self.num_probes = adjoint_tol, trace, num_probes
         self.max_num_steps, self.seed = max_num_steps, seed
+        self.gradient, self.solver, self.pi_control = gradient, solver, pi_control
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_jit = False
 
@@ -118,7 +140,14 @@ class CNFLayer(FlowLayer):
             tol,
             adjoint_tol,
             probe,
-            Interval(start, 1.0 - start, self.max_num_steps),
+            Method(
+                start,
+                1.0 - start,
+                self.max_num_steps,
+                self.gradient,
+                self.solver,
+                self.pi_control,
+            ),
             self.name,
         )
         nfe = tf.cast(stats.nfe, x.dtype)
@@ -135,6 +164,9 @@ class CNFLayer(FlowLayer):
             "trace": self.trace,
             "num_probes": self.num_probes,
             "max_num_steps": self.max_num_steps,
+            "gradient": self.gradient,
+            "solver": self.solver,
+            "pi_control": self.pi_control,
             "seed": self.seed,
         }
 

@@ -31,6 +31,9 @@ def build_flow(
     trace: str = "rademacher",
     num_probes: int = 1,
     max_num_steps: int = 1000,
+    gradient: str = "adjoint",
+    solver: str = "tfcnf",
+    pi_control: bool = False,
     seed: int | None = None,
     dtype: Any = None,
 ) -> FlowLayer:
@@ -55,6 +58,9 @@ def build_flow(
         trace: see `tfcnf.flows.cnf.CNFLayer`.
         num_probes: see `tfcnf.flows.cnf.CNFLayer`.
         max_num_steps: bound on the steps of a solve.
+        gradient: see `tfcnf.flows.cnf.CNFLayer`.
+        solver: see `tfcnf.flows.cnf.CNFLayer`.
+        pi_control: see `tfcnf.flows.cnf.CNFLayer`.
         seed: integer seed of the initial weights and the noise.
         dtype: dtype or dtype policy of the layers.
 
@@ -83,6 +89,9 @@ def build_flow(
             trace,
             num_probes,
             max_num_steps,
+            gradient,
+            solver,
+            pi_control,
             next_int(),
             dtype=dtype,
         )

@@ -1,11 +1,13 @@
-"""One CNF solve with adjoint gradients: (z, log_det) forward, (z, a_z) backward.
+"""One CNF solve with gradients: (z, log_det) forward, one of three ways back.
 
-The backward solve integrates ``a_z`` (the gradient with respect to z(t)) together
-with a recomputed z(t). Only these two take part in its error test; the parameter
-gradient is a quadrature along the way, and the log-determinant, whose adjoint is
-constant, is not integrated again. The equations are linear in the adjoints, so
-they are solved for adjoints scaled to unit size: the tolerance then means the
-same whatever the scale of the loss.
+``adjoint``, the default, is the papers' (Chen et al. 2018): a backward solve for
+``a_z``, the gradient with respect to z(t), together with a recomputed z(t), in memory
+that does not grow with the number of steps. Only these two take part in its error
+test; the parameter gradient is a quadrature along the way, and the log-determinant,
+whose adjoint is constant, is not integrated again. The equations are linear in the
+adjoints, so they are solved for adjoints scaled to unit size: the tolerance then means
+the same whatever the scale of the loss. ``checkpoint`` and ``store`` differentiate the
+discrete solution, see `tfcnf.ode.discrete`.
 """
 
 from __future__ import annotations
@@ -16,17 +18,34 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfcnf.ode import discrete
+from tfcnf.ode.conventions import make_solver
 from tfcnf.ode.divergence import Probes, adjoint_dynamics, value_and_divergence
-from tfcnf.ode.solver import DormandPrince, check_solved
+from tfcnf.ode.solver import Quadrature, Solution, check_solved
 from tfcnf.types import SolveStats, Tensor
 
 
-class Interval(NamedTuple):
-    """Start and end of a solve, the end possibly before the start, and its bound."""
+GRADIENTS = ("adjoint", "checkpoint", "store")
+
+
+class Method(NamedTuple):
+    """How a solve is done; one traced graph for each.
+
+    Attributes:
+        start: time of the given state.
+        end: time of the wanted state, after or before the start.
+        max_num_steps: bound on the attempted steps, each way.
+        gradient: ``"adjoint"``, ``"checkpoint"`` or ``"store"``.
+        solver: one of `tfcnf.ode.conventions.SOLVERS`.
+        pi_control: whether a step size also looks at the error of the step before.
+    """
 
     start: float = 0.0
     end: float = 1.0
     max_num_steps: int = 1000
+    gradient: str = "adjoint"
+    solver: str = "tfcnf"
+    pi_control: bool = False
 
 
 def solve(
@@ -37,7 +56,7 @@ def solve(
     tol: Tensor,
     adjoint_tol: Tensor,
     nfe_backward_probe: Tensor,
-    interval: Interval,
+    method: Method = Method(),
     name: str = "solve",
 ) -> tuple[Tensor, Tensor, SolveStats]:
     """Moves z along a field and accumulates the log-determinant (InfoCNF Eq. 2).
@@ -53,7 +72,7 @@ def solve(
         adjoint_tol: tolerance of the backward solve, scalar.
         nfe_backward_probe: scalar whose "gradient" is the number of evaluations
             of the backward solve.
-        interval: times and bound on the attempted steps, each way.
+        method: times, bound, solver and gradient.
         name: named in error messages.
 
     Returns:
@@ -71,7 +90,7 @@ def solve(
         tf.TensorSpec((None, *event), z.dtype),
         *(tf.TensorSpec(x.shape, x.dtype) for x in theta),
     ]
-    graph = _graph(field, interval, tuple(specs))
+    graph = _graph(field, method, tuple(specs))
     z1, log_det, stats = graph(*scalars, probes.directions, z, *theta)
     check_solved(stats, name, tol)
     z1, log_det = tf.ensure_shape(z1, z.shape), tf.ensure_shape(log_det, z.shape[:1])
@@ -80,16 +99,16 @@ def solve(
 
 @functools.cache
 def _graph(
-    field: Any, interval: Interval, specs: tuple[tf.TensorSpec, ...]
+    field: Any, method: Method, specs: tuple[tf.TensorSpec, ...]
 ) -> Callable[..., Any]:
     """The traced solve of all layers with this field and these shapes."""
-    solve = functools.partial(_solve, field, interval)
+    solve = functools.partial(_solve, field, method)
     return tf.function(solve, input_signature=specs, autograph=False)
 
 
 def _solve(
     field: Any,
-    interval: Interval,
+    method: Method,
     tol: Tensor,
     adjoint_tol: Tensor,
     nfe_backward_probe: Tensor,
@@ -99,42 +118,114 @@ def _solve(
     *theta: Tensor,
 ) -> Any:
     probes = Probes(directions, weight)
+    initial = (z, tf.zeros(tf.shape(z)[:1], z.dtype))
 
     # functions of the graph: traced once and called by each stage of a step
     @tf.function(autograph=False)
-    def dynamics(theta: Any, t: Tensor, y: Any) -> Any:
-        return value_and_divergence(field, theta, t, y[0], probes), ()
+    def ode_fn(theta: Any, t: Tensor, y: Any) -> Any:
+        return value_and_divergence(field, theta, t, y[0], probes)
 
-    @tf.function(autograph=False)
-    def backward_dynamics(theta: Any, a_log_det: Tensor, t: Tensor, y: Any) -> Any:
-        dz, grad_z, grad_theta = adjoint_dynamics(
-            field, theta, t, y[0], probes, y[1], a_log_det
+    if method.gradient == "store":
+        solver = discrete.DifferentiableDormandPrince(
+            tol, method.max_num_steps, method.pi_control
         )
-        return (dz, -grad_z), grad_theta
+        solution = solver.integrate(
+            solver.bind(ode_fn, theta), method.start, method.end, initial
+        )
+        z1, log_det = solution.y
+        return z1, log_det + 0.0 * nfe_backward_probe, solution.stats
 
     @tf.custom_gradient
     def run(z: Tensor, probe: Tensor, *theta: Tensor) -> Any:
-        initial = (z, tf.zeros(tf.shape(z)[:1], z.dtype))
-        (z1, log_det), _, stats = DormandPrince(tol, interval.max_num_steps).integrate(
-            functools.partial(dynamics, theta), interval.start, interval.end, initial
+        solver = make_solver(
+            method.solver, tol, method.max_num_steps, method.pi_control
+        )
+        solution = solver.integrate(
+            functools.partial(ode_fn, theta),
+            method.start,
+            method.end,
+            initial,
+            keep_trail=method.gradient == "checkpoint",
         )
 
         def gradient(dz1: Tensor, dlog_det: Tensor, *_: Tensor) -> tuple[Any, ...]:
-            scale = tf.maximum(_rms(dz1), _rms(dlog_det))
-            scale = tf.where(scale > 0, scale, tf.ones_like(scale))
-            solver = DormandPrince(adjoint_tol, interval.max_num_steps)
-            (_, a_z), total, back = solver.integrate(
-                functools.partial(backward_dynamics, theta, dlog_det / scale),
-                interval.end,
-                interval.start,
-                (z1, dz1 / scale),
-            )
-            nfe = tf.cast(back.nfe, probe.dtype)
-            return scale * a_z, nfe, *(-scale * g for g in total)
+            if method.gradient == "checkpoint":
+                (dz, _), nfe, dtheta = discrete.backward(
+                    ode_fn,
+                    theta,
+                    method.start,
+                    method.end,
+                    solution.trail,
+                    (dz1, dlog_det),
+                )
+            else:
+                # the forward steps tell how long the first one back may be
+                first_step = solution.step * (adjoint_tol / tol) ** 0.2
+                dz, nfe, dtheta = _solve_adjoint(
+                    field,
+                    method,
+                    probes,
+                    theta,
+                    solution,
+                    adjoint_tol,
+                    first_step,
+                    dz1,
+                    dlog_det,
+                )
+            return dz, tf.cast(nfe, probe.dtype), *dtheta
 
-        return (z1, log_det, stats), gradient
+        return (*solution.y, solution.stats), gradient
 
     return run(z, nfe_backward_probe, *theta)
+
+
+def _solve_adjoint(
+    field: Any,
+    method: Method,
+    probes: Probes,
+    theta: Sequence[Tensor],
+    solution: Solution,
+    adjoint_tol: Tensor,
+    first_step: Tensor | None,
+    dz1: Tensor,
+    dlog_det: Tensor,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Gradients in z and theta from the backward solve, and its evaluations."""
+    is_reference = method.solver == "reference"
+    scale = tf.maximum(_rms(dz1), _rms(dlog_det))
+    scale = tf.where(scale > 0, scale, tf.ones_like(scale))
+    z1, log_det = solution.y
+    kept = (z1, log_det) if is_reference else (z1,)
+
+    def derivatives(
+        wrt_theta: bool, theta: Any, a_log_det: Tensor, t: Tensor, y: Any
+    ) -> Any:
+        (dz, divergence), grad_z, grad_theta = adjoint_dynamics(
+            field, theta, t, y[0], probes, y[-1], a_log_det, wrt_theta
+        )
+        dy = (*(dz, divergence)[: len(kept)], -grad_z)
+        return (dy, tuple(-g for g in grad_theta)) if wrt_theta else dy
+
+    # traced once each and called by the stages of a step
+    plain = tf.function(functools.partial(derivatives, False), autograph=False)
+    full = tf.function(functools.partial(derivatives, True), autograph=False)
+    a_log_det = dlog_det / scale
+    solver = make_solver(
+        method.solver, adjoint_tol, method.max_num_steps, method.pi_control
+    )
+    back = solver.integrate(
+        functools.partial(plain, theta, a_log_det),
+        method.end,
+        method.start,
+        (*kept, dz1 / scale),
+        Quadrature(
+            functools.partial(full, theta, a_log_det),
+            tuple(tf.zeros_like(x) for x in theta),
+        ),
+        first_step,
+    )
+    gradients = [scale * g for g in back.total]
+    return scale * back.y[-1], back.stats.nfe, gradients
 
 
 def _check_gradient(z: Tensor, name: str, adjoint_tol: Tensor) -> Tensor:

@@ -68,18 +68,21 @@ def adjoint_dynamics(
     probes: Probes,
     a_z: Tensor,
     a_log_det: Tensor,
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """f and the products of the adjoints with its derivatives.
+    wrt_theta: bool = True,
+) -> tuple[tuple[Tensor, Tensor], Tensor, list[Tensor]]:
+    """f, its divergence and the products of the adjoints with their derivatives.
 
     Returns:
-        ``dz``, and the gradients of ``<a_z, f> + <a_log_det, divergence>`` with
-        respect to z and to theta.
+        ``(dz, divergence)``, and the gradients of
+        ``<a_z, f> + <a_log_det, divergence>`` with respect to z and, ``wrt_theta``, to
+        theta.
     """
+    inputs = [z, *theta] if wrt_theta else [z]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([z, *theta])
+        tape.watch(inputs)
         dz, divergence = value_and_divergence(field, theta, t, z, probes)
         product = tf.reduce_sum(a_z * dz) + tf.reduce_sum(a_log_det * divergence)
     grad_z, *grad_theta = tape.gradient(
-        product, [z, *theta], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        product, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
-    return dz, grad_z, grad_theta
+    return (dz, divergence), grad_z, grad_theta

@@ -7,18 +7,68 @@ same shapes share one traced graph. The weights are in the layers of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfcnf.types import Tensor
 
-# name -> (value, derivative given pre-activation and value)
+
+class Activation(NamedTuple):
+    """An activation with its derivatives, from one transcendental function.
+
+    * ``value_and_slope(x)``: the activation and its first derivative.
+    * ``curvature(value, slope)``: second derivative divided by the first.
+    """
+
+    value_and_slope: Callable[[Tensor], tuple[Tensor, Tensor]]
+    curvature: Callable[[Tensor, Tensor], Tensor]
+
+    def value(self, x: Tensor) -> Tensor:
+        """The activation alone."""
+        return self.value_and_slope(x)[0]
+
+    def jvp(self, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """The activation of ``x [B, ...]`` and its derivative along ``[P, B, ...]``.
+
+        Its own gradient reuses the slope of the forward pass.
+        """
+
+        @tf.custom_gradient
+        def run(x: Tensor, tangents: Tensor) -> Any:
+            value, slope = self.value_and_slope(x)
+
+            def gradient(dvalue: Tensor, dtangents: Tensor) -> tuple[Tensor, Tensor]:
+                bend = tf.reduce_sum(dtangents * tangents, axis=0)
+                dx = slope * (dvalue + self.curvature(value, slope) * bend)
+                return dx, slope * dtangents
+
+            return (value, slope * tangents), gradient
+
+        return run(x, tangents)
+
+
+def _softplus(x: Tensor) -> tuple[Tensor, Tensor]:
+    # beyond the limit softplus is the identity to rounding; exp would overflow later
+    exp = tf.exp(tf.minimum(x, 40.0))
+    return tf.maximum(x, tf.math.log(1.0 + exp)), exp / (1.0 + exp)
+
+
+def _tanh(x: Tensor) -> tuple[Tensor, Tensor]:
+    value = tf.tanh(x)
+    return value, 1.0 - value * value
+
+
+def _elu(x: Tensor) -> tuple[Tensor, Tensor]:
+    exp = tf.exp(tf.minimum(x, 0.0))
+    return tf.maximum(x, 0.0) + (exp - 1.0), exp
+
+
 ACTIVATIONS = {
-    "softplus": (tf.nn.softplus, lambda x, y: tf.sigmoid(x)),
-    "tanh": (tf.tanh, lambda x, y: 1.0 - y * y),
-    "elu": (tf.nn.elu, lambda x, y: tf.where(x > 0, tf.ones_like(x), y + 1.0)),
+    "softplus": Activation(_softplus, lambda value, slope: 1.0 - slope),
+    "tanh": Activation(_tanh, lambda value, slope: -2.0 * value),
+    "elu": Activation(_elu, lambda value, slope: tf.cast(slope < 1.0, slope.dtype)),
 }
 
 
@@ -38,14 +88,13 @@ class StackField(NamedTuple):
 
     def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at time t, of the shape of z."""
-        function, _ = ACTIVATIONS[self.activation]
-        layers = self._layers(theta)
+        activation, layers = ACTIVATIONS[self.activation], self._layers(theta)
         for i, layer in enumerate(layers):
             gate, shift = self._modulation(layer, t)
             z = linear(z, layer[0])
             z = (z if gate is None else z * gate) + shift
             if i < len(layers) - 1:
-                z = function(z)
+                z = activation.value(z)
         return z
 
     def jvp(
@@ -63,7 +112,7 @@ class StackField(NamedTuple):
             ``f(t, z)`` of shape ``[B, ...]`` and ``(df/dz) probes`` of shape
             ``[P, B, ...]``.
         """
-        function, derivative = ACTIVATIONS[self.activation]
+        activation = ACTIVATIONS[self.activation]
         num_probes, batch = tf.shape(probes)[0], tf.shape(probes)[1]
 
         def split(x: Tensor) -> Tensor:
@@ -80,9 +129,8 @@ class StackField(NamedTuple):
                 z, tangent = z * gate, tangent * gate
             z = z + shift
             if i < len(layers) - 1:
-                value = function(z)
-                tangent = merge(split(tangent) * derivative(z, value))
-                z = value
+                z, tangents = activation.jvp(z, split(tangent))
+                tangent = merge(tangents)
         return z, split(tangent)
 
     def _layers(self, theta: Sequence[Tensor]) -> list[Sequence[Tensor]]:

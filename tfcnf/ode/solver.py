@@ -24,24 +24,92 @@ from tfcnf.types import SolveStats, Tensor
 TABLEAU = tf.nest.map_structure(np.float64, _TABLEAU)
 SOLVED, STEP_LIMIT, UNDERFLOW = 0, 1, 2
 SAFETY, SHRINK, GROW, WHOLE = 0.9, 0.2, 10.0, 0.03
+# exponents of the error ratios of this and of the last accepted step (Hairer, Norsett
+# and Wanner, Solving ODEs II, IV.2), without and with PI control
+EXPONENTS = {False: (0.2, 0.0), True: (0.17, 0.04)}
 
 
 class SolverError(RuntimeError):
     """An ODE solve that did not reach its end time."""
 
 
-class _Progress(NamedTuple):
-    """Where a solve stands: the variables of its loop."""
+class Quadrature(NamedTuple):
+    """An integral dq/dt = g(t, y) taken along a solve, outside its error test.
 
-    s: Tensor  # time since the start
-    dt: Tensor  # next step size
+    Attributes:
+        ode_fn: ``(t, y) -> (dy, dq)``, called where the integrand is needed: at five
+            of the seven stages of a step. The solve's own ``ode_fn`` serves the rest.
+        initial: tuple of tensors, the integral at the start.
+    """
+
+    ode_fn: Callable[[Tensor, Any], tuple[Any, Any]]
+    initial: Any
+
+
+class Solution(NamedTuple):
+    """What a solve found.
+
+    Attributes:
+        y: state at the end; NaN where the solve failed.
+        total: the quadrature at the end.
+        stats: `SolveStats`.
+        step: the step size that its last accepted error would have allowed.
+        trail: `Trail` of the accepted steps where it was asked for, or None.
+    """
+
+    y: Any
+    total: Any
+    stats: SolveStats
+    step: Tensor
+    trail: Any
+
+
+class Trail(NamedTuple):
+    """The S accepted steps of a solve: times since the start, sizes ``[S]``, states."""
+
+    s: Tensor
+    dt: Tensor
+    y: Any
+
+
+class Clock(NamedTuple):
+    """Where a solve stands in time.
+
+    Attributes:
+        s: time since the start.
+        dt: next step size.
+        step: the size that the last accepted step's error would have allowed.
+        ratio: error ratio of the last accepted step.
+        accepted: steps.
+        rejected: steps.
+        status: SOLVED until something fails.
+    """
+
+    s: Tensor
+    dt: Tensor
+    step: Tensor
+    ratio: Tensor
+    accepted: Tensor
+    rejected: Tensor
+    status: Tensor
+
+    @classmethod
+    def start(cls, dt: Tensor) -> Clock:
+        """The clock of a solve that begins with a step dt."""
+        zero, one = tf.zeros([], dt.dtype), tf.ones([], dt.dtype)
+        counts = tf.constant(0), tf.constant(0), tf.constant(SOLVED)
+        return cls(zero, dt, dt, one, *counts)
+
+
+class _Progress(NamedTuple):
+    """The variables of a solve's loop."""
+
+    clock: Clock
     y: Any  # state
     f: Any  # its derivative
     q: Any  # integrand of the quadrature
     total: Any  # quadrature so far
-    accepted: Tensor
-    rejected: Tensor
-    status: Tensor
+    trail: Any  # TensorArrays of a `Trail`, or ()
 
 
 class DormandPrince(tfp.math.ode.DormandPrince):
@@ -55,104 +123,132 @@ class DormandPrince(tfp.math.ode.DormandPrince):
     Args:
         tol: scalar, absolute and relative tolerance; a tensor never retraces.
         max_num_steps: bound on attempted steps.
+        pi_control: whether a step size also looks at the error of the step before.
     """
 
-    def __init__(self, tol: Tensor, max_num_steps: int = 1000):
+    def __init__(
+        self, tol: Tensor, max_num_steps: int = 1000, pi_control: bool = False
+    ):
         super().__init__(rtol=tol, atol=tol, max_num_steps=max_num_steps)
-        self.tol = tol
+        self.tol, self.exponents = tol, EXPONENTS[pi_control]
 
     def integrate(
         self,
-        ode_fn: Callable[[Tensor, Any], tuple[Any, Any]],
+        ode_fn: Callable[[Tensor, Any], Any],
         initial_time: float,
         final_time: float,
         initial_state: Any,
-    ) -> tuple[Any, Any, SolveStats]:
-        """Solves dy/dt = f(t, y) and integrates dq/dt = g(t, y) along with it.
+        quadrature: Quadrature | None = None,
+        first_step: Tensor | None = None,
+        keep_trail: bool = False,
+    ) -> Solution:
+        """Solves dy/dt = f(t, y), and dq/dt = g(t, y) along with it.
 
         Args:
-            ode_fn: ``(t, y) -> (dy, dq)``. The quadrature ``q`` does not enter the
-                right-hand side and takes no part in the error test; use ``()`` for
-                none.
+            ode_fn: ``(t, y) -> dy``.
             initial_time: start.
             final_time: end, before or after the start.
             initial_state: tuple of tensors of one dtype.
-
-        Returns:
-            State at the end, integral of dq, and `SolveStats`. Where the status is
-            not 0 the state is NaN, so that it cannot be mistaken for a solution.
+            quadrature: integral to take along.
+            first_step: size of the first step, where something is known about it;
+                saves the evaluation that the automatic choice takes.
+            keep_trail: whether to return the accepted steps.
         """
         dtype = initial_state[0].dtype
-        start, span = tf.constant(initial_time, dtype), final_time - initial_time
-        sign, span = (1.0, span) if span >= 0 else (-1.0, -span)
-        end = tf.constant(span, dtype)
-
-        def directed(s: Tensor, y: Any) -> tuple[Any, Any]:
-            dy, dq = ode_fn(start + sign * s, y)
-            return _scale(sign, dy), _scale(sign, dq)
-
-        f0, q0 = directed(tf.zeros([], dtype), initial_state)
+        end = tf.constant(abs(final_time - initial_time), dtype)
+        plain, full, initial_total = directed(
+            ode_fn, quadrature, initial_time, final_time, dtype
+        )
+        f0, q0 = full(tf.zeros([], dtype), initial_state)
+        dt = first_step
+        if dt is None:
+            dt = self._first_step(plain, initial_state, f0, end)
+        trail = _empty_trail(initial_state) if keep_trail else ()
         progress = _Progress(
-            s=tf.zeros([], dtype),
-            dt=self._first_step(directed, initial_state, f0, end),
-            y=initial_state,
-            f=f0,
-            q=q0,
-            total=_scale(0.0, q0),
-            accepted=tf.constant(0),
-            rejected=tf.constant(0),
-            status=tf.constant(SOLVED),
+            Clock.start(dt), initial_state, f0, q0, initial_total, trail
         )
         (progress,) = tf.while_loop(
-            lambda p: (p.s < end) & (p.status == SOLVED),
-            lambda p: [self._attempt(directed, end, p)],
+            lambda p: (p.clock.s < end) & (p.clock.status == SOLVED),
+            lambda p: [self._attempt(plain, full, end, p)],
             [progress],
             parallel_iterations=1,
         )
-        nfe = 2 + self.ODE_FN_EVALS_PER_STEP * (progress.accepted + progress.rejected)
-        stats = SolveStats(nfe, progress.accepted, progress.rejected, progress.status)
-        failed = progress.status != SOLVED
+        clock = progress.clock
+        nfe = self.ODE_FN_EVALS_PER_STEP * (clock.accepted + clock.rejected)
+        nfe += 2 if first_step is None else 1
+        stats = SolveStats(nfe, clock.accepted, clock.rejected, clock.status)
+        failed = clock.status != SOLVED
         nan = tf.constant(float("nan"), dtype)
         y = tf.nest.map_structure(lambda x: tf.where(failed, nan, x), progress.y)
-        return y, progress.total, stats
+        trail = _stack_trail(progress.trail, clock.accepted) if keep_trail else None
+        return Solution(y, progress.total, stats, clock.step, trail)
 
     def _attempt(
-        self, ode_fn: Callable[..., tuple[Any, Any]], end: Tensor, p: _Progress
+        self,
+        plain: Callable[..., Any],
+        full: Callable[..., Any],
+        end: Tensor,
+        p: _Progress,
     ) -> _Progress:
         """One step from p, accepted or not."""
-        remaining = end - p.s
-        lands = p.dt >= remaining
-        dt = tf.where(lands, remaining, tf.minimum(p.dt, remaining / 2))
-        quadratures = [p.q]
+        dt, lands = self._step_size(p.clock, end)
+        integrands = [p.q]
 
         def stage(s: Tensor, y: Any) -> Any:
-            dy, dq = ode_fn(s, y)
-            quadratures.append(dq)
+            dy, dq = _stage(plain, full, len(integrands), lands, s, y, p.q)
+            integrands.append(dq)
             return dy
 
-        y, f, err, _ = runge_kutta_util.runge_kutta_step(
-            stage, p.y, p.f, p.s, dt, TABLEAU
+        y, f, err = self._step(stage, p, dt)
+        accept, clock = self._judge(p.clock, end, dt, lands, self._ratio(p.y, y, err))
+        trail = p.trail
+        if trail:  # a rejected step is overwritten by the next
+            kept = [p.clock.s, dt, *p.y]
+            trail = [x.write(p.clock.accepted, v) for x, v in zip(trail, kept)]
+        taken = y, f, integrands[-1], _accumulate(p.total, dt, integrands)
+        y, f, q, total = runge_kutta_util.nest_where(
+            accept, taken, (p.y, p.f, p.q, p.total)
         )
-        ratio = _error_ratio(p.y, y, err, self.tol)
+        return _Progress(clock, y, f, q, total, trail)
+
+    def _step(self, ode_fn: Callable[..., Any], p: _Progress, dt: Tensor) -> Any:
+        """State and derivative after a step from p, and the error estimate."""
+        return runge_kutta_util.runge_kutta_step(
+            ode_fn, p.y, p.f, p.clock.s, dt, TABLEAU
+        )[:3]
+
+    def _ratio(self, y0: Any, y1: Any, err: Any) -> Tensor:
+        """The error of a step, 1 being the largest that is accepted."""
+        scale = tf.nest.map_structure(
+            lambda a, b: self.tol * (1.0 + tf.maximum(tf.abs(a), tf.abs(b))), y0, y1
+        )
+        return max_rms(err, scale)
+
+    def _step_size(self, clock: Clock, end: Tensor) -> tuple[Tensor, Tensor]:
+        """The step size to try, and whether it lands on the end."""
+        remaining = end - clock.s
+        lands = clock.dt >= remaining
+        return tf.where(lands, remaining, tf.minimum(clock.dt, remaining / 2)), lands
+
+    def _judge(
+        self, clock: Clock, end: Tensor, dt: Tensor, lands: Tensor, ratio: Tensor
+    ) -> tuple[Tensor, Clock]:
+        """Whether a step of this error ratio is accepted, and the clock after it."""
         accept = ratio <= 1.0
-        factor = tf.clip_by_value(SAFETY * ratio**-0.2, SHRINK, GROW)
+        now, before = self.exponents
+        factor = SAFETY * ratio**-now * clock.ratio**before
+        factor = tf.clip_by_value(factor, SHRINK, GROW)
         next_dt = tf.where(tf.math.is_finite(ratio), dt * factor, dt * SHRINK)
-        taken = (
-            tf.where(lands, end, p.s + dt),
-            y,
-            f,
-            quadratures[-1],
-            _accumulate(p.total, dt, quadratures),
-        )
-        s, y, f, q, total = runge_kutta_util.nest_where(
-            accept, taken, (p.s, p.y, p.f, p.q, p.total)
-        )
-        accepted = p.accepted + tf.cast(accept, tf.int32)
-        rejected = p.rejected + tf.cast(~accept, tf.int32)
+        s = tf.where(accept, tf.where(lands, end, clock.s + dt), clock.s)
+        accepted = clock.accepted + tf.cast(accept, tf.int32)
+        rejected = clock.rejected + tf.cast(~accept, tf.int32)
         exhausted = (accepted + rejected >= self._max_num_steps) & (s < end)
         status = tf.where(exhausted, STEP_LIMIT, SOLVED)
         status = tf.where((s + next_dt > s) | (s >= end), status, UNDERFLOW)
-        return _Progress(s, next_dt, y, f, q, total, accepted, rejected, status)
+        allowed = dt * tf.minimum(ratio**-0.2, GROW)
+        step = tf.where(accept, allowed, clock.step)
+        last = tf.where(accept, tf.maximum(ratio, 1e-4), clock.ratio)
+        return accept, Clock(s, next_dt, step, last, accepted, rejected, status)
 
     def _first_step(
         self, ode_fn: Callable[..., Any], y: Any, f: Any, end: Tensor
@@ -164,13 +260,13 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         than what a long first step saves on the smooth dynamics of flows.
         """
         scale = tf.nest.map_structure(lambda x: self.tol * (1.0 + tf.abs(x)), y)
-        d0, d1 = _max_rms(y, scale), _max_rms(f, scale)
+        d0, d1 = max_rms(y, scale), max_rms(f, scale)
         tiny = tf.constant(1e-6, end.dtype)
         h0 = tf.where(tf.minimum(d0, d1) < 1e-5, tiny, 0.01 * d0 / d1)
         h0 = tf.minimum(h0, end)
         y1 = tf.nest.map_structure(lambda x, dx: x + h0 * dx, y, f)
-        f1, _ = ode_fn(h0, y1)
-        d2 = _max_rms(tf.nest.map_structure(tf.subtract, f1, f), scale) / h0
+        f1 = ode_fn(h0, y1)
+        d2 = max_rms(tf.nest.map_structure(tf.subtract, f1, f), scale) / h0
         largest = tf.maximum(d1, d2)
         step = tf.minimum(100.0 * h0, (0.01 / largest) ** 0.2)
         return tf.where((largest < 1e-15) | (step > WHOLE * end), end, step)
@@ -198,22 +294,78 @@ def check_solved(stats: SolveStats, name: str, tol: Tensor) -> None:
         tf.debugging.Assert(stats.status != status, [message, tol, stats.nfe])
 
 
-def _error_ratio(y0: Any, y1: Any, err: Any, tol: Tensor) -> Tensor:
-    scale = tf.nest.map_structure(
-        lambda a, b: tol * (1.0 + tf.maximum(tf.abs(a), tf.abs(b))), y0, y1
-    )
-    return _max_rms(err, scale)
+def directed(
+    ode_fn: Callable[..., Any],
+    quadrature: Quadrature | None,
+    initial_time: float,
+    final_time: float,
+    dtype: tf.DType,
+) -> tuple[Callable[..., Any], Callable[..., Any], Any]:
+    """Derivatives by the time since the start, without and with the quadrature's."""
+    sign = 1.0 if final_time >= initial_time else -1.0
+    start = tf.constant(initial_time, dtype)
+
+    def plain(s: Tensor, y: Any) -> Any:
+        return _scale(sign, ode_fn(start + sign * s, y))
+
+    def full(s: Tensor, y: Any) -> tuple[Any, Any]:
+        if quadrature is None:
+            return plain(s, y), ()
+        return _scale(sign, quadrature.ode_fn(start + sign * s, y))
+
+    return plain, full, quadrature.initial if quadrature else ()
+
+
+def _stage(
+    plain: Callable[..., Any],
+    full: Callable[..., Any],
+    index: int,
+    lands: Tensor,
+    s: Tensor,
+    y: Any,
+    zero: Any,
+) -> tuple[Any, Any]:
+    """Derivative and integrand of a stage; no integrand where its weight is 0.
+
+    The last stage's integrand is the next step's first: the last step needs none.
+    """
+    if not tf.nest.flatten(zero):
+        return plain(s, y), ()
+    if index == len(TABLEAU.c_sol) - 1:
+        return tf.cond(lands, lambda: (plain(s, y), zero), lambda: full(s, y))
+    if TABLEAU.c_sol[index] == 0:
+        return plain(s, y), zero
+    return full(s, y)
 
 
 def _accumulate(total: Any, dt: Tensor, stages: list[Any]) -> Any:
     """The quadrature after a step, by the weights of the solution."""
     if not tf.nest.flatten(total):
         return total
-    weights = [1.0, *(dt * c for c in TABLEAU.c_sol)]
+    weights = [1.0, *(dt * c if c else 0.0 for c in TABLEAU.c_sol)]
     return runge_kutta_util.weighted_sum(weights, [total, *stages])
 
 
-def _max_rms(x: Any, scale: Any) -> Tensor:
+def _empty_trail(y: Any) -> list[tf.TensorArray]:
+    scalar = tf.zeros([], y[0].dtype)
+    return [
+        tf.TensorArray(
+            x.dtype,
+            size=0,
+            dynamic_size=True,
+            clear_after_read=False,
+            element_shape=x.shape,
+        )
+        for x in (scalar, scalar, *y)
+    ]
+
+
+def _stack_trail(trail: list[tf.TensorArray], accepted: Tensor) -> Trail:
+    s, dt, *y = (x.gather(tf.range(accepted)) for x in trail)
+    return Trail(s, dt, tuple(y))
+
+
+def max_rms(x: Any, scale: Any) -> Tensor:
     """Over the tensors of a structure, the largest root mean square of x / scale."""
     norms = [
         tf.sqrt(tf.reduce_mean(tf.square(a / b)))
