@@ -17,3 +17,8 @@ def next_seed(generator: keras.random.SeedGenerator) -> Tensor:
     return tf.random.experimental.stateless_fold_in(
         seed, replica.replica_id_in_sync_group
     )
+
+
+def shared_seed(generator: keras.random.SeedGenerator) -> Tensor:
+    """A fresh stateless seed ``[2]``, the same on every replica."""
+    return tf.convert_to_tensor(generator.next())

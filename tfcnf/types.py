@@ -39,13 +39,15 @@ class SolveStats(NamedTuple):
 class Control(NamedTuple):
     """How the ODE solves of one pass through a flow are to be done.
 
-    Every field is a tensor or None; ``Control()`` leaves all to the layers.
+    ``Control()`` leaves all to the layers; all fields but one are tensors.
 
     Attributes:
         tol: error tolerance overriding the layers' own, a scalar or ``[N]``.
         adjoint_tol: tolerance of the gradient's solve, a scalar or ``[N]``.
-        seed: ``[2]`` integers that fix all noise of the pass (dequantization
-            and trace probes); without it every layer draws new noise.
+        seed: ``[2]`` integers that fix all noise of the pass (dequantization, trace
+            probes, sampled tolerances); without it every layer draws new noise.
+        sample_tol: True or False, whether policies that have a distribution sample
+            the tolerance or give its mean; without it they sample in training.
         nfe_backward_probe: ``[N]`` zeros, watched by a gradient tape. The
             "gradient" with respect to it is the number of evaluations that
             each layer's backward solve took.
@@ -54,6 +56,7 @@ class Control(NamedTuple):
     tol: Tensor = None
     adjoint_tol: Tensor = None
     seed: Tensor = None
+    sample_tol: bool | None = None
     nfe_backward_probe: Tensor = None
 
     def part(self, start: int, count: int) -> Control:
@@ -67,8 +70,11 @@ class Control(NamedTuple):
         seed = self.seed
         if seed is not None:
             seed = tf.random.experimental.stateless_fold_in(seed, start)
-        return Control(
-            take(self.tol), take(self.adjoint_tol), seed, take(self.nfe_backward_probe)
+        return self._replace(
+            tol=take(self.tol),
+            adjoint_tol=take(self.adjoint_tol),
+            seed=seed,
+            nfe_backward_probe=take(self.nfe_backward_probe),
         )
 
 

@@ -18,7 +18,7 @@ class Line(FlowModel):
     def __init__(self, rate=0.1, clipnorm=None):
         super().__init__()
         self.w = self.add_weight(shape=(), initializer="zeros", name="w")
-        self.flow = types.SimpleNamespace(num_solves=1)
+        self.flow = types.SimpleNamespace(num_solves=1, policies=[])
         self.is_supervised = False
         self._track_metrics()
         self.built = True
@@ -28,7 +28,7 @@ class Line(FlowModel):
         error = x[:, 0] * self.w.value - tf.cast(y[:, 0], tf.float32)
         square = error**2 + 0.0 * control.nfe_backward_probe[0]
         nfe = tf.constant([5.0])
-        out = FlowOutput(x, error, nfe, nfe, nfe)
+        out = FlowOutput(x, error, nfe, tf.constant([1e-3]), tf.zeros([1]))
         return {"loss": square, "bits_per_dim": 2.0 * square}, out
 
 

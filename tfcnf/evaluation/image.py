@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -104,7 +105,8 @@ class Evaluator:
         yield "tolerance", tol
         yield "draws", draws
         yield "num_examples", len(self.split)
-        yield "num_parameters", self.model.count_params()
+        weights = self.model.trainable_variables
+        yield "num_parameters", sum(math.prod(w.shape) for w in weights)
 
     def _measure(
         self, x: Tensor, y: Tensor, tol: Tensor, seed: Tensor

@@ -20,6 +20,11 @@ class FlowLayer(keras.layers.Layer):
 
     num_solves = 0
 
+    @property
+    def policies(self) -> list[keras.layers.Layer]:
+        """Tolerance policies of its solves, in their order."""
+        return []
+
     def __init__(self, **kwargs: Any):
         # layers that only move values keep the dtype they are given
         super().__init__(**({"autocast": False} | kwargs))
@@ -56,6 +61,11 @@ class Chain(FlowLayer):
                 layer.build(shape)
             shape = layer.compute_output_shape(shape)
         self.built = True
+
+    @property
+    def policies(self) -> list[keras.layers.Layer]:
+        """Those of the layers."""
+        return [policy for layer in self.layers for policy in layer.policies]
 
     def compute_output_shape(self, shape: Any) -> Any:
         """Shape of z for a shape of x."""

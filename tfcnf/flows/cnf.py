@@ -28,7 +28,8 @@ class CNFLayer(FlowLayer):
     Args:
         dynamics: the vector field f.
         policy: tolerance policy of the forward solve; fixed 1e-5 by default.
-        adjoint_tol: tolerance of the backward solve; the forward solve's if None.
+        adjoint_tol: tolerance of the backward solve, a number or a policy; the
+            forward solve's if None.
         trace: ``"rademacher"`` or ``"gaussian"`` probes (Hutchinson) or
             ``"exact"``, which costs D directional derivatives.
         num_probes: random probes averaged in a Hutchinson trace.
@@ -53,7 +54,7 @@ class CNFLayer(FlowLayer):
         self,
         dynamics: Dynamics,
         policy: keras.layers.Layer | None = None,
-        adjoint_tol: float | None = None,
+        adjoint_tol: float | keras.layers.Layer | None = None,
         trace: str = "rademacher",
         num_probes: int = 1,
         max_num_steps: int = 1000,
@@ -87,8 +88,9 @@ class CNFLayer(FlowLayer):
                 raise ValueError(
                     f"{name} must be a positive integer. Received: {name}={value!r}"
                 )
-        if adjoint_tol is not None:
-            check_tolerance("adjoint_tol", adjoint_tol)
+        if adjoint_tol is not None and not isinstance(adjoint_tol, keras.layers.Layer):
+            adjoint_tol = check_tolerance("adjoint_tol", adjoint_tol)
+            adjoint_tol = FixedTolerance(adjoint_tol, dtype=self.dtype_policy)
         self.dynamics = dynamics
         self.policy = policy or FixedTolerance(dtype=self.dtype_policy)
         self.adjoint_tol, self.trace, self.num_probes = adjoint_tol, trace, num_probes
@@ -99,9 +101,15 @@ class CNFLayer(FlowLayer):
 
     def build(self, shape: Sequence[int | None]) -> None:
         """Creates the weights for states of this shape."""
-        if not self.dynamics.built:
-            self.dynamics.build(shape)
+        for part in (self.dynamics, *self.policies):
+            if not part.built:
+                part.build(shape)
         self.built = True
+
+    @property
+    def policies(self) -> list[keras.layers.Layer]:
+        """The policy of the forward solve and, if it has its own, of the backward."""
+        return [self.policy] + [self.adjoint_tol] * (self.adjoint_tol is not None)
 
     def compute_output_shape(self, shape: Any) -> Any:
         """The shape is unchanged."""
@@ -117,15 +125,7 @@ class CNFLayer(FlowLayer):
         """Moves ``[B, ...]`` from t = 0 to 1, or back with ``inverse``."""
         control = control or Control()
         x = tf.cast(x, self.compute_dtype)
-        tol, log_pi = self.policy(x, training=training)
-        if control.tol is not None:
-            tol, log_pi = _scalar(control.tol, x.dtype), tf.zeros([], x.dtype)
-        tol = tf.stop_gradient(tf.cast(tol, x.dtype))
-        adjoint_tol = tol
-        if control.adjoint_tol is not None:
-            adjoint_tol = _scalar(control.adjoint_tol, x.dtype)
-        elif self.adjoint_tol is not None and control.tol is None:
-            adjoint_tol = tf.constant(self.adjoint_tol, x.dtype)
+        tol, adjoint_tol, log_pi = self._tolerances(x, control, training)
         probe = control.nfe_backward_probe
         probe = tf.zeros([], x.dtype) if probe is None else _scalar(probe, x.dtype)
         seed = control.seed
@@ -151,16 +151,32 @@ class CNFLayer(FlowLayer):
             self.name,
         )
         nfe = tf.cast(stats.nfe, x.dtype)
-        return FlowOutput(
-            z, log_det, nfe[None], tol[None], tf.cast(log_pi, x.dtype)[None]
-        )
+        return FlowOutput(z, log_det, nfe[None], tol[None], log_pi[None])
+
+    def _tolerances(
+        self, x: Tensor, control: Control, training: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Tolerances of the forward and the backward solve, and log pi."""
+        sample = training if control.sample_tol is None else control.sample_tol
+        if control.tol is not None:
+            tol, log_pi = _scalar(control.tol, x.dtype), tf.zeros([], x.dtype)
+        else:
+            tol, log_pi = self.policy(x, training=sample, seed=control.seed)
+        tol = tf.stop_gradient(tf.cast(tol, x.dtype))
+        adjoint_tol = tol
+        if control.adjoint_tol is not None:
+            adjoint_tol = _scalar(control.adjoint_tol, x.dtype)
+        elif self.adjoint_tol is not None and control.tol is None:
+            adjoint_tol, _ = self.adjoint_tol(x, training=sample, seed=control.seed)
+        return tol, tf.cast(adjoint_tol, x.dtype), tf.cast(log_pi, x.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""
         return super().get_config() | {
             "dynamics": keras.saving.serialize_keras_object(self.dynamics),
             "policy": keras.saving.serialize_keras_object(self.policy),
-            "adjoint_tol": self.adjoint_tol,
+            "adjoint_tol": self.adjoint_tol
+            and keras.saving.serialize_keras_object(self.adjoint_tol),
             "trace": self.trace,
             "num_probes": self.num_probes,
             "max_num_steps": self.max_num_steps,
@@ -175,7 +191,8 @@ class CNFLayer(FlowLayer):
         """Rebuilds the layer from `get_config`."""
         parts = {
             key: keras.saving.deserialize_keras_object(config[key])
-            for key in ("dynamics", "policy")
+            for key in ("dynamics", "policy", "adjoint_tol")
+            if config[key] is not None
         }
         return cls(**(config | parts))
 

@@ -59,6 +59,11 @@ class MultiscaleFlow(FlowLayer):
             self.part_shapes.append(shape)
         self.built = True
 
+    @property
+    def policies(self) -> list[keras.layers.Layer]:
+        """Those of the scales."""
+        return [policy for scale in self.scales for policy in scale.policies]
+
     def compute_output_shape(self, shape: Any) -> Any:
         """``[B, D]``."""
         return (shape[0], math.prod(self.image_shape))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,8 +12,10 @@ from tfcnf.flows.base import Chain, FlowLayer
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale
-from tfcnf.gates.policy import FixedTolerance
+from tfcnf.gates.build import build_policies
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
+
+GATES = 1_000_003  # added to the seed
 
 
 def build_flow(
@@ -28,6 +31,8 @@ def build_flow(
     init: str = "uniform",
     tol: float = 1e-5,
     adjoint_tol: float | None = None,
+    policy: str = "fixed",
+    policy_options: Mapping[str, Any] | None = None,
     trace: str = "rademacher",
     num_probes: int = 1,
     max_num_steps: int = 1000,
@@ -53,8 +58,11 @@ def build_flow(
         activation: see `tfcnf.ode.dynamics.StackDynamics`.
         time: see `tfcnf.ode.dynamics.StackDynamics`.
         init: see `tfcnf.ode.dynamics.StackDynamics`.
-        tol: tolerance of the forward solves.
-        adjoint_tol: tolerance of the backward solves; ``tol`` if None.
+        tol: tolerance of the forward solves; the mean that sampled ones start with.
+        adjoint_tol: tolerance of the backward solves; the forward ones' if None.
+        policy: where the tolerances come from: ``"fixed"``, ``"scheduled"``,
+            ``"random"`` or ``"learned"``.
+        policy_options: keywords of that function of `tfcnf.gates.build`.
         trace: see `tfcnf.flows.cnf.CNFLayer`.
         num_probes: see `tfcnf.flows.cnf.CNFLayer`.
         max_num_steps: bound on the steps of a solve.
@@ -68,13 +76,28 @@ def build_flow(
         ValueError: for a keyword out of range.
     """
     seeds = keras.random.SeedGenerator(seed)
+    # of their own, so that the weights of the flow do not depend on the policy
+    gate_seeds = keras.random.SeedGenerator(None if seed is None else seed + GATES)
     is_image = len(event_shape) == 3
     dynamics = ConvDynamics if is_image else DenseDynamics
 
-    def next_int() -> int:
-        return int(seeds.next()[0])
+    # before and after a squeeze; the last scale, and vectors, have one block
+    stack = flows_per_block * (2 if is_image else 1)
+    made = itertools.count()
+
+    def next_int(generator: keras.random.SeedGenerator = seeds) -> int:
+        return int(generator.next()[0])
 
     def make_flow() -> CNFLayer:
+        forward, backward = build_policies(
+            policy,
+            policy_options,
+            next(made) % stack == 0,
+            tol,
+            adjoint_tol,
+            next_int(gate_seeds),
+            dtype,
+        )
         return CNFLayer(
             dynamics(
                 (filters,) * hidden_layers,
@@ -84,8 +107,8 @@ def build_flow(
                 next_int(),
                 dtype=dtype,
             ),
-            FixedTolerance(tol, dtype=dtype),
-            adjoint_tol,
+            forward,
+            backward,
             trace,
             num_probes,
             max_num_steps,

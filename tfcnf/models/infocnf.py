@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -45,9 +45,11 @@ class InfoCNF(FlowModel):
         beta: weight of the cross-entropy against bits/dim.
         dropout: dropout on the classifier's input.
         seed: integer seed of initial weights and noise.
+        reinforce: keywords of `tfcnf.gates.reinforce.Reinforce`, where the policy of
+            the tolerances is learned.
         flow: a flow of your own from ``[B, *event_shape]`` to ``[B, D]``. If None,
             `tfcnf.models.build.build_flow` makes one from the remaining keywords
-            (filters, hidden_layers, num_scales, flows_per_block, tol, ...).
+            (filters, hidden_layers, num_scales, flows_per_block, tol, policy, ...).
 
     Raises:
         ValueError: for a keyword out of range.
@@ -62,6 +64,7 @@ class InfoCNF(FlowModel):
         beta: float = 0.5,
         dropout: float = 0.5,
         seed: int | None = None,
+        reinforce: Mapping[str, Any] | None = None,
         flow: FlowLayer | None = None,
         name: str | None = None,
         dtype: Any = None,
@@ -91,6 +94,8 @@ class InfoCNF(FlowModel):
             partition, self.num_classes, dropout, seed, dtype=policy
         )
         self.is_supervised = bool(partition.supervised)
+        self.reinforce_options = reinforce
+        self._learn_tolerances(reinforce)
         self._track_metrics()
         self.built = True
 
@@ -243,6 +248,7 @@ class InfoCNF(FlowModel):
             "beta": self.beta,
             "dropout": self.dropout,
             "seed": self.seed,
+            "reinforce": self.reinforce_options,
             "flow": flow,
             "name": self.name,
             "dtype": self.dtype_policy.name,

@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from tfcnf.data.pipeline import steps_per_epoch, training_batches
 from tfcnf.data.source import DataSource
+from tfcnf.models.base import FlowModel
 from tfcnf.ode.solver import SolverError
 
 
 def run_epochs(
-    model: keras.Model,
+    model: FlowModel,
     source: DataSource,
     strategy: tf.distribute.Strategy,
     batch_size: int,
@@ -64,6 +65,7 @@ def run_epochs(
     calls.on_train_begin()
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
+        model.set_epoch(epoch)
         calls.on_epoch_begin(epoch)
         started = time.perf_counter()
         dataset = training_batches(source, batch_size, seed, epoch)

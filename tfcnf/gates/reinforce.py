@@ -1,0 +1,210 @@
+"""REINFORCE for the gates (InfoCNF Eq. 6 and 7).
+
+The paper minimises over the flow and the gates, both called theta there, ::
+
+    J = E_{x,y} E_g [ L - alpha/N sum_i R_i(g) ],    R_i = -NFE_i,                (6)
+
+so J = E[L + alpha/N sum_i NFE_i]: evaluations cost, as they should. Gate i draws
+g_i ~ pi_i(. | x_i), and x_i depends on g_1 .. g_{i-1} alone. Hence ::
+
+    grad J = E[grad L] + E[ sum_i grad log pi_i(g_i) c_i ],
+    c_i = L + alpha/N sum_{j >= i} NFE_j,
+
+where NFE_j with j < i fell out because g_i comes later. Eq. 7 has -sum_i grad log
+pi_i r_i with r_i = -[L - alpha/N sum_{j>=i} R_j], which is -c_i: the same, with the
+"cumulative future reward" r_i. We descend, so a gate becomes less likely to repeat
+what cost more than usual.
+
+Subtracting from c_i a baseline that does not depend on g_i leaves the mean as it is,
+because E[grad log pi] = 0, and takes variance away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfcnf.gates.network import mean_over_replicas
+from tfcnf.types import FlowOutput, Tensor
+
+BASELINES = ("running", "leave_one_out", "none")
+EVALUATIONS = ("forward", "both")
+
+
+def costs_to_go(loss: Tensor, nfe: Tensor, alpha: float) -> Tensor:
+    """c_i, the loss and the price of the evaluations from each gate on.
+
+    Args:
+        loss: L, ``[K]`` for K samples of all gates' tolerances.
+        nfe: evaluations of each solve, ``[K, N]``.
+        alpha: the paper's alpha.
+
+    Returns:
+        ``[K, N]``.
+    """
+    to_go = tf.cumsum(nfe, axis=-1, reverse=True)
+    return loss[:, None] + alpha / nfe.shape[-1] * to_go
+
+
+@keras.saving.register_keras_serializable("tfcnf")
+class Reinforce(keras.layers.Layer):
+    """The gates' objective, baseline and optimizer.
+
+    Args:
+        alpha: price of an evaluation in units of the loss (the paper's alpha).
+        nfe: evaluations that have a price: ``"forward"``, or ``"both"`` for those of
+            the gradient too. How a tolerance changes the gradients' solves of the
+            layers before its own is then left out of c_i; it acts through the
+            adjoint state alone.
+        baseline: ``"running"``, the mean of the former steps' c_i with exponential
+            weights; ``"leave_one_out"``, the c_i of a second forward pass of the same
+            batch with other tolerances, which takes out what differs between batches
+            but costs its evaluations; or ``"none"``.
+        decay: weight of the past in the running mean, a step.
+        entropy: weight of the policies' entropy, which is subtracted from J.
+        learning_rate: of Adam for the gates' weights.
+
+    Raises:
+        ValueError: for an unknown choice or a number out of range.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.1,
+        nfe: str = "forward",
+        baseline: str = "running",
+        decay: float = 0.9,
+        entropy: float = 0.0,
+        learning_rate: float = 1e-2,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        for name, choice, known in [
+            ("nfe", nfe, EVALUATIONS),
+            ("baseline", baseline, BASELINES),
+        ]:
+            if choice not in known:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(known)}. "
+                    f"Received: {name}={choice!r}"
+                )
+        if baseline == "leave_one_out" and nfe == "both":
+            raise ValueError(
+                "the second pass of baseline='leave_one_out' has no gradient; nfe must "
+                f"be 'forward'. Received: nfe={nfe!r}"
+            )
+        for name, value, most in [
+            ("alpha", alpha, float("inf")),
+            ("decay", decay, 1),
+            ("entropy", entropy, float("inf")),
+        ]:
+            if not 0 <= value < most:
+                raise ValueError(
+                    f"{name} must be at least 0 and less than {most}. "
+                    f"Received: {name}={value}"
+                )
+        if not learning_rate > 0:
+            raise ValueError(
+                "learning_rate must be positive. "
+                f"Received: learning_rate={learning_rate}"
+            )
+        self.alpha, self.nfe, self.baseline = alpha, nfe, baseline
+        self.decay, self.entropy, self.learning_rate = decay, entropy, learning_rate
+        self.optimizer = keras.optimizers.Adam(learning_rate)
+
+    @property
+    def extra_passes(self) -> int:
+        """Forward passes a step needs besides the one that trains the flow."""
+        return int(self.baseline == "leave_one_out")
+
+    def prepare(self, weights: Sequence[keras.Variable], num_solves: int) -> None:
+        """Creates what is remembered from step to step.
+
+        Args:
+            weights: trainable variables of the gates.
+            num_solves: N.
+        """
+        self.optimizer.build(weights)
+        # weights of this layer too, so that checkpoints and .keras files hold them
+        self.optimizer_state = list(self.optimizer.variables)
+
+        def remember(name: str, shape: tuple[int, ...]) -> keras.Variable:
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                initializer="zeros",
+                trainable=False,
+                aggregation="only_first_replica",
+            )
+
+        self.past_costs = remember("past_costs", (num_solves,))
+        self.past_weight = remember("past_weight", ())
+        self.built = True
+
+    def learn(
+        self,
+        tape: tf.GradientTape,
+        weights: Sequence[keras.Variable],
+        passes: Sequence[tuple[Tensor, FlowOutput]],
+        nfe_backward: Tensor,
+    ) -> None:
+        """One step of the gates, with the losses and counts of the whole batch.
+
+        Args:
+            tape: has recorded how log pi came from the weights, in every pass.
+            weights: trainable variables of the gates.
+            passes: the loss of each of this replica's examples, ``[B]``, and the
+                output of the flow, for each forward pass (K of them).
+            nfe_backward: evaluations of the first pass's gradient, ``[N]``.
+        """
+        log_pi = [out.log_pi for _, out in passes]
+        loss = tf.stack([tf.reduce_mean(loss) for loss, _ in passes])
+        nfe = tf.stack([out.nfe for _, out in passes])
+        if self.nfe == "both":
+            nfe += nfe_backward
+        advantages = self.advantages(
+            mean_over_replicas(loss), mean_over_replicas(nfe), tf.stack(log_pi)
+        )
+        # log pi is the same on every replica, and the optimizer sums over them
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        share = tf.unstack(advantages / (len(passes) * replicas))
+        gradients = tape.gradient(
+            log_pi, weights, share, tf.UnconnectedGradients.ZERO
+        )
+        self.optimizer.apply(gradients, weights)
+
+    def advantages(self, loss: Tensor, nfe: Tensor, log_pi: Tensor) -> Tensor:
+        """c_i minus its baseline, ``[K, N]``; updates the running baseline.
+
+        The entropy H_i of a policy enters as a cost: with H_i = -E[log pi_i], the
+        gradient of ``-entropy * H_i`` is ``entropy * E[grad log pi_i log pi_i]``.
+        """
+        costs = costs_to_go(loss, nfe, self.alpha) + self.entropy * log_pi
+        costs = tf.stop_gradient(costs)
+        samples = costs.shape[0]
+        if self.baseline == "none":
+            return costs
+        if self.baseline == "leave_one_out":
+            others = tf.reduce_sum(costs, 0) - costs
+            return costs - others / (samples - 1)
+        weight = tf.convert_to_tensor(self.past_weight)
+        past = tf.convert_to_tensor(self.past_costs)
+        new = tf.reduce_mean(costs, 0)
+        self.past_costs.assign(self.decay * past + (1 - self.decay) * new)
+        self.past_weight.assign(self.decay * weight + (1 - self.decay))
+        # without a past there is nothing to compare with, and nothing is learned
+        return tf.where(weight > 0, costs - past / weight, tf.zeros_like(costs))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords."""
+        return super().get_config() | {
+            "alpha": self.alpha,
+            "nfe": self.nfe,
+            "baseline": self.baseline,
+            "decay": self.decay,
+            "entropy": self.entropy,
+            "learning_rate": self.learning_rate,
+        }
