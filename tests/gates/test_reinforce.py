@@ -76,7 +76,9 @@ def test_gates_find_the_optimum(options, start, best, baseline):
         for _ in tf.range(count):
             step()
 
-    steps(tf.constant(3000))
+    steps(tf.constant(1500))
+    reinforce.optimizer.learning_rate.assign(2e-3)
+    steps(tf.constant(1000))
     for gate, value in zip(gates, best, strict=True):
         found = float(gate(X)[0])
         assert abs(np.log10(found / value)) < 0.1

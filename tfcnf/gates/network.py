@@ -20,7 +20,9 @@ class GateNetwork(keras.layers.Layer):
     through a linear layer that starts at zero. So the output does not depend on how
     a batch is split, and a larger batch only makes it less noisy. The authors' code
     has batch normalisation in between; with it, the output would depend on the batch
-    size and differ between training and test.
+    size and differ between training and test. What the linear layer sees is scaled to
+    an absolute sum below 1, so that Adam moves the outputs by its learning rate and
+    not by many times that; without this the policies were unstable.
 
     No gradient reaches the features: the flow is not trained through its gates.
 
@@ -46,7 +48,7 @@ class GateNetwork(keras.layers.Layer):
         common: dict[str, Any] = {"activation": "relu", "dtype": self.dtype_policy}
 
         def start() -> keras.initializers.Initializer:
-            return keras.initializers.HeUniform(int(seeds.next()[0]))
+            return keras.initializers.HeUniform(int(tf.reduce_sum(seeds.next())))
 
         if len(shape) == 4:
             common |= {"kernel_size": 3, "padding": "same"}
@@ -76,7 +78,8 @@ class GateNetwork(keras.layers.Layer):
         x = tf.stop_gradient(features)
         for layer in self.hidden:
             x = layer(x)
-        return self.head(mean_over_replicas(tf.reduce_mean(x, 0))[None])[0]
+        x = mean_over_replicas(tf.reduce_mean(x, 0))[None]
+        return self.head(x / (1.0 + tf.norm(x, 1)))[0]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""

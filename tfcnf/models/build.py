@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfcnf.flows.base import Chain, FlowLayer
 from tfcnf.flows.cnf import CNFLayer
@@ -85,8 +86,8 @@ def build_flow(
     stack = flows_per_block * (2 if is_image else 1)
     made = itertools.count()
 
-    def next_int(generator: keras.random.SeedGenerator = seeds) -> int:
-        return int(generator.next()[0])
+    def next_int() -> int:
+        return int(seeds.next()[0])
 
     def make_flow() -> CNFLayer:
         forward, backward = build_policies(
@@ -95,7 +96,7 @@ def build_flow(
             next(made) % stack == 0,
             tol,
             adjoint_tol,
-            next_int(gate_seeds),
+            int(tf.reduce_sum(gate_seeds.next())),
             dtype,
         )
         return CNFLayer(
