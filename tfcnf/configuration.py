@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfcnf.gates.build import POLICIES, policy_options
 from tfcnf.gates.policy import check_tolerance
+from tfcnf.gates.reinforce import Reinforce
 from tfcnf.models.build import build_flow
 from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
@@ -32,7 +34,6 @@ SMOKE = {  # what makes a configuration of images a matter of seconds, to see it
         "hidden_layers": 1,
         "flows_per_block": 1,
         "tol": 1e-2,
-        "adjoint_tol": 1e-2,
         "alpha": 0.05,
     },
     "training": {"epochs": 1},
@@ -40,17 +41,20 @@ SMOKE = {  # what makes a configuration of images a matter of seconds, to see it
 }
 PAPER_VARIANTS = {
     "model": tuple(MODELS),
+    "policy": tuple(POLICIES),
     "batch": (900, 8000),
     "smoke": (False, True),
 }
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
 
 
-def default_config(model: str = "infocnf") -> dict[str, Any]:
+def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, Any]:
     """Every key of a configuration, with its default.
 
     Args:
         model: ``"infocnf"``, ``"ccnf"`` or ``"cnf"``.
+        policy: of the tolerances, see `build_flow`; it decides which keys
+            ``model.policy_options`` and ``model.reinforce`` have.
 
     Returns:
         ``data``: catalog name. ``model_name``. ``seed``: of weights, noise and data
@@ -65,14 +69,12 @@ def default_config(model: str = "infocnf") -> dict[str, Any]:
     """
     options: dict[str, Any] = {}
     for function in (InfoCNF, build_flow):
-        for name, parameter in inspect.signature(function).parameters.items():
-            if name not in FROM_DATA | NOT_CONFIGURED and parameter.default not in (
-                None,
-                inspect.Parameter.empty,
-            ):
-                options[name] = parameter.default
+        options |= _defaults(function)
     options["supervised_fraction"] = FRACTIONS[model]
-    options["adjoint_tol"] = options["tol"]
+    options["adjoint_tol"] = None  # as the forward solve's
+    options["policy"] = policy
+    options["policy_options"] = policy_options(policy)
+    options["reinforce"] = _defaults(Reinforce) if policy == "learned" else {}
     return {
         "data": "digits",
         "model_name": model,
@@ -89,6 +91,16 @@ def default_config(model: str = "infocnf") -> dict[str, Any]:
         },
         "training": {"batch_size": 900, "epochs": 400},
         "evaluation": {"tol": 1e-5, "batch_size": 500, "every": 1, "draws": 1},
+    }
+
+
+def _defaults(function: Any) -> dict[str, Any]:
+    """What can be configured of a function: its keywords that have a default."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in FROM_DATA | NOT_CONFIGURED
+        and parameter.default not in (None, inspect.Parameter.empty)
     }
 
 
@@ -136,7 +148,9 @@ def check_config(config: Mapping[str, Any]) -> None:
             f"model_name must be one of {', '.join(MODELS)}. "
             f"Received: model_name={model!r}"
         )
-    known = default_config(model)
+    options = config.get("model")
+    policy = options.get("policy") if isinstance(options, Mapping) else None
+    known = default_config(model, "fixed" if policy is None else policy)
     known["model"] |= {"num_scales": None}
     _check_keys(config, known, "config")
     decay = config["optimizer"]["decay"]

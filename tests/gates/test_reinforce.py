@@ -56,7 +56,6 @@ LINEAR = {"low": 1e-5, "high": 1e-3, "log_scale": False}
     ids=["log, below", "log, above", "log, below, two", "linear, below", "above"],
 )
 def test_gates_find_the_optimum(options, start, best, baseline):
-    tf.random.set_seed(0)
     gates, weights = make_gates(2, start, **options)
     reinforce = Reinforce(ALPHA, baseline=baseline, learning_rate=0.01)
     reinforce.prepare(weights, 2)

@@ -71,7 +71,8 @@ def test_there_is_a_configuration_for_each_data_set():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_variant_of_a_configuration_is_accepted(path):
-    batches = [[]] if path.stem == "digits" else [[], ["batch=900"], ["batch=8000"]]
+    sizes = (128, 718) if path.stem == "digits" else (900, 8000)
+    batches = [[], *([f"batch={size}"] for size in sizes)]
     fractions = {"infocnf": 0.5, "ccnf": 1.0, "cnf": 0.0}
     for model in MODELS:
         for batch in batches:
@@ -82,13 +83,24 @@ def test_every_variant_of_a_configuration_is_accepted(path):
                 assert config["data"] == path.stem
                 assert config["model_name"] == model
                 assert config["model"]["supervised_fraction"] == fractions[model]
-                assert config["model"]["tol"] == config["model"]["adjoint_tol"]
+                assert config["model"]["adjoint_tol"] is None
                 if batch:
                     size = int(batch[0].removeprefix("batch="))
                     assert config["training"]["batch_size"] == size
                 small = smoke in (["smoke"], ["smoke=True"])
                 assert (config["training"]["epochs"] == 1) == small
                 assert (config["model"]["filters"] <= 8) == small
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("policy", ["fixed", "scheduled", "random", "learned"])
+def test_every_policy_of_a_configuration_is_accepted(path, policy):
+    for model in MODELS:
+        config = load_config(path, f"model={model},policy={policy},smoke")
+        check_config(config)
+        assert config["model"]["policy"] == policy
+        assert bool(config["model"]["policy_options"]) == (policy != "fixed")
+        assert bool(config["model"]["reinforce"]) == (policy == "learned")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -126,6 +138,14 @@ def test_default_configurations_are_accepted(model):
     [
         ("model.filtrs", 3, "Did you mean 'filters'? Received: config.model.filtrs=3"),
         ("sed", 3, "Did you mean 'seed'? Received: config.sed=3"),
+        (
+            "model.policy_options.width",
+            3,
+            "unknown key in config.model.policy_options. "
+            "Received: config.model.policy_options.width=3",
+        ),
+        ("model.policy", "learnt", "learned. Received: policy='learnt'"),
+        ("model.policy", DROP, "Received: config.model without 'policy'"),
         ("training.xyz", 3, "in config.training. Received: config.training.xyz=3"),
         ("model_name", "info", "infocnf, ccnf, cnf. Received: model_name='info'"),
         ("model_name", DROP, "Received: model_name=None"),
