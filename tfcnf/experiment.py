@@ -2,11 +2,13 @@
 
 A run folder holds ``config.json``, ``metadata.json``, ``metrics.jsonl``,
 ``checkpoints/``, ``tensorboard/`` and, when done, ``eval.json``, ``samples.png``,
-``reconstructions.png`` and ``curves.png``.
+``reconstructions.png`` and ``curves.png``; where tolerances are random or learned, also
+``tolerances.json``.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,9 @@ from tfcnf.configuration import MODELS, check_config
 from tfcnf.data import catalog
 from tfcnf.data.pipeline import steps_per_epoch
 from tfcnf.data.source import DataSource
-from tfcnf.evaluation.image import Evaluator
+from tfcnf.evaluation.image import SPLITS, Evaluator
 from tfcnf.evaluation.pictures import class_samples, reconstructions
+from tfcnf.evaluation.tolerances import MODES, ToleranceEvaluator
 from tfcnf.files import write_json
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.reporting.figures import draw_curves, draw_grid
@@ -30,6 +33,8 @@ from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.schedules import learning_rate
 from tfcnf.training.strategy import get_strategy
+
+TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
 
 
 def train(
@@ -75,12 +80,14 @@ def train(
             done,
             config["seed"],
             [
-                *_writers(config, folder, evaluator, done),
+                *_writers(config, folder, evaluator, source, done),
                 SaveCheckpoints(checkpoints),
             ],
         )
     tol = config["evaluation"]["tol"]
     results = _write_results(workdir, evaluator, [tol], config["evaluation"]["draws"])
+    if model.samples_tolerances:
+        _write_tolerances(workdir, model, source, training["batch_size"])
     _draw(model, source, folder, tol)
     return results[0]
 
@@ -108,6 +115,30 @@ def evaluate(
     evaluation = config["evaluation"]
     evaluator = Evaluator(model, source, evaluation["batch_size"], split)
     return _write_results(workdir, evaluator, tols, evaluation["draws"])
+
+
+def evaluate_tolerances(workdir: str, data_dir: str | None = None) -> None:
+    """Evaluates a run at the tolerances of its own policies.
+
+    ``tolerances.json`` gets ``"evaluations"``, what `ToleranceEvaluator.run` yields,
+    and ``"distribution"``, the tolerances of the batches of both splits.
+
+    Args:
+        workdir: run folder.
+        data_dir: of tensorflow-datasets.
+
+    Raises:
+        ValueError: where the tolerances are constants.
+    """
+    config = read_config(workdir)
+    source = catalog.get(config["data"], data_dir)
+    model = load_model(workdir, source)
+    if not model.samples_tolerances:
+        raise ValueError(
+            "the run has neither random nor learned tolerances. "
+            f"Received: workdir={workdir!r}"
+        )
+    _write_tolerances(workdir, model, source, config["training"]["batch_size"])
 
 
 def load_model(workdir: str, source: DataSource) -> InfoCNF:
@@ -191,10 +222,21 @@ def _build(config: Mapping[str, Any], source: DataSource) -> InfoCNF:
 
 
 def _writers(
-    config: Mapping[str, Any], folder: Path, evaluator: Evaluator, done: int
+    config: Mapping[str, Any],
+    folder: Path,
+    evaluator: Evaluator,
+    source: DataSource,
+    done: int,
 ) -> list[keras.callbacks.Callback]:
     """What measures and records a training, in this order."""
     evaluation, model = config["evaluation"], evaluator.model
+    tolerances = None
+    if model.samples_tolerances:
+        tolerances = functools.partial(
+            ToleranceEvaluator(model, source).distribution,
+            "train",
+            config["training"]["batch_size"],
+        )
 
     def draw() -> np.ndarray:
         return np.concatenate(class_samples(model, columns=4, tol=1e-3))
@@ -202,7 +244,7 @@ def _writers(
     return [
         calls.Evaluate(lambda: evaluator.run(evaluation["tol"]), evaluation["every"]),
         calls.MetricsLog(folder / "metrics.jsonl", done),
-        calls.TensorBoardLog(folder / "tensorboard", draw),
+        calls.TensorBoardLog(folder / "tensorboard", draw, tolerances=tolerances),
         calls.Progress(),
     ]
 
@@ -217,6 +259,28 @@ def _write_results(
     write_json(Path(workdir) / name, results[0] | {"evaluations": results})
     print(results_table(results))
     return results
+
+
+def _write_tolerances(
+    workdir: str, model: InfoCNF, source: DataSource, batch_size: int
+) -> None:
+    """Evaluates at the policies' own tolerances and writes a JSON file."""
+    evaluator = ToleranceEvaluator(model, source)
+    write_json(
+        Path(workdir) / "tolerances.json",
+        {
+            "evaluations": dict(evaluator.run()),
+            "distribution": {
+                split: {
+                    mode: evaluator.distribution(
+                        split, batch_size, mode, TOLERANCE_DRAWS if sample else 1
+                    ).tolist()
+                    for mode, sample in MODES.items()
+                }
+                for split in SPLITS
+            },
+        },
+    )
 
 
 def _draw(model: InfoCNF, source: DataSource, folder: Path, tol: float) -> None:

@@ -39,14 +39,14 @@ class SolveStats(NamedTuple):
 class Control(NamedTuple):
     """How the ODE solves of one pass through a flow are to be done.
 
-    ``Control()`` leaves all to the layers; all fields but one are tensors.
+    Every field is a tensor or None; ``Control()`` leaves all to the layers.
 
     Attributes:
         tol: error tolerance overriding the layers' own, a scalar or ``[N]``.
         adjoint_tol: tolerance of the gradient's solve, a scalar or ``[N]``.
         seed: ``[2]`` integers that fix all noise of the pass (dequantization, trace
             probes, sampled tolerances); without it every layer draws new noise.
-        sample_tol: True or False, whether policies that have a distribution sample
+        sample_tol: scalar 1 or 0, whether policies that have a distribution sample
             the tolerance or give its mean; without it they sample in training.
         nfe_backward_probe: ``[N]`` zeros, watched by a gradient tape. The
             "gradient" with respect to it is the number of evaluations that
@@ -56,7 +56,7 @@ class Control(NamedTuple):
     tol: Tensor = None
     adjoint_tol: Tensor = None
     seed: Tensor = None
-    sample_tol: bool | None = None
+    sample_tol: Tensor = None
     nfe_backward_probe: Tensor = None
 
     def part(self, start: int, count: int) -> Control:

@@ -14,7 +14,7 @@ from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.types import Control, Tensor
+from tfcnf.types import Control, FlowOutput, Tensor
 
 SPLITS = ("train", "test")
 
@@ -111,8 +111,14 @@ class Evaluator:
     def _measure(
         self, x: Tensor, y: Tensor, tol: Tensor, seed: Tensor
     ) -> tuple[dict[str, Tensor], Tensor]:
+        measures, out = self.measures(x, y, Control(tol=tol, seed=seed))
+        return measures, out.nfe
+
+    def measures(
+        self, x: Tensor, y: Tensor, control: Control
+    ) -> tuple[dict[str, Tensor], FlowOutput]:
+        """Measures of each example ``[B]`` by name, and the flow's output."""
         model = self.model
-        control = Control(tol=tol, seed=seed)
         terms, out = model.terms(x, y, control, False)
         marginal = model.prior.marginal_log_prob(out.z) + out.log_det
         measures = {
@@ -126,7 +132,7 @@ class Evaluator:
             measures[f"{self.split_name}_error"] = terms["error"]
             measures["cross_entropy"] = terms["cross_entropy"]
             measures["generative_error"] = losses.error(scores, y)
-        return measures, out.nfe
+        return measures, out
 
     def _count_backward(
         self, x: Tensor, y: Tensor, tol: Tensor, seed: Tensor

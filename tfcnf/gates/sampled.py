@@ -73,13 +73,17 @@ class RandomTolerance(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(
-        self, features: Tensor, training: bool = False, seed: Tensor = None
+        self,
+        features: Tensor,
+        training: bool | Tensor = False,
+        seed: Tensor = None,
     ) -> tuple[Tensor, Tensor]:
         """One tolerance for a batch, and its log-density.
 
         Args:
             features: what flows into the solve, ``[B, ...]``.
-            training: whether to sample; otherwise the mean is given, with log pi = 0.
+            training: whether to sample, a bool or a scalar 1 or 0; otherwise the mean
+                is given, with log pi = 0.
             seed: ``[2]`` integers that fix the sample; a new one if None. All
                 replicas draw the same.
 
@@ -88,19 +92,20 @@ class RandomTolerance(keras.layers.Layer):
         """
         dtype = features.dtype
         m, s = self.parameters(features)
-        if not training:
+        if training is False:
             return tf.stop_gradient(self._tolerance(m)), tf.zeros([], dtype)
+        sampled = tf.cast(training, dtype)
         if seed is None:
             seed = shared_seed(self.seed_generator)
         else:  # the solve's own noise comes from this seed too
             seed = tf.random.experimental.stateless_fold_in(seed, 1)
         noise = tf.random.stateless_normal([], seed, dtype=dtype)
-        sample = tf.stop_gradient(m + s * noise)
+        sample = tf.stop_gradient(m + sampled * s * noise)
         start, stop = self._range()
         log_pi = -0.5 * (
             tf.square((sample - m) / s) + math.log(2 * math.pi)
         ) - tf.math.log(s * (stop - start))
-        return self._tolerance(sample), log_pi
+        return self._tolerance(sample), sampled * log_pi
 
     def parameters(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """m and s, scalars: mean and deviation as fractions of the range of v."""

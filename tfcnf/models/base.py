@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfcnf.gates.policy import ScheduledTolerance
 from tfcnf.gates.reinforce import Reinforce
-from tfcnf.gates.sampled import LearnedTolerance
+from tfcnf.gates.sampled import LearnedTolerance, RandomTolerance
 from tfcnf.types import Control, FlowOutput, Tensor
 
 
@@ -50,6 +50,11 @@ class FlowModel(keras.Model):
                 "reinforce has options only where tolerances are learned. "
                 f"Received: reinforce={dict(options)}"
             )
+
+    @property
+    def samples_tolerances(self) -> bool:
+        """Whether tolerances are drawn, or learned, so that batches have their own."""
+        return any(isinstance(p, RandomTolerance) for p in self.flow.policies)
 
     @property
     def gate_weights(self) -> list[keras.Variable]:

@@ -91,27 +91,35 @@ class TensorBoardLog(keras.callbacks.Callback):
     Args:
         directory: of the event files.
         draw: makes ``[n, H, W, C]`` images in [0, 1] to show, or None.
-        every: epochs between images.
+        every: epochs between images, and between histograms of tolerances.
+        tolerances: gives the tolerances of some batches, ``[n, N]``, or None.
     """
 
     def __init__(
-        self, directory: Path, draw: Callable[[], np.ndarray] | None, every: int = 10
+        self,
+        directory: Path,
+        draw: Callable[[], np.ndarray] | None,
+        every: int = 10,
+        tolerances: Callable[[], np.ndarray] | None = None,
     ):
         super().__init__()
         self.writer = tf.summary.create_file_writer(str(directory))
-        self.draw, self.every = draw, every
+        self.draw, self.every, self.tolerances = draw, every, tolerances
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the summaries of the epoch."""
         step = int(self.model.optimizer.iterations.numpy())
-        last = epoch + 1 == self.params["epochs"]
+        due = (epoch + 1) % self.every == 0 or epoch + 1 == self.params["epochs"]
         with self.writer.as_default(step=step):
             for name, value in (logs or {}).items():
                 tf.summary.scalar(name, value)
             for weight in self.model.trainable_variables:
                 tf.summary.histogram(weight.path, weight.value)
-            if self.draw and (last or (epoch + 1) % self.every == 0):
+            if self.draw and due:
                 tf.summary.image("samples", self.draw(), max_outputs=100)
+            if self.tolerances and due:
+                for i, tols in enumerate(self.tolerances().T):
+                    tf.summary.histogram(f"log10_tol/cnf_{i:02d}", np.log10(tols))
         self.writer.flush()
 
 

@@ -1,0 +1,114 @@
+"""Evaluation at the tolerances that a model's own policies give (InfoCNF App. D)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfcnf.data.pipeline import evaluation_batches
+from tfcnf.data.source import DataSource
+from tfcnf.evaluation.image import SPLITS, Evaluator
+from tfcnf.models.infocnf import InfoCNF
+from tfcnf.types import Control, Tensor
+
+BATCH_SIZES = (1, 10, 100, 1000)
+MOST_BATCHES = 500
+MODES = {"mean": 0.0, "sampled": 1.0}  # `Control.sample_tol`
+
+
+class ToleranceEvaluator:
+    """Measures a model whose tolerances are sampled, or learned.
+
+    One tolerance serves a whole batch, so the batch size is part of the question.
+    As in `Evaluator`, all noise is fixed, and the incomplete last batch counts.
+
+    Args:
+        model: the model.
+        source: data to evaluate on.
+    """
+
+    def __init__(self, model: InfoCNF, source: DataSource):
+        self.model, self.source = model, source
+        self.evaluator = Evaluator(model, source)
+        x, y = source.test.x, source.test.y
+        signature = [
+            tf.TensorSpec((None, *x.shape[1:]), x.dtype),
+            tf.TensorSpec((None, *y.shape[1:]), y.dtype),
+            tf.TensorSpec((2,), tf.int32),
+            tf.TensorSpec((), model.compute_dtype),
+        ]
+        self._measure = tf.function(
+            self._pass, input_signature=signature, autograph=False
+        )
+
+    def run(
+        self, batch_sizes: Sequence[int] = BATCH_SIZES
+    ) -> Iterator[tuple[str, float]]:
+        """Yields (name, value) on the test split.
+
+        Args:
+            batch_sizes: examples that share a tolerance. At most 500 batches are
+                evaluated; ``num_examples`` says how many examples that are.
+
+        Yields:
+            ``MODE/batch_SIZE/MEASURE`` for the modes ``mean`` and ``sampled``, and
+            the measures of `Evaluator.run` that one pass gives, with
+            ``log10_tol/cnf_00`` and on.
+        """
+        for mode in MODES:
+            for size in batch_sizes:
+                for name, value in self._run(mode, size):
+                    yield f"{mode}/batch_{size}/{name}", value
+
+    def distribution(
+        self, split: str, batch_size: int, mode: str = "sampled", draws: int = 1
+    ) -> np.ndarray:
+        """The tolerances of each batch and layer, ``[batches * draws, N]``.
+
+        Args:
+            split: ``"test"`` or ``"train"``.
+            batch_size: examples that share a tolerance.
+            mode: ``"sampled"`` or ``"mean"``.
+            draws: samples for each batch.
+
+        Raises:
+            ValueError: for an unknown split.
+        """
+        if split not in SPLITS:
+            raise ValueError(
+                f"split must be one of {', '.join(SPLITS)}. Received: split={split!r}"
+            )
+        tols = []
+        for draw in range(draws):
+            batches = evaluation_batches(getattr(self.source, split), batch_size)
+            for i, (x, y) in enumerate(batches):
+                tols.append(self._measure(x, y, [draw, i], MODES[mode])[2])
+        return np.stack(tols)
+
+    def _run(self, mode: str, batch_size: int) -> Iterator[tuple[str, float]]:
+        sums: dict[str, float] = defaultdict(float)
+        nfe, log_tols, examples = [], [], 0
+        batches = evaluation_batches(self.source.test, batch_size)
+        for i, (x, y) in zip(range(MOST_BATCHES), batches, strict=False):
+            measures, evaluations, tol = self._measure(x, y, [0, i], MODES[mode])
+            examples += len(x)
+            nfe.append(evaluations.numpy())
+            log_tols.append(np.log10(tol))
+            for name, value in measures.items():
+                sums[name] += float(np.sum(value, dtype=np.float64))
+        for name, value in sums.items():
+            yield name, value / examples
+        yield "nfe_forward", float(np.mean(nfe, axis=0).sum())
+        for i, value in enumerate(np.mean(log_tols, axis=0)):
+            yield f"log10_tol/cnf_{i:02d}", float(value)
+        yield "num_examples", examples
+
+    def _pass(
+        self, x: Tensor, y: Tensor, seed: Tensor, sample: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        control = Control(seed=seed, sample_tol=sample)
+        measures, out = self.evaluator.measures(x, y, control)
+        return measures, out.nfe, out.tolerance
