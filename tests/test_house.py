@@ -21,6 +21,7 @@ ROOMS = [
     {"configuration"},
     {"run_folder"},
     {"experiment"},
+    {"sweep"},
     {"command_line"},
 ]
 PLACE = {room: i for i, rooms in enumerate(ROOMS) for room in rooms}

@@ -85,11 +85,11 @@ def train(
             ],
         )
     tol = config["evaluation"]["tol"]
-    results = _write_results(workdir, evaluator, [tol], config["evaluation"]["draws"])
+    _draw(model, source, folder, tol)
     if model.samples_tolerances:
         _write_tolerances(workdir, model, source, training["batch_size"])
-    _draw(model, source, folder, tol)
-    return results[0]
+    draws = config["evaluation"]["draws"]
+    return _write_results(workdir, evaluator, [tol], draws)[0]
 
 
 def evaluate(

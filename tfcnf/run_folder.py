@@ -32,8 +32,7 @@ def open_folder(config: Mapping[str, Any], workdir: str) -> Path:
     path = folder / "config.json"
     plain = json.loads(json.dumps(config))
     try:
-        if any(folder.glob("checkpoints/*.index")):
-            _check_same(plain, read_config(workdir), folder, "config")
+        if check_folder(config, workdir):
             return folder
         if folder.is_dir() and any(folder.iterdir()) and not _is_run(workdir):
             raise ValueError(
@@ -49,6 +48,20 @@ def open_folder(config: Mapping[str, Any], workdir: str) -> Path:
             f"Received: workdir={workdir!r}"
         ) from failure
     return folder
+
+
+def check_folder(config: Mapping[str, Any], workdir: str) -> bool:
+    """Whether the folder holds a run, with checkpoints, of this configuration.
+
+    Raises:
+        ValueError: where it holds one of another configuration.
+    """
+    folder = Path(workdir)
+    if not any(folder.glob("checkpoints/*.index")):
+        return False
+    plain = json.loads(json.dumps(config))
+    _check_same(plain, read_config(workdir), folder, "config")
+    return True
 
 
 def read_config(workdir: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def draw_curves(metrics: Sequence[dict[str, Any]], path: Path) -> None:
         panel.set(xlabel="epoch", title=title)
         panel.grid(alpha=0.3)
         panel.legend()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_grid(
@@ -63,9 +63,10 @@ def draw_grid(
     panel.set(xticks=[], yticks=middles, yticklabels=row_labels, title=title)
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a PNG atomically."""
     with replace_file(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")

@@ -1,0 +1,147 @@
+"""The runs of a comparison, read from their folders and grouped into arms."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcnf.training.callbacks import read_metrics
+
+NAMES = {"infocnf": "InfoCNF", "ccnf": "CCNF", "cnf": "CNF"}
+POLICIES = ("fixed", "scheduled", "random", "learned")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run left behind."""
+
+    config: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    results: dict[str, Any]
+    tolerances: dict[str, Any] | None
+
+    def mean(self, name: str) -> float:
+        """A measure of ``metrics.jsonl`` averaged over the epochs."""
+        return float(np.mean([line[name] for line in self.metrics if name in line]))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ in nothing but the seed."""
+
+    folder: str
+    runs: list[Run]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration of its first run."""
+        return self.runs[0].config
+
+    @property
+    def model(self) -> str:
+        """``"infocnf"``, ``"ccnf"`` or ``"cnf"``."""
+        return self.config["model_name"]
+
+    @property
+    def policy(self) -> str:
+        """Policy of the tolerances."""
+        return self.config["model"]["policy"]
+
+    @property
+    def tol(self) -> float:
+        """The constant tolerance, or what the policy starts from."""
+        return self.config["model"]["tol"]
+
+    @property
+    def label(self) -> str:
+        """Model and policy."""
+        constant = f" {self.tol:.0e}" if self.policy == "fixed" else ""
+        return f"{NAMES[self.model]}, {self.policy}{constant}"
+
+    @property
+    def regime(self) -> str:
+        """Data set and batch size; only arms of one regime are compared."""
+        batch = self.config["training"]["batch_size"]
+        return f"{self.config['data']}, batch {batch}"
+
+    def each(self, measure: Callable[[Run], float]) -> np.ndarray:
+        """A measure of every run."""
+        return np.array([measure(run) for run in self.runs])
+
+    def curve(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Epochs ``[n]`` and a measure of ``metrics.jsonl``, ``[runs, n]``."""
+        points = [
+            {line["epoch"]: line[name] for line in run.metrics if name in line}
+            for run in self.runs
+        ]
+        epochs = sorted(set.intersection(*(set(p) for p in points)))
+        return np.array(epochs), np.array([[p[e] for e in epochs] for p in points])
+
+
+def load_arms(folder: str) -> tuple[list[Arm], list[str]]:
+    """The arms below a folder, and the folders of runs that are not finished.
+
+    Runs ``ARM/seed_N`` make up one arm; any other run folder is an arm of its own.
+
+    Raises:
+        ValueError: where there is no finished run, or runs of one arm differ in more
+            than the seed.
+    """
+    root = Path(folder)
+    groups: dict[Path, list[Run]] = {}
+    unfinished = []
+    for path in sorted(root.rglob("config.json")):
+        run = path.parent
+        if not (run / "eval.json").is_file():
+            unfinished.append(str(run))
+            continue
+        arm = run.parent if re.fullmatch(r"seed_\d+", run.name) else run
+        groups.setdefault(arm, []).append(_read(run))
+    if not groups:
+        raise ValueError(f"no finished run in this folder. Received: runs={folder!r}")
+    arms = [Arm(str(path), runs) for path, runs in groups.items()]
+    for arm in arms:
+        if any(run.config | {"seed": 0} != arm.config | {"seed": 0} for run in arm.runs):
+            raise ValueError(
+                "the runs of an arm must differ in the seed alone. "
+                f"Received: {arm.folder}"
+            )
+    return sorted(arms, key=_order), unfinished
+
+
+def regimes(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
+    """The arms of each regime."""
+    groups: dict[str, list[Arm]] = {}
+    for arm in arms:
+        groups.setdefault(arm.regime, []).append(arm)
+    return groups
+
+
+def _order(arm: Arm) -> Any:
+    batch = arm.config["training"]["batch_size"]
+    place = list(NAMES)[::-1].index(arm.model)
+    return arm.config["data"], batch, -place, POLICIES.index(arm.policy), arm.tol
+
+
+def _read(folder: Path) -> Run:
+    def read(name: str) -> Any:
+        try:
+            return json.loads((folder / name).read_text())
+        except json.JSONDecodeError as failure:
+            raise ValueError(
+                f"{name} is damaged ({failure}). Received: {folder}"
+            ) from failure
+
+    sampled = (folder / "tolerances.json").is_file()
+    return Run(
+        read("config.json"),
+        read_metrics(folder / "metrics.jsonl"),
+        read("eval.json"),
+        read("tolerances.json") if sampled else None,
+    )

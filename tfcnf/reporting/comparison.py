@@ -1,0 +1,147 @@
+"""Figures that compare arms: curves, the Pareto picture, learned tolerances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfcnf.reporting.arms import Arm
+from tfcnf.reporting.figures import save_figure
+from tfcnf.reporting.tables import evaluations
+
+PANELS = {
+    "test error (%)": ("test/test_error",),
+    "test bits/dim": ("test/bits_per_dim",),
+    "evaluations a step": ("nfe_forward", "nfe_backward"),
+}
+
+
+def draw_arm_curves(arms: Sequence[Arm], path: Path, title: str = "") -> None:
+    """Test error, bits/dim and evaluations by epoch: mean and deviation over seeds."""
+    panels = {
+        name: parts
+        for name, parts in PANELS.items()
+        if any(len(arm.curve(parts[0])[0]) for arm in arms)
+    }
+    figure = Figure(figsize=(4.6 * len(panels), 3.8), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for panel, (name, parts) in zip(axes, panels.items(), strict=True):
+        for arm in arms:
+            epochs, first = arm.curve(parts[0])
+            if not len(epochs):
+                continue
+            values = first + sum(arm.curve(part)[1] for part in parts[1:])
+            mean, deviation = values.mean(0), values.std(0)
+            (line,) = panel.plot(epochs, mean, label=arm.label)
+            panel.fill_between(
+                epochs,
+                mean - deviation,
+                mean + deviation,
+                color=line.get_color(),
+                alpha=0.2,
+                linewidth=0,
+            )
+        panel.set(xlabel="epoch", title=name)
+        panel.grid(alpha=0.3)
+    axes[-1].legend(fontsize=8)
+    figure.suptitle(title)
+    save_figure(figure, path)
+
+
+def draw_pareto(arms: Sequence[Arm], path: Path, title: str = "") -> None:
+    """Bits/dim against evaluations a training step, the constants joined by a line."""
+    figure = Figure(figsize=(6, 4.4), layout="constrained")
+    panel = figure.subplots()
+    means = {
+        arm.folder: (
+            evaluations(arm),
+            arm.each(lambda run: run.results["bits_per_dim"]),
+        )
+        for arm in arms
+    }
+    constants = [means[arm.folder] for arm in arms if arm.policy == "fixed"]
+    points = sorted((nfe.mean(), bits.mean()) for nfe, bits in constants)
+    if points:
+        panel.plot(*zip(*points, strict=True), color="gray", linewidth=1, zorder=0)
+    for arm in arms:
+        nfe, bits = means[arm.folder]
+        panel.errorbar(
+            nfe.mean(),
+            bits.mean(),
+            bits.std(),
+            nfe.std(),
+            fmt="o" if arm.policy == "fixed" else "*",
+            markersize=6 if arm.policy == "fixed" else 12,
+            capsize=2,
+            label=arm.label,
+        )
+    panel.set(xlabel="evaluations a training step", ylabel="test bits/dim", title=title)
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)
+    save_figure(figure, path)
+
+
+def draw_tolerances(arm: Arm, path: Path) -> None:
+    """Sampled tolerances of each layer on both splits (InfoCNF Fig. 2b)."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    panel = figure.subplots()
+    for shift, split, color in [(-0.18, "train", "tab:blue"), (0.18, "test", "tab:red")]:
+        tols = np.concatenate(
+            [np.array(run.tolerances["distribution"][split]["sampled"]) for run in arm.runs]
+        )
+        panel.boxplot(
+            list(np.log10(tols).T),
+            positions=np.arange(tols.shape[1]) + shift,
+            widths=0.3,
+            label=split,
+            patch_artist=True,
+            boxprops={"facecolor": color, "alpha": 0.5},
+            medianprops={"color": "black"},
+            flierprops={"markersize": 2},
+            manage_ticks=False,
+        )
+    layers = tols.shape[1]
+    panel.set(
+        xticks=range(layers), xlabel="CNF", ylabel="log10 tolerance", title=arm.label
+    )
+    panel.grid(alpha=0.3)
+    panel.legend()
+    save_figure(figure, path)
+
+
+Choice = Callable[[Arm], bool]
+
+
+def figure_choices(arms: Sequence[Arm]) -> dict[str, tuple[str, Choice]]:
+    """Which arms the papers' figures of curves compare: name -> (title, choice)."""
+    least = {
+        model: min(
+            (a.tol for a in arms if a.model == model and a.policy == "fixed"),
+            default=None,
+        )
+        for model in ("infocnf", "ccnf", "cnf")
+    }
+
+    def strict(arm: Arm) -> bool:
+        return arm.policy == "fixed" and arm.tol == least[arm.model]
+
+    def supervised(arm: Arm) -> bool:
+        return arm.model != "cnf"
+
+    return {
+        "figure_3": (
+            "as InfoCNF Fig. 3: fixed and learned tolerances",
+            lambda a: supervised(a) and (strict(a) or a.policy == "learned"),
+        ),
+        "figure_4": (
+            "as InfoCNF Fig. 4: the unconditional CNF",
+            lambda a: a.model == "cnf" and (strict(a) or a.policy == "learned"),
+        ),
+        "figure_10": (
+            "as InfoCNF Fig. 10: tolerances learned, scheduled by hand, random",
+            lambda a: supervised(a) and (strict(a) or a.policy != "fixed"),
+        ),
+    }

@@ -1,0 +1,72 @@
+"""A report of a comparison, from the run folders alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tfcnf.files import replace_file
+from tfcnf.reporting.arms import Arm, load_arms, regimes
+from tfcnf.reporting.comparison import (
+    draw_arm_curves,
+    draw_pareto,
+    draw_tolerances,
+    figure_choices,
+)
+from tfcnf.reporting.tables import arms_table, learned_table
+
+
+def write(runs: str, out: str) -> None:
+    """Writes ``report.md`` and the figures it shows, and prints the tables' place.
+
+    Args:
+        runs: folder with run folders, at any depth.
+        out: folder to write to; it is made.
+
+    Raises:
+        ValueError: see `tfcnf.reporting.arms.load_arms`.
+    """
+    arms, unfinished = load_arms(runs)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    sections = ["# Report"]
+    if unfinished:
+        sections.append(f"Left out, not finished: {', '.join(unfinished)}.")
+    for regime, members in regimes(arms).items():
+        sections += _comparison(regime, members, folder)
+    with replace_file(folder / "report.md") as temporary:
+        temporary.write_text("\n\n".join(sections) + "\n")
+    print(folder / "report.md")
+
+
+def _comparison(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]:
+    """The sections about the arms of one regime."""
+    name = regime.replace(", ", "_").replace(" ", "_")
+    tols = sorted({arm.config["evaluation"]["tol"] for arm in arms})
+    epochs = sorted({arm.config["training"]["epochs"] for arm in arms})
+    yield f"## {regime}"
+    yield (
+        "Mean ± standard deviation over the seeds; "
+        f"{', '.join(map(str, epochs))} epochs, evaluated at tolerance "
+        f"{', '.join(f'{tol:.0e}' for tol in tols)}."
+    )
+    yield arms_table(arms)
+    for key, (title, chosen) in figure_choices(arms).items():
+        members = [arm for arm in arms if chosen(arm)]
+        if len(members) > 1:
+            path = folder / f"{key}_{name}.png"
+            draw_arm_curves(members, path, title)
+            yield f"![{title}]({path.name})"
+    for model in ("infocnf", "cnf"):
+        members = [arm for arm in arms if arm.model == model]
+        if len(members) > 1:
+            path = folder / f"pareto_{model}_{name}.png"
+            draw_pareto(members, path, f"{model} on {regime}")
+            yield f"![Evaluations against bits/dim]({path.name})"
+    for arm in arms:
+        if all(run.tolerances for run in arm.runs):
+            path = folder / f"tolerances_{arm.model}_{arm.policy}_{name}.png"
+            draw_tolerances(arm, path)
+            yield f"### {arm.label}: at its own tolerances"
+            yield learned_table(arm)
+            yield f"![Tolerances of each CNF]({path.name})"
