@@ -13,9 +13,10 @@ Expected with seed 0: about 1.7 % test error and 2.01 bits/dim at tolerance 1e-5
 about eight minutes; see BUILD_NOTES.md.
 
 ``policy`` says where the solver's tolerances come from: gates that learn them
-(InfoCNF section 3), a random control, a schedule by hand, or one constant. ``batch=718``
-is the papers' large-batch recipe (MC-FFJORD section 3) scaled down: two steps an epoch,
-where theirs has six, with a larger learning rate, a longer warm-up and dropout.
+(InfoCNF section 3), a random control, a schedule by hand, or one constant.
+``batch=718`` is the papers' large-batch recipe (MC-FFJORD section 3) scaled down: two
+steps an epoch, where theirs has six, with a larger learning rate, a longer warm-up and
+dropout.
 
 Variants: model=infocnf|ccnf|cnf, policy=learned|fixed|scheduled|random,
 batch=128|718, smoke (seconds, to see that all works).

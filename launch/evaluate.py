@@ -3,8 +3,8 @@
     python launch/evaluate.py --workdir=runs/digits --tol=1e-5,1e-6
     python launch/evaluate.py --workdir=runs/digits --learned
 
-Writes eval.json into the run folder and prints a table; with --learned, evaluates at the
-tolerances that the run's own policies give and writes tolerances.json.
+Writes eval.json into the run folder and prints a table; with --learned, evaluates at
+the tolerances that the run's own policies give and writes tolerances.json.
 """
 
 from absl import flags

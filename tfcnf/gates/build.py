@@ -11,8 +11,6 @@ import keras
 from tfcnf.gates.policy import FixedTolerance, ScheduledTolerance, check_tolerance
 from tfcnf.gates.sampled import LearnedTolerance, RandomTolerance
 
-Policy = keras.layers.Layer
-
 
 def fixed(first: bool, tol: float, adjoint_tol: float | None, **common: Any) -> Any:
     """The same tolerances in all layers."""
@@ -115,7 +113,7 @@ def build_policies(
     adjoint_tol: float | None,
     seed: int | None,
     dtype: Any,
-) -> tuple[Policy, Policy | None]:
+) -> tuple[keras.layers.Layer, keras.layers.Layer | None]:
     """The policies of a layer's forward and backward solves.
 
     Args:

@@ -171,9 +171,7 @@ class Reinforce(keras.layers.Layer):
         # log pi is the same on every replica, and the optimizer sums over them
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         share = tf.unstack(advantages / (len(passes) * replicas))
-        gradients = tape.gradient(
-            log_pi, weights, share, tf.UnconnectedGradients.ZERO
-        )
+        gradients = tape.gradient(log_pi, weights, share, tf.UnconnectedGradients.ZERO)
         self.optimizer.apply(gradients, weights)
 
     def advantages(self, loss: Tensor, nfe: Tensor, log_pi: Tensor) -> Tensor:

@@ -19,12 +19,12 @@ POLICIES = ("fixed", "scheduled", "random", "learned")
 
 @dataclass(frozen=True)
 class Run:
-    """What a finished run left behind."""
+    """What a finished run left behind; no ``tolerances`` where they are constants."""
 
     config: dict[str, Any]
     metrics: list[dict[str, Any]]
     results: dict[str, Any]
-    tolerances: dict[str, Any] | None
+    tolerances: dict[str, Any]
 
     def mean(self, name: str) -> float:
         """A measure of ``metrics.jsonl`` averaged over the epochs."""
@@ -101,13 +101,15 @@ def load_arms(folder: str) -> tuple[list[Arm], list[str]]:
         if not (run / "eval.json").is_file():
             unfinished.append(str(run))
             continue
-        arm = run.parent if re.fullmatch(r"seed_\d+", run.name) else run
-        groups.setdefault(arm, []).append(_read(run))
+        place = run.parent if re.fullmatch(r"seed_\d+", run.name) else run
+        groups.setdefault(place, []).append(_read(run))
     if not groups:
         raise ValueError(f"no finished run in this folder. Received: runs={folder!r}")
     arms = [Arm(str(path), runs) for path, runs in groups.items()]
     for arm in arms:
-        if any(run.config | {"seed": 0} != arm.config | {"seed": 0} for run in arm.runs):
+        if any(
+            run.config | {"seed": 0} != arm.config | {"seed": 0} for run in arm.runs
+        ):
             raise ValueError(
                 "the runs of an arm must differ in the seed alone. "
                 f"Received: {arm.folder}"
@@ -143,5 +145,5 @@ def _read(folder: Path) -> Run:
         read("config.json"),
         read_metrics(folder / "metrics.jsonl"),
         read("eval.json"),
-        read("tolerances.json") if sampled else None,
+        read("tolerances.json") if sampled else {},
     )

@@ -27,15 +27,15 @@ def draw_arm_curves(arms: Sequence[Arm], path: Path, title: str = "") -> None:
         if any(len(arm.curve(parts[0])[0]) for arm in arms)
     }
     figure = Figure(figsize=(4.6 * len(panels), 3.8), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    axes = list(figure.subplots(1, len(panels), squeeze=False)[0])
     for panel, (name, parts) in zip(axes, panels.items(), strict=True):
         for arm in arms:
-            epochs, first = arm.curve(parts[0])
+            epochs, _ = arm.curve(parts[0])
             if not len(epochs):
                 continue
-            values = first + sum(arm.curve(part)[1] for part in parts[1:])
+            values = np.sum([arm.curve(part)[1] for part in parts], axis=0)
             mean, deviation = values.mean(0), values.std(0)
-            (line,) = panel.plot(epochs, mean, label=arm.label)
+            (line,) = panel.plot(epochs, mean, label=arm.label, marker=".")
             panel.fill_between(
                 epochs,
                 mean - deviation,
@@ -88,9 +88,15 @@ def draw_tolerances(arm: Arm, path: Path) -> None:
     """Sampled tolerances of each layer on both splits (InfoCNF Fig. 2b)."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     panel = figure.subplots()
-    for shift, split, color in [(-0.18, "train", "tab:blue"), (0.18, "test", "tab:red")]:
+    for shift, split, color in [
+        (-0.18, "train", "tab:blue"),
+        (0.18, "test", "tab:red"),
+    ]:
         tols = np.concatenate(
-            [np.array(run.tolerances["distribution"][split]["sampled"]) for run in arm.runs]
+            [
+                np.array(run.tolerances["distribution"][split]["sampled"])
+                for run in arm.runs
+            ]
         )
         panel.boxplot(
             list(np.log10(tols).T),

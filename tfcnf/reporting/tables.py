@@ -34,12 +34,13 @@ COLUMNS: list[tuple[str, Callable[[Run], Any], str]] = [
         ".1f",
     ),
 ]
-OWN = {
-    "test_error": "test error (%)",
-    "bits_per_dim": "bits/dim",
-    "marginal_bits_per_dim": "marginal",
-    "nfe_forward": "forward evaluations",
-    "num_examples": "examples",
+OWN = {  # key of tolerances.json -> (title, format)
+    "test_error": ("test error (%)", ".2f"),
+    "bits_per_dim": ("bits/dim", ".3f"),
+    "marginal_bits_per_dim": ("marginal", ".3f"),
+    "nfe_forward": ("forward evaluations", ".1f"),
+    "log10_tol/cnf_00": ("log10 tolerance of the first CNF", ".2f"),
+    "num_examples": ("examples", ".0f"),
 }
 
 
@@ -78,16 +79,14 @@ def learned_table(arm: Arm) -> str:
     names = list(arm.runs[0].tolerances["evaluations"])
     settings = dict.fromkeys(tuple(name.split("/")[:2]) for name in names)
     shown = [name for name in OWN if any(n.endswith(f"/{name}") for n in names)]
-    head = ["tolerance", "test batch", *(OWN[name] for name in shown)]
+    head = ["tolerance", "test batch", *(OWN[name][0] for name in shown)]
     rows = [head, ["---"] * len(head)]
     for mode, batch in settings:
-        cells = [
-            spread(
-                arm.each(lambda r, m=f"{mode}/{batch}/{name}": r.tolerances["evaluations"][m]),
-                ".1f" if name == "nfe_forward" else ".3f",
-            )
-            for name in shown
-        ]
+        cells = []
+        for name in shown:
+            key = f"{mode}/{batch}/{name}"
+            values = [run.tolerances["evaluations"][key] for run in arm.runs]
+            cells.append(spread(np.array(values), OWN[name][1]))
         rows.append([mode, batch.removeprefix("batch_"), *cells])
     return _markdown(rows)
 

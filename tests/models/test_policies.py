@@ -1,0 +1,171 @@
+"""Models with each policy of tolerances."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf import CNF, InfoCNF
+from tfcnf.data.source import DataSource, Split
+from tfcnf.training.callbacks import MetricsLog, read_metrics
+from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
+from tfcnf.training.loop import run_epochs
+from tfcnf.training.strategy import get_strategy
+from tfcnf.types import Control
+
+SHAPE = (4, 4, 1)
+TINY = {
+    "num_levels": 17,
+    "alpha": 0.05,
+    "num_scales": 2,
+    "flows_per_block": 1,
+    "filters": 2,
+    "hidden_layers": 1,
+    "tol": 1e-3,
+    "dropout": 0.0,
+    "trace": "exact",
+    "seed": 0,
+}
+X = np.random.default_rng(0).uniform(0.1, 0.9, [8, *SHAPE]).astype(np.float32)
+Y = np.random.default_rng(1).integers(0, 3, [8, 1], np.int32)
+SOURCE = DataSource("floats", Split(X, Y), Split(X, Y), (3,), 17)
+
+
+def make(policy, model=InfoCNF, rate=1e-2, **options):
+    made = model(SHAPE, 3, policy=policy, **(TINY | options))
+    made.compile(keras.optimizers.SGD(rate))
+    return made
+
+
+def test_the_flow_starts_the_same_whatever_the_policy():
+    fixed, learned = make("fixed"), make("learned")
+    np.testing.assert_array_equal(
+        learned.log_prob(X, Y, tol=1e-5), fixed.log_prob(X, Y, tol=1e-5)
+    )
+
+
+def test_each_layer_draws_its_own_tolerance_in_training_alone():
+    model = make("learned")
+    out = model(X, training=True)
+    assert len(set(out.tolerance.numpy())) == 3
+    assert (out.log_pi.numpy() != 0).all()
+    out = model(X)
+    np.testing.assert_allclose(out.tolerance, [1e-3] * 3, rtol=1e-4)
+    assert not out.log_pi.numpy().any()
+
+
+def test_a_control_decides_between_sample_and_mean():
+    model, seed = make("random"), tf.constant([1, 2])
+    sampled = model(X, control=Control(seed=seed, sample_tol=tf.constant(1.0)))
+    again = model(X, control=Control(seed=seed, sample_tol=tf.constant(1.0)))
+    mean = model(X, control=Control(seed=seed, sample_tol=tf.constant(0.0)))
+    np.testing.assert_array_equal(sampled.tolerance, again.tolerance)
+    assert len(set(sampled.tolerance.numpy())) == 3
+    np.testing.assert_allclose(mean.tolerance, [1e-3] * 3, rtol=1e-4)
+    given = model(X, control=Control(tol=tf.constant(1e-4)), training=True)
+    np.testing.assert_allclose(given.tolerance, [1e-4] * 3, rtol=1e-6)
+    assert not given.log_pi.numpy().any()
+
+
+@pytest.fixture(scope="module", params=["running", "leave_one_out"])
+def stepped(request):
+    """A model with gates and what two steps of it gave."""
+    model = make("learned", reinforce={"baseline": request.param, "entropy": 0.1})
+    before = [w.numpy() for w in model.gate_weights]
+    logs = model.fit(X, Y, batch_size=4, epochs=1, verbose=0).history
+    return model, before, logs, request.param
+
+
+def test_training_moves_the_gates_and_reports_them(stepped):
+    model, before, logs, baseline = stepped
+    moved = [
+        np.abs(new.numpy() - old).max()
+        for new, old in zip(model.gate_weights, before, strict=True)
+    ]
+    assert max(moved) > 0
+    passes = 2 if baseline == "leave_one_out" else 1
+    # each pass takes at least 8 evaluations in each of the three solves
+    assert logs["nfe_forward"][-1] >= passes * 3 * 8
+    for i in range(3):
+        assert -6 <= logs[f"log10_tol/cnf_{i:02d}"][-1] <= -1
+        assert np.isfinite(logs[f"log_pi/cnf_{i:02d}"][-1])
+    known = {id(w) for w in model.gate_weights}
+    assert known < {id(w) for w in model.trainable_variables}
+
+
+def test_a_keras_file_restores_gates_and_their_optimizer(stepped, tmp_path):
+    model, *_ = stepped
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    for old, new in zip(
+        [*model.weights, *model.reinforce.optimizer.variables],
+        [*loaded.weights, *loaded.reinforce.optimizer.variables],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(new, old)
+    assert np.abs(loaded.reinforce.past_costs).max() > 0 or (
+        model.reinforce.baseline != "running"
+    )
+    np.testing.assert_array_equal(loaded(X).tolerance, model(X).tolerance)
+
+
+def test_the_flow_is_not_trained_through_its_gates():
+    """With equal tolerances, the step of the flow is that of a model without gates."""
+    narrow = {"low": 0.999e-3, "high": 1.001e-3}
+    changes = []
+    for policy, options in [("fixed", {}), ("learned", narrow)]:
+        model = make(policy, rate=1.0, policy_options=options)
+        known = {id(w) for w in model.gate_weights}
+        weights = [w for w in model.trainable_variables if id(w) not in known]
+        before = [w.numpy() for w in weights]
+        model.fit(X, Y, batch_size=8, verbose=0)
+        changes.append(
+            np.concatenate(
+                [(w - b).numpy().ravel() for w, b in zip(weights, before, strict=True)]
+            )
+        )
+    assert np.linalg.norm(changes[0]) > 0.1
+    np.testing.assert_allclose(changes[1], changes[0], atol=1e-3)
+
+
+def test_two_replicas_decide_as_one(mirrored):
+    tols = []
+    for scope in (get_strategy(), mirrored):
+        with scope.scope():
+            model = make("learned", reinforce={"baseline": "none"})
+        run_epochs(model, SOURCE, scope, 8, 1)
+        tols.append(
+            [model._trackers[f"log10_tol/cnf_{i:02d}"].result() for i in range(3)]
+        )
+    assert len({float(t) for t in tols[0]}) == 3
+    np.testing.assert_allclose(tols[1], tols[0], rtol=1e-5)
+
+
+def test_the_loop_tells_scheduled_tolerances_the_epoch_and_resumes(tmp_path):
+    options = {
+        "epochs": (0, 2),
+        "factors": (1.0, 10.0),
+        "adjoint_factors": (1.0, 1.0),
+        "first_factor": 0.1,
+    }
+    for epochs in (1, 3):
+        model = make("scheduled", CNF, policy_options=options)
+        checkpoints = Checkpoints(tmp_path / "checkpoints", model)
+        done = checkpoints.restore()
+        metrics = MetricsLog(tmp_path / "metrics.jsonl", done)
+        calls = [metrics, SaveCheckpoints(checkpoints)]
+        run_epochs(model, SOURCE, get_strategy(), 8, epochs, done, callbacks=calls)
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    # the first CNF of each of the two scales is strict
+    first = [line["log10_tol/cnf_00"] for line in lines]
+    others = [line["log10_tol/cnf_01"] for line in lines]
+    last = [line["log10_tol/cnf_02"] for line in lines]
+    np.testing.assert_allclose(first, [-4, -4, -3], atol=1e-5)
+    np.testing.assert_allclose(others, [-3, -3, -2], atol=1e-5)
+    np.testing.assert_allclose(last, first, atol=1e-6)
+
+
+def test_options_without_gates_are_refused():
+    with pytest.raises(ValueError, match=r"tolerances are learned\. Received: rein"):
+        make("random", reinforce={"alpha": 0.1})
