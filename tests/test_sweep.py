@@ -1,0 +1,93 @@
+"""The order, the skipping and the refusals of a sweep; nothing is trained."""
+
+import copy
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tfcnf import sweep
+from tfcnf.configuration import check_config
+from tfcnf.ode.solver import SolverError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def arms(make_config):
+    other = make_config()
+    other["model"]["tol"] = 1e-3
+    return {"small": {"a": make_config(), "b": other}}
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Names of the runs that were trained, in order."""
+    names = []
+
+    def train(config, folder, data_dir):
+        path = Path(folder)
+        names.append("/".join(path.parts[-3:]))
+        path.mkdir(parents=True, exist_ok=True)
+        if config["model"]["tol"] == 0.5:
+            raise SolverError("cnf_0: the step limit was reached")
+        (path / "checkpoints").mkdir()
+        (path / "checkpoints" / "ckpt-1.index").touch()
+        for name, value in [("metadata", {}), ("config", config), ("eval", {})]:
+            (path / f"{name}.json").write_text(json.dumps(value))
+
+    monkeypatch.setattr(sweep, "_train", train)
+    return names
+
+
+def test_every_arm_is_trained_with_the_first_seed_first(arms, trained, tmp_path):
+    sweep.run(arms, (3, 5), str(tmp_path))
+    assert trained == [
+        *("small/a/seed_3", "small/b/seed_3", "small/a/seed_5", "small/b/seed_5")
+    ]
+    config = json.loads((tmp_path / "small/b/seed_5/config.json").read_text())
+    assert (config["seed"], config["model"]["tol"]) == (5, 1e-3)
+
+
+def test_the_same_command_trains_what_is_missing(arms, trained, tmp_path, capsys):
+    sweep.run(arms, (0,), str(tmp_path))
+    (tmp_path / "small/b/seed_0/eval.json").unlink()
+    (tmp_path / "small/b/seed_0/checkpoints/ckpt-1.index").unlink()
+    (tmp_path / "small/b/seed_0/checkpoints").rmdir()
+    sweep.run(arms, (0,), str(tmp_path))
+    assert trained == ["small/a/seed_0", "small/b/seed_0", "small/b/seed_0"]
+    out = capsys.readouterr().out
+    assert "a/seed_0 (1 of 2): finished before" in out
+    assert "b/seed_0 (2 of 2): about 0:00 h left" in out
+
+
+def test_another_configuration_is_refused_before_anything(arms, trained, tmp_path):
+    sweep.run(arms, (0,), str(tmp_path))
+    changed = copy.deepcopy(arms)
+    changed["small"]["b"]["training"]["epochs"] = 7
+    with pytest.raises(ValueError, match=r"epochs=2.* Received: config.training"):
+        sweep.run(changed, (0, 1), str(tmp_path))
+    assert len(trained) == 2
+
+
+def test_a_failed_solve_does_not_stop_the_others(arms, trained, tmp_path):
+    arms["small"]["a"]["model"]["tol"] = 0.5
+    with pytest.raises(SolverError, match=r"solves failed in .*a/seed_0$"):
+        sweep.run(arms, (0,), str(tmp_path))
+    assert trained == ["small/a/seed_0", "small/b/seed_0"]
+
+
+@pytest.mark.parametrize("variant", ["", "regime=small", "regime=large,smoke"])
+def test_the_table_of_the_digits_is_accepted(variant):
+    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / "digits.py"))
+    sweep_config = table["get_config"](variant).to_dict()
+    for regime, arms in sweep_config["arms"].items():
+        for name, config in arms.items():
+            check_config(config)
+            assert regime == f"batch_{config['training']['batch_size']}"
+            assert name.startswith(f"{config['model_name']}_{config['model']['policy']}")
+            if "1e-" in name:
+                assert config["model"]["tol"] == float(name.split("_")[-1])
+    if variant != "regime=large,smoke":
+        assert len(sweep_config["arms"]["batch_128"]) == 10
