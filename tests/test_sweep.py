@@ -86,7 +86,9 @@ def test_the_table_of_the_digits_is_accepted(variant):
         for name, config in arms.items():
             check_config(config)
             assert regime == f"batch_{config['training']['batch_size']}"
-            assert name.startswith(f"{config['model_name']}_{config['model']['policy']}")
+            assert name.startswith(
+                f"{config['model_name']}_{config['model']['policy']}"
+            )
             if "1e-" in name:
                 assert config["model"]["tol"] == float(name.split("_")[-1])
     if variant != "regime=large,smoke":

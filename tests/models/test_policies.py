@@ -129,6 +129,7 @@ def test_the_flow_is_not_trained_through_its_gates():
     np.testing.assert_allclose(changes[1], changes[0], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_two_replicas_decide_as_one(mirrored):
     tols = []
     for scope in (get_strategy(), mirrored):
