@@ -124,5 +124,5 @@ def test_tensorboard_has_histograms_of_the_tolerances(learned_run):
 
 
 def test_constant_tolerances_have_no_distribution(finished_run, data_dir):
-    with pytest.raises(ValueError, match="neither random nor learned .* Received: wo"):
+    with pytest.raises(ValueError, match=r"neither random nor learned .* Received: wo"):
         experiment.evaluate_tolerances(str(finished_run), data_dir)

@@ -110,12 +110,12 @@ def test_the_report_shows_every_figure_it_draws(runs, tmp_path):
 
 def test_runs_that_differ_in_more_than_the_seed_are_no_arm(runs):
     write_run(runs / "a" / "seed_2", "infocnf", "fixed", 1e-4, 2, 90, 2.0)
-    with pytest.raises(ValueError, match="in the seed alone. Received"):
+    with pytest.raises(ValueError, match=r"in the seed alone\. Received"):
         load_arms(str(runs))
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no finished run .* Received: runs="):
+    with pytest.raises(ValueError, match=r"no finished run .* Received: runs="):
         load_arms(str(tmp_path))
 
 
