@@ -22,3 +22,8 @@ def next_seed(generator: keras.random.SeedGenerator) -> Tensor:
 def shared_seed(generator: keras.random.SeedGenerator) -> Tensor:
     """A fresh stateless seed ``[2]``, the same on every replica."""
     return tf.convert_to_tensor(generator.next())
+
+
+def next_int(generator: keras.random.SeedGenerator) -> int:
+    """The next integer seed for something that is built; outside graphs."""
+    return int(keras.random.randint((), 0, 2**31 - 1, seed=generator))

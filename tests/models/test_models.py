@@ -45,7 +45,7 @@ def test_fit_learns_and_reports(trained):
     loss = history["bits_per_dim"][-1] + 0.5 * history["cross_entropy"][-1]
     assert history["loss"][-1] == pytest.approx(loss, rel=1e-5)
     assert history["nfe_forward/cnf_00"] == history["nfe_forward"]
-    assert all((n - 2) % 6 < 6 and n >= 8 for n in history["nfe_backward"])
+    assert all(n >= 7 for n in history["nfe_backward"])
 
 
 def test_evaluate_agrees_with_the_public_measures(trained):
@@ -221,3 +221,15 @@ def test_bad_labels_stop_fit(trained):
         tf.errors.InvalidArgumentError, match=r"labels must be in 0\.\.2"
     ):
         model.fit(X, Y + 1, batch_size=32, verbose=0)
+
+
+def test_layers_start_with_weights_and_noise_of_their_own():
+    model = CNF((4, 4, 1), num_levels=LEVELS, filters=2, hidden_layers=2, seed=0)
+    layers = [x for x in model._flatten_layers() if isinstance(x, CNFLayer)]
+    assert len(layers) > 1
+    assert len({layer.seed for layer in layers}) == len(layers)
+    middle = [layer.dynamics.stack[1]["kernel"].numpy().ravel() for layer in layers]
+    middle.append(layers[0].dynamics.stack[2]["kernel"].numpy().ravel()[: 9 * 2])
+    for i, a in enumerate(middle):
+        for b in middle[:i]:
+            assert abs(np.corrcoef(a[:18], b[:18])[0, 1]) < 0.9

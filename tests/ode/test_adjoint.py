@@ -109,7 +109,7 @@ def test_gradients_follow_the_tolerance(dynamics, tol):
     error = np.sqrt(
         sum(np.sum((a - b).numpy() ** 2) for a, b in zip(exact, loose, strict=True))
     )
-    assert error < 5 * tol * norm
+    assert error < 10 * tol * norm
 
 
 def test_the_scale_of_the_loss_changes_neither_steps_nor_gradient(dynamics):

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
 
 
@@ -48,7 +49,7 @@ class GateNetwork(keras.layers.Layer):
         common: dict[str, Any] = {"activation": "relu", "dtype": self.dtype_policy}
 
         def start() -> keras.initializers.Initializer:
-            return keras.initializers.HeUniform(int(tf.reduce_sum(seeds.next())))
+            return keras.initializers.HeUniform(next_int(seeds))
 
         if len(shape) == 4:
             common |= {"kernel_size": 3, "padding": "same"}

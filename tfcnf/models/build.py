@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from tfcnf.flows.base import Chain, FlowLayer
 from tfcnf.flows.cnf import CNFLayer
@@ -15,6 +14,7 @@ from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale
 from tfcnf.gates.build import build_policies
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
+from tfcnf.seeds import next_int
 
 GATES = 1_000_003  # added to the seed
 
@@ -86,9 +86,6 @@ def build_flow(
     stack = flows_per_block * (2 if is_image else 1)
     made = itertools.count()
 
-    def next_int() -> int:
-        return int(seeds.next()[0])
-
     def make_flow() -> CNFLayer:
         forward, backward = build_policies(
             policy,
@@ -96,7 +93,7 @@ def build_flow(
             next(made) % stack == 0,
             tol,
             adjoint_tol,
-            int(tf.reduce_sum(gate_seeds.next())),
+            next_int(gate_seeds),
             dtype,
         )
         return CNFLayer(
@@ -105,7 +102,7 @@ def build_flow(
                 activation,
                 time,
                 init,
-                next_int(),
+                next_int(seeds),
                 dtype=dtype,
             ),
             forward,
@@ -116,12 +113,12 @@ def build_flow(
             gradient,
             solver,
             pi_control,
-            next_int(),
+            next_int(seeds),
             dtype=dtype,
         )
 
     if is_image:
-        dequantize = Dequantize(num_levels, alpha, next_int(), dtype=dtype)
+        dequantize = Dequantize(num_levels, alpha, next_int(seeds), dtype=dtype)
         multiscale = build_multiscale(
             event_shape, make_flow, num_scales, flows_per_block
         )

@@ -24,7 +24,6 @@ from tfcnf.ode.divergence import Probes, adjoint_dynamics, value_and_divergence
 from tfcnf.ode.solver import Quadrature, Solution, check_solved
 from tfcnf.types import SolveStats, Tensor
 
-
 GRADIENTS = ("adjoint", "checkpoint", "store")
 
 
@@ -56,7 +55,7 @@ def solve(
     tol: Tensor,
     adjoint_tol: Tensor,
     nfe_backward_probe: Tensor,
-    method: Method = Method(),
+    method: Method,
     name: str = "solve",
 ) -> tuple[Tensor, Tensor, SolveStats]:
     """Moves z along a field and accumulates the log-determinant (InfoCNF Eq. 2).
@@ -192,8 +191,10 @@ def _solve_adjoint(
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Gradients in z and theta from the backward solve, and its evaluations."""
     is_reference = method.solver == "reference"
-    scale = tf.maximum(_rms(dz1), _rms(dlog_det))
-    scale = tf.where(scale > 0, scale, tf.ones_like(scale))
+    scale = tf.ones([], dz1.dtype)
+    if method.solver == "tfcnf":
+        largest = tf.maximum(_rms(dz1), _rms(dlog_det))
+        scale = tf.where(largest > 0, largest, scale)
     z1, log_det = solution.y
     kept = (z1, log_det) if is_reference else (z1,)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+from tensorflow_probability.python.math.ode import runge_kutta_util
 
 from tfcnf.ode.solver import TABLEAU, DormandPrince, Trail
 from tfcnf.types import Tensor
@@ -74,11 +75,8 @@ def _step(ode_fn: Callable[..., Any], t: Tensor, dt: Tensor, y: Any) -> Any:
     """The state after a Dormand-Prince step."""
 
     def combine(weights: Sequence[float]) -> Any:
-        terms = [(dt * w, k) for w, k in zip(weights, stages, strict=False) if w]
-        return tf.nest.map_structure(
-            lambda x, *ks: tf.add_n([x, *(w * k for (w, _), k in zip(terms, ks))]),
-            y,
-            *(k for _, k in terms),
+        return runge_kutta_util.weighted_sum(
+            [1.0, *(dt * w if w else 0.0 for w in weights)], [y, *stages]
         )
 
     stages = [ode_fn(t, y)]

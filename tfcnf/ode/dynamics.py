@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from tfcnf.ode.fields import ACTIVATIONS, LayerField, StackField, linear
+from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
 
 INITS = ("uniform", "zero_output")
@@ -103,7 +104,7 @@ class StackDynamics(Dynamics):
 
         def weight(name: str, shape: tuple[int, ...], bound: float) -> keras.Variable:
             initializer = keras.initializers.RandomUniform(
-                -bound, bound, seed=int(seeds.next()[0])
+                -bound, bound, seed=next_int(seeds)
             )
             return self.add_weight(
                 name=f"{name}_{i}", shape=shape, initializer=initializer

@@ -109,7 +109,7 @@ class _Progress(NamedTuple):
     f: Any  # its derivative
     q: Any  # integrand of the quadrature
     total: Any  # quadrature so far
-    trail: Any  # TensorArrays of a `Trail`, or ()
+    trail: Any  # TensorArrays of a `Trail`, or []
 
 
 class DormandPrince(tfp.math.ode.DormandPrince):
@@ -163,7 +163,7 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         dt = first_step
         if dt is None:
             dt = self._first_step(plain, initial_state, f0, end)
-        trail = _empty_trail(initial_state) if keep_trail else ()
+        trail = _empty_trail(initial_state) if keep_trail else []
         progress = _Progress(
             Clock.start(dt), initial_state, f0, q0, initial_total, trail
         )
@@ -180,8 +180,8 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         failed = clock.status != SOLVED
         nan = tf.constant(float("nan"), dtype)
         y = tf.nest.map_structure(lambda x: tf.where(failed, nan, x), progress.y)
-        trail = _stack_trail(progress.trail, clock.accepted) if keep_trail else None
-        return Solution(y, progress.total, stats, clock.step, trail)
+        kept = _stack_trail(progress.trail, clock.accepted) if keep_trail else None
+        return Solution(y, progress.total, stats, clock.step, kept)
 
     def _attempt(
         self,
@@ -201,10 +201,9 @@ class DormandPrince(tfp.math.ode.DormandPrince):
 
         y, f, err = self._step(stage, p, dt)
         accept, clock = self._judge(p.clock, end, dt, lands, self._ratio(p.y, y, err))
-        trail = p.trail
-        if trail:  # a rejected step is overwritten by the next
-            kept = [p.clock.s, dt, *p.y]
-            trail = [x.write(p.clock.accepted, v) for x, v in zip(trail, kept)]
+        # a rejected step is overwritten by the next
+        kept = zip(p.trail, (p.clock.s, dt, *p.y), strict=False)
+        trail = [x.write(p.clock.accepted, value) for x, value in kept]
         taken = y, f, integrands[-1], _accumulate(p.total, dt, integrands)
         y, f, q, total = runge_kutta_util.nest_where(
             accept, taken, (p.y, p.f, p.q, p.total)
