@@ -1,0 +1,33 @@
+"""Times tfcnf beside other libraries and writes the figures as JSON.
+
+    pip install -e ".[bench]"
+    python launch/benchmark.py --suite=step --out=runs/benchmarks/step.json
+    python launch/report.py --benchmark=runs/benchmarks/step.json
+
+Suites: solver (evaluations against error), step (a training step), start (from process
+start to the first step), memory (peak against the number of steps).
+"""
+
+from absl import flags
+
+from tfcnf import command_line
+from tfcnf.benchmarks import suites
+
+SUITE = flags.DEFINE_enum("suite", None, suites.SUITES, "What to measure.")
+OUT = flags.DEFINE_string("out", None, "JSON file to write; must not exist.")
+SIZES = flags.DEFINE_list(
+    "sizes", [], "Only these sizes of the step suite, by number from 0; all if empty."
+)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings of each contender.", 1)
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Run folder of trained flows for the solver suite."
+)
+
+
+def main() -> None:
+    suites.run(SUITE.value, OUT.value, SIZES.value, ROUNDS.value, CHECKPOINT.value)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["suite", "out"])
+    command_line.run(main)

@@ -1,0 +1,50 @@
+"""The first training steps of a model, each stage timed, in a fresh process.
+
+    python -m tfcnf.benchmarks.first_step SECONDS KEYWORDS
+
+SECONDS is the time at which the process was started, KEYWORDS the JSON of a batch size
+and of the keywords of `tfcnf.InfoCNF`. It prints a line of JSON: the seconds after
+which each stage was done, and the peak of memory. The images are noise, so that no
+data set is needed.
+"""
+
+import json
+import resource
+import sys
+import time
+
+
+def main(start: str, keywords: str) -> None:
+    """Times the stages."""
+    stages = {}
+
+    def done(stage: str) -> None:
+        stages[stage] = time.time() - float(start)
+
+    import keras
+    import tensorflow as tf
+
+    import tfcnf
+
+    done("import")
+    options = json.loads(keywords)
+    batch = options.pop("batch")
+    model = tfcnf.InfoCNF(**options)
+    model.compile(optimizer=keras.optimizers.Adam())
+    model.optimizer.build(model.trainable_variables)
+    done("build")
+    shape = (batch, *model.event_shape)
+    x = tf.random.stateless_uniform(shape, [0, 0], 0, model.num_levels, tf.int32)
+    y = tf.zeros([batch], tf.int32)
+    step = tf.function(model.train_step).get_concrete_function((x, y))
+    done("trace")
+    step((x, y))
+    done("first_step")
+    step((x, y))
+    done("second_step")
+    stages["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps(stages))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,195 @@
+"""The step suite: a training step of one network here and elsewhere.
+
+Every contender has the same weights, input and noise and runs in a process of its own.
+Before anything is timed their codes, log-determinants and gradients are compared with
+a solution in float64 at a hundredth of the tolerance; a contender that disagrees is
+not timed. Then they run in turns, so that what else the machine does falls on all.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcnf.benchmarks.network import Size, make_arrays
+
+SHAPES = ((256, 8, 8, 1), (50, 28, 28, 1), (16, 32, 32, 3))
+SIZES = tuple(Size(*shape, full) for full in (False, True) for shape in SHAPES)
+OURS = ("tfcnf:adjoint", "tfcnf:checkpoint", "tfcnf:store")
+PEERS = ("torch", "torch:seminorm", "diffrax")
+# largest error a contender may have: of codes and log-determinants in tolerances, of
+# the gradient relative to its norm
+AGREE_STATE, AGREE_GRADIENT = 100.0, 0.05
+Log = Callable[[str], None]
+
+
+class Process:
+    """A contender's process."""
+
+    def __init__(self, contender: str, arrays: Path, size: Size, tol: float):
+        self.name = contender
+        command = [sys.executable, "-m", "tfcnf.benchmarks.worker", contender]
+        self.process = subprocess.Popen(
+            [*command, str(arrays), json.dumps(size), str(tol)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """The answer to a command.
+
+        Raises:
+            RuntimeError: with the last line of its error output, if it stopped.
+        """
+        try:
+            print(command, file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline() if self.process.stdout else ""
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            _, errors = self.process.communicate()
+            raise RuntimeError((errors.strip().splitlines() or ["no message"])[-1])
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def run(
+    log: Log,
+    sizes: Sequence[Size] = SIZES,
+    contenders: Sequence[str] = (*OURS, *PEERS),
+    tol: float = 1e-5,
+    rounds: int = 3,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Errors, evaluations and seconds of each contender at each size.
+
+    Args:
+        log: takes a line of progress.
+        sizes: batches.
+        contenders: names, see `tfcnf.benchmarks.worker.make`.
+        tol: tolerance of all solves.
+        rounds: timings of each contender.
+        seed: of weights, input and noise.
+    """
+    results = [_run_size(size, contenders, tol, rounds, seed, log) for size in sizes]
+    return {"tol": tol, "rounds": rounds, "seed": seed, "sizes": results}
+
+
+def _run_size(
+    size: Size,
+    contenders: Sequence[str],
+    tol: float,
+    rounds: int,
+    seed: int,
+    log: Log,
+) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = Path(folder, "arrays.npz")
+        np.savez(arrays, **make_arrays(size, seed))
+        truth = _truth(arrays, size, tol, folder, log)
+        rows, processes = [], []
+        for name in contenders:
+            process = Process(name, arrays, size, tol)
+            try:
+                row = _compare(process, truth, tol, Path(folder, "outputs.npz"))
+            except RuntimeError as error:
+                row = {"contender": name, "skipped": str(error)}
+            rows.append(row)
+            log(f"{size.name}: {row}")
+            if "skipped" in row:
+                process.close()
+            else:
+                processes.append((row, process))
+        for number in range(rounds):
+            for row, process in processes:
+                for command in ("forward", "step"):
+                    seconds = process.ask(command)["seconds"]
+                    row.setdefault(command, []).append(seconds)
+            log(f"{size.name}: round {number + 1} of {rounds}")
+        for _, process in processes:
+            process.close()
+    return {"size": size._asdict(), "name": size.name, "rows": rows}
+
+
+def _truth(
+    arrays: Path, size: Size, tol: float, folder: str, log: Log
+) -> dict[str, np.ndarray]:
+    """Outputs in float64 at tol / 100, by torch if it is there, else by ourselves."""
+    path = Path(folder, "truth.npz")
+    for name in ("torch:float64", "tfcnf:float64"):
+        process = Process(name, arrays, size, tol / 100)
+        try:
+            process.ask(f"outputs {path}")
+        except RuntimeError as error:
+            log(f"{size.name}: no truth from {name}: {error}")
+            continue
+        finally:
+            process.close()
+        with np.load(path) as outputs:
+            return dict(outputs)
+    raise RuntimeError(f"no float64 solution at {size.name}")
+
+
+def _compare(
+    process: Process, truth: dict[str, np.ndarray], tol: float, path: Path
+) -> dict[str, Any]:
+    """Evaluations and errors, and why the contender is not timed if it disagrees."""
+    answer = process.ask(f"outputs {path}")
+    with np.load(path) as outputs:
+        found = dict(outputs)
+    errors = {
+        name: float(np.sqrt(np.mean(((found[name] - x) / (1 + np.abs(x))) ** 2)))
+        for name, x in truth.items()
+        if name != "gradient"
+    }
+    gap = np.linalg.norm(found["gradient"] - truth["gradient"])
+    errors["gradient"] = float(gap / np.linalg.norm(truth["gradient"]))
+    row = {"contender": process.name, "errors": errors, "first": answer["seconds"]}
+    row |= {name: answer[name] for name in ("nfe_forward", "nfe_backward")}
+    limit = AGREE_STATE * tol
+    if (
+        max(errors["z"], errors["log_det"]) > limit
+        or errors["gradient"] > AGREE_GRADIENT
+    ):
+        row["skipped"] = "disagrees with the float64 solution"
+    return row
+
+
+def summarise(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each size, the median seconds and their ratio to ``torch``'s."""
+    summary = []
+    for size in results["sizes"]:
+        timed = [row for row in size["rows"] if "step" in row]
+        medians = {
+            row["contender"]: {
+                command: statistics.median(row[command])
+                for command in ("forward", "step")
+            }
+            for row in timed
+        }
+        peer = medians.get("torch")
+        for row in timed:
+            own = medians[row["contender"]]
+            ratio = own["step"] / peer["step"] if peer else None
+            summary.append(
+                {"size": size["name"], "contender": row["contender"]}
+                | {key: row[key] for key in ("nfe_forward", "nfe_backward")}
+                | {f"error_{k}": v for k, v in row["errors"].items()}
+                | {"forward_s": own["forward"], "step_s": own["step"]}
+                | {"ratio_to_torch": ratio}
+            )
+    return summary

@@ -1,0 +1,75 @@
+"""The benchmark suites by name, and the file that each leaves."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tfcnf.benchmarks import machine, memory, start, step
+from tfcnf.files import write_json
+
+SUITES = ("solver", "step", "start", "memory")
+
+
+def run(
+    suite: str,
+    out: str,
+    sizes: Sequence[str] = (),
+    rounds: int = 3,
+    checkpoint: str | None = None,
+) -> None:
+    """Runs a suite and writes its results, the machine described, to a JSON file.
+
+    Args:
+        suite: one of `SUITES`.
+        out: the file; an existing one is refused.
+        sizes: numbers of the sizes of the step suite; all if empty.
+        rounds: timings of each contender.
+        checkpoint: run folder of trained flows for the solver suite.
+
+    Raises:
+        ValueError: if the file exists or a size is not known.
+    """
+    path = Path(out)
+    if path.exists():
+        raise ValueError(f"the file exists; choose another. Received: out={out!r}")
+    begin = time.time()
+    results: dict[str, Any]
+    if suite == "solver":
+        from tfcnf.benchmarks import solver
+
+        results = solver.run(checkpoint, _log)
+        summary = solver.summarise(results)
+    elif suite == "step":
+        results = step.run(_log, _choose(sizes), rounds=rounds)
+        summary = step.summarise(results)
+    else:
+        module = {"start": start, "memory": memory}[suite]
+        results = module.run(_log)
+        summary = module.summarise(results)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {
+        "suite": suite,
+        "command": " ".join(sys.argv),
+        "seconds": time.time() - begin,
+        "machine": machine.describe(),
+    }
+    write_json(path, record | {"summary": summary, "results": results})
+    _log(f"wrote {path}")
+
+
+def _choose(sizes: Sequence[str]) -> Sequence[step.Size]:
+    known = range(len(step.SIZES))
+    if not all(text.isdigit() and int(text) in known for text in sizes):
+        raise ValueError(
+            f"sizes must be numbers from 0 to {len(known) - 1}. "
+            f"Received: sizes={list(sizes)}"
+        )
+    return [step.SIZES[int(text)] for text in sizes] or step.SIZES
+
+
+def _log(line: str) -> None:
+    print(line, flush=True)

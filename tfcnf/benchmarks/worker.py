@@ -1,0 +1,66 @@
+"""One contender in a process of its own, driven by lines of JSON on its input.
+
+    python -m tfcnf.benchmarks.worker CONTENDER ARRAYS.npz SIZE TOL
+
+It answers each line ``forward``, ``step`` or ``outputs FILE.npz`` with a line of JSON:
+the seconds that it took, and evaluations.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from tfcnf.benchmarks.network import Size
+
+
+def make(contender: str, size: Size, arrays: Any, tol: float) -> Any:
+    """A contender by name: ``tfcnf:GRADIENT``, ``torch``, ``torch:seminorm``, ...
+
+    Raises:
+        ImportError: where its packages are not installed.
+    """
+    family, _, option = contender.partition(":")
+    if family == "tfcnf":
+        from tfcnf.benchmarks.tfcnf_contender import TfcnfContender
+
+        if option == "float64":
+            return TfcnfContender(size, arrays, tol, "checkpoint", "float64")
+        return TfcnfContender(size, arrays, tol, option)
+    if family == "torch":
+        from tfcnf.benchmarks.torch_contender import TorchContender
+
+        if option == "float64":
+            return TorchContender(size, arrays, tol, True, dtype="float64")
+        return TorchContender(size, arrays, tol, option == "seminorm")
+    from tfcnf.benchmarks.diffrax_contender import DiffraxContender
+
+    return DiffraxContender(size, arrays, tol)
+
+
+def main(contender: str, path: str, size: str, tol: str) -> None:
+    """Answers lines until the input ends."""
+    with np.load(path) as arrays:
+        worker = make(contender, Size(*json.loads(size)), dict(arrays), float(tol))
+    for line in sys.stdin:
+        command, _, target = line.strip().partition(" ")
+        start = time.perf_counter()
+        if command == "outputs":
+            z, log_det, nfe = worker.forward()
+            gradients, nfe_backward = worker.step()
+            flat = np.concatenate([np.ravel(g) for g in gradients])
+            np.savez(target, z=z, log_det=log_det, gradient=flat)
+            answer = {"nfe_forward": nfe, "nfe_backward": nfe_backward}
+        else:
+            getattr(worker, command)()
+            answer = {}
+        answer["seconds"] = time.perf_counter() - start
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
