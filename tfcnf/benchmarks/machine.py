@@ -16,7 +16,7 @@ PACKAGES = (
 
 def describe() -> dict[str, Any]:
     """Processor, cores, memory, load and package versions."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

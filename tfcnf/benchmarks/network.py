@@ -8,6 +8,7 @@ with the time channel first.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,7 +72,7 @@ def make_arrays(size: Size, seed: int) -> dict[str, np.ndarray]:
     for k, shape in enumerate(plan(size)[1]):
         arrays[f"noise_{k}"] = rng.choice([-1.0, 1.0], (size.batch, *shape))
         widths = [shape[-1], *HIDDEN, shape[-1]]
-        for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
             bound = (9 * (n_in + 1)) ** -0.5
             kernel = rng.uniform(-bound, bound, (3, 3, n_in + 1, n_out))
             arrays[f"kernel_{k}_{i}"] = kernel

@@ -99,7 +99,7 @@ def _run_size(
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder, "arrays.npz")
-        np.savez(arrays, **make_arrays(size, seed))
+        np.savez(arrays, allow_pickle=False, **make_arrays(size, seed))
         truth = _truth(arrays, size, tol, folder, log)
         rows, processes = [], []
         for name in contenders:
