@@ -51,7 +51,7 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
     for key, (title, unit, form) in MEASURES.items():
         if key in results[0]:
             rows.append([title, unit, *(format(r[key], form) for r in results)])
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def arms_table(arms: Sequence[Arm]) -> str:
@@ -71,7 +71,7 @@ def arms_table(arms: Sequence[Arm]) -> str:
             for _, measure, form in COLUMNS
         ]
         rows.append([arm.label, str(len(arm.runs)), *cells, _saved(arm, arms)])
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def learned_table(arm: Arm) -> str:
@@ -88,7 +88,7 @@ def learned_table(arm: Arm) -> str:
             values = [run.tolerances["evaluations"][key] for run in arm.runs]
             cells.append(spread(np.array(values), OWN[name][1]))
         rows.append([mode, batch.removeprefix("batch_"), *cells])
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def spread(values: np.ndarray, form: str) -> str:
@@ -113,7 +113,7 @@ def evaluations(arm: Arm) -> np.ndarray:
     return arm.each(lambda run: run.mean("nfe_forward") + run.mean("nfe_backward"))
 
 
-def _markdown(rows: list[list[str]]) -> str:
+def markdown(rows: list[list[str]]) -> str:
     """The first row is the head, the second is replaced by the rule below it."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rows[1] = ["-" * width for width in widths]

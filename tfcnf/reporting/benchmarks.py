@@ -1,0 +1,160 @@
+"""Tables and figures of the benchmarks, from their JSON files alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfcnf.files import replace_file
+from tfcnf.reporting.figures import save_figure
+from tfcnf.reporting.tables import markdown
+
+matplotlib.use("Agg")
+Record = dict[str, Any]
+
+
+def write(benchmark: str, out: str | None = None) -> Path:
+    """Writes a Markdown file with the figures' table, and a PNG.
+
+    Args:
+        benchmark: JSON file that `launch/benchmark.py` left.
+        out: folder to write to; that of the file if None.
+
+    Raises:
+        ValueError: if the file is not a benchmark's.
+    """
+    path = Path(benchmark)
+    try:
+        record = json.loads(path.read_text())
+        suite, summary = record["suite"], record["summary"]
+    except (OSError, ValueError, KeyError, TypeError) as failure:
+        raise ValueError(
+            "the file must be what launch/benchmark.py wrote. "
+            f"Received: benchmark={benchmark!r}"
+        ) from failure
+    folder = Path(out) if out else path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = folder / f"{path.stem}.png"
+    save_figure(DRAW[suite](record), figure)
+    rows = summary if isinstance(summary, list) else summary["rows"]
+    sections = [
+        f"# Benchmark: {suite}",
+        _machine(record),
+        _table(rows),
+        f"![{suite}]({figure.name})",
+    ]
+    if isinstance(summary, dict):
+        others = {k: v for k, v in summary.items() if k != "rows"}
+        sections.insert(3, _table([others]))
+    report = folder / f"{path.stem}.md"
+    with replace_file(report) as temporary:
+        temporary.write_text("\n\n".join(sections) + "\n")
+    return report
+
+
+def _machine(record: Record) -> str:
+    machine = record["machine"]
+    packages = ", ".join(
+        f"{name} {version}" for name, version in machine["packages"].items() if version
+    )
+    return (
+        f"`{record['command']}` took {record['seconds']:.0f} s on {machine['cores']} "
+        f"cores of {machine['processor']}, {machine['memory_gib']} GiB, load "
+        f"{machine['load']:.1f}; Python {machine['python']}, {packages}."
+    )
+
+
+def _table(rows: Sequence[Record]) -> str:
+    """One row each, the keys as heads; numbers to three places."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[_cell(row.get(key)) for key in keys] for row in rows]
+    return markdown([keys, ["---"] * len(keys), *cells])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return format(value, ".3g") if isinstance(value, float) else str(value)
+
+
+def _draw_step(record: Record) -> Figure:
+    """Seconds of a training step, a group of bars for each size."""
+    rows = record["summary"]
+    sizes = list(dict.fromkeys(row["size"] for row in rows))
+    contenders = list(dict.fromkeys(row["contender"] for row in rows))
+    figure = Figure(figsize=(3.2 * len(sizes) + 2, 4), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(contenders)
+    for i, contender in enumerate(contenders):
+        mine = {r["size"]: r["step_s"] for r in rows if r["contender"] == contender}
+        places = [j for j, size in enumerate(sizes) if size in mine]
+        heights = [mine[sizes[j]] for j in places]
+        axes.bar(np.array(places) + i * width, heights, width, label=contender)
+    centre = width * (len(contenders) - 1) / 2
+    axes.set_xticks(np.arange(len(sizes)) + centre, sizes)
+    axes.set(ylabel="seconds a training step", yscale="log")
+    axes.legend()
+    return figure
+
+
+def _draw_start(record: Record) -> Figure:
+    """Seconds of each stage, stacked, a bar for each case."""
+    rows = record["summary"]
+    figure = Figure(figsize=(8, 1 + 0.8 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    left = np.zeros(len(rows))
+    for stage in ("import", "build", "trace", "first_step"):
+        seconds = np.array([row[f"{stage}_s"] for row in rows])
+        axes.barh([row["case"] for row in rows], seconds, left=left, label=stage)
+        left += seconds
+    axes.set(xlabel="seconds from process start to the first training step")
+    axes.legend()
+    return figure
+
+
+def _draw_memory(record: Record) -> Figure:
+    """Peak memory against steps, a line for each gradient."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for gradient in dict.fromkeys(row["gradient"] for row in record["summary"]):
+        rows = [row for row in record["summary"] if row["gradient"] == gradient]
+        steps, peaks = [r["steps"] for r in rows], [r["peak_gib"] for r in rows]
+        axes.plot(steps, peaks, "o-", label=gradient)
+    axes.set(xlabel="accepted steps", ylabel="peak resident memory (GiB)", ylim=0)
+    axes.legend()
+    return figure
+
+
+def _draw_solver(record: Record) -> Figure:
+    """Evaluations against true error, a panel for each problem."""
+    points = record["results"]["points"]
+    problems = list(dict.fromkeys(point["problem"] for point in points))
+    columns = 4
+    count = -(-len(problems) // columns)
+    figure = Figure(figsize=(4 * columns, 3.2 * count), layout="constrained")
+    panels = figure.subplots(count, columns, squeeze=False).ravel()
+    for axes in panels[len(problems) :]:
+        axes.set_axis_off()
+    for axes, problem in zip(panels, problems, strict=False):
+        mine = [point for point in points if point["problem"] == problem]
+        for contender in dict.fromkeys(point["contender"] for point in mine):
+            own = [p for p in mine if p["contender"] == contender]
+            evaluations = [p["evaluations"] for p in own]
+            axes.loglog([p["error"] for p in own], evaluations, ".-", label=contender)
+        axes.set(title=problem, xlabel="true error", ylabel="evaluations")
+    panels[0].legend(fontsize="small")
+    return figure
+
+
+DRAW: dict[str, Callable[[Record], Figure]] = {
+    "solver": _draw_solver,
+    "step": _draw_step,
+    "start": _draw_start,
+    "memory": _draw_memory,
+}
