@@ -30,5 +30,13 @@ setup(
             "mypy>=2.4,<3",
             "scipy>=1.16,<2",
         ],
+        # peers of launch/benchmark.py; any of them may be absent
+        "bench": [
+            "torch>=2.13,<2.14",
+            "torchdiffeq>=0.2.5,<0.3",
+            "jax>=0.10,<0.11",
+            "diffrax>=0.7,<0.8",
+            "scipy>=1.16,<2",
+        ],
     },
 )

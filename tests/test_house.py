@@ -22,6 +22,7 @@ ROOMS = [
     {"run_folder"},
     {"experiment"},
     {"sweep"},
+    {"benchmarks"},
     {"command_line"},
 ]
 PLACE = {room: i for i, rooms in enumerate(ROOMS) for room in rooms}

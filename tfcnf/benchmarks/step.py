@@ -122,7 +122,22 @@ def _run_size(
             log(f"{size.name}: round {number + 1} of {rounds}")
         for _, process in processes:
             process.close()
-    return {"size": size._asdict(), "name": size.name, "rows": rows}
+        overhead = None
+        if not size.is_multiscale:
+            overhead = _overhead(arrays, size, tol, rounds)
+            log(f"{size.name}: {overhead}")
+    return {"name": size.name, "rows": rows, "overhead": overhead}
+
+
+def _overhead(arrays: Path, size: Size, tol: float, rounds: int) -> dict[str, float]:
+    module = [sys.executable, "-m", "tfcnf.benchmarks.overhead"]
+    output = subprocess.run(
+        [*module, str(arrays), json.dumps(size), str(tol), str(rounds)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return json.loads(output.strip().splitlines()[-1])
 
 
 def _truth(
@@ -170,26 +185,28 @@ def _compare(
 
 
 def summarise(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each size, the median seconds and their ratio to ``torch``'s."""
+    """A row for each size and contender, with the ratio of its step to ``torch``'s.
+
+    For tfcnf's adjoint also ``overhead``, the time of a forward solve over that of its
+    evaluations, and ``conv_share``, the time of an evaluation's convolutions over its
+    own.
+    """
     summary = []
     for size in results["sizes"]:
         timed = [row for row in size["rows"] if "step" in row]
-        medians = {
-            row["contender"]: {
-                command: statistics.median(row[command])
-                for command in ("forward", "step")
-            }
-            for row in timed
-        }
-        peer = medians.get("torch")
+        steps = {row["contender"]: statistics.median(row["step"]) for row in timed}
         for row in timed:
-            own = medians[row["contender"]]
-            ratio = own["step"] / peer["step"] if peer else None
-            summary.append(
-                {"size": size["name"], "contender": row["contender"]}
-                | {key: row[key] for key in ("nfe_forward", "nfe_backward")}
-                | {f"error_{k}": v for k, v in row["errors"].items()}
-                | {"forward_s": own["forward"], "step_s": own["step"]}
-                | {"ratio_to_torch": ratio}
-            )
+            own = steps[row["contender"]]
+            entry = {"size": size["name"], "contender": row["contender"]}
+            entry |= {key: row[key] for key in ("nfe_forward", "nfe_backward")}
+            entry |= {f"error_{k}": v for k, v in row["errors"].items()}
+            entry["forward_s"] = statistics.median(row["forward"])
+            entry["step_s"] = own
+            entry["ratio"] = own / steps["torch"] if "torch" in steps else None
+            if size["overhead"] and row["contender"] == OURS[0]:
+                cost = size["overhead"]
+                bare = cost["nfe"] * cost["evaluation"]
+                entry["overhead"] = cost["solve"] / bare
+                entry["conv_share"] = cost["convolutions"] / cost["evaluation"]
+            summary.append(entry)
     return summary

@@ -1,0 +1,172 @@
+"""The benchmarks' networks agree with each other, and their files become reports."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf.benchmarks import machine, memory, start, step, suites
+from tfcnf.benchmarks.network import Size, make_arrays, plan, weight_names
+from tfcnf.benchmarks.tfcnf_contender import TfcnfContender
+from tfcnf.flows.cnf import CNFLayer
+from tfcnf.flows.multiscale import build_multiscale
+from tfcnf.gates.policy import FixedTolerance
+from tfcnf.ode.dynamics import ConvDynamics
+from tfcnf.reporting import benchmarks
+
+SMALL = Size(2, 8, 8, 1, True)
+
+
+@pytest.fixture(scope="module")
+def arrays(monkeypatch_module):
+    return make_arrays(SMALL, 0)
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfcnf.benchmarks.network.HIDDEN", (4,))
+        yield patch
+
+
+def test_the_plan_is_the_multiscale_flow(arrays):
+    contender = TfcnfContender(SMALL, arrays, 1e-9, dtype="float64")
+    layers = []
+
+    def make_flow():
+        layers.append(
+            CNFLayer(
+                ConvDynamics((4,), dtype="float64"),
+                FixedTolerance(1e-9, dtype="float64"),
+                dtype="float64",
+            )
+        )
+        return layers[-1]
+
+    flow = build_multiscale((8, 8, 1), make_flow)
+    flow.build((None, 8, 8, 1))
+    for k, layer in enumerate(layers):
+        layer.dynamics.set_weights([arrays[name] for name in weight_names(arrays, k)])
+    assert [layer.dynamics.state_shape[1:] for layer in layers] == plan(SMALL)[1]
+    z, log_det, nfe = contender.forward()
+    np.testing.assert_allclose(z, flow(arrays["input"]).z, rtol=1e-7)
+    assert log_det.shape == (2,)
+    assert nfe > 0
+
+
+@pytest.mark.parametrize("family", ["torch", "diffrax"])
+def test_peers_solve_the_same_problem(arrays, family):
+    pytest.importorskip("torch" if family == "torch" else "diffrax")
+    from tfcnf.benchmarks.worker import make
+
+    size = SMALL._replace(is_multiscale=False)
+    ours = make("tfcnf:adjoint", size, arrays, 1e-6)
+    peer = make(family, size, arrays, 1e-6)
+    for found, expected in zip(peer.forward()[:2], ours.forward()[:2], strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    for found, expected in zip(peer.step()[0], ours.step()[0], strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_a_contender_that_disagrees_is_not_timed(tmp_path):
+    class Wrong:
+        name = "wrong"
+
+        def ask(self, command):
+            path = command.partition(" ")[2]
+            np.savez(path, z=np.ones(3), log_det=np.ones(2), gradient=np.ones(4))
+            return {"seconds": 0.0, "nfe_forward": 1, "nfe_backward": 1}
+
+    truth = {"z": np.ones(3), "log_det": np.ones(2), "gradient": np.ones(4)}
+    path = tmp_path / "outputs.npz"
+    assert "skipped" not in step._compare(Wrong(), truth, 1e-5, path)
+    for name in truth:
+        other = truth | {name: truth[name] + 0.1}
+        assert "disagrees" in step._compare(Wrong(), other, 1e-5, path)["skipped"]
+
+
+def test_a_contender_that_cannot_start_says_why(tmp_path):
+    path = tmp_path / "absent.npz"
+    process = step.Process("tfcnf:adjoint", path, SMALL, 1e-5)
+    with pytest.raises(RuntimeError, match=r"No such file.*absent"):
+        process.ask("forward")
+
+
+RESULTS = {
+    "step": {
+        "sizes": [
+            {
+                "name": "tiny",
+                "overhead": {
+                    "solve": 0.5,
+                    "evaluation": 0.05,
+                    "convolutions": 0.04,
+                    "nfe": 8,
+                },
+                "rows": [
+                    {
+                        "contender": name,
+                        "nfe_forward": 8,
+                        "nfe_backward": 7,
+                        "errors": {"z": 1e-6},
+                        "forward": [1.0, 2.0, 9.0],
+                        "step": [2.0, factor, 50.0],
+                    }
+                    for name, factor in [("tfcnf:adjoint", 3.0), ("torch", 6.0)]
+                ],
+            }
+        ]
+    },
+    "start": {
+        "case": {
+            "import": 1.0,
+            "build": 2.0,
+            "trace": 5.0,
+            "first_step": 9.0,
+            "second_step": 9.5,
+            "peak_gib": 1.0,
+        }
+    },
+    "memory": {"adjoint": [{"steps": 3, "peak_gib": 1.0}]},
+}
+
+
+def test_ratios_are_of_medians():
+    ours, peer = step.summarise(RESULTS["step"])
+    assert (ours["ratio"], peer["ratio"]) == (0.5, 1.0)
+    assert ours["overhead"] == pytest.approx(1.25)
+    assert ours["conv_share"] == pytest.approx(0.8)
+
+
+def test_stages_are_differences():
+    (row,) = start.summarise(RESULTS["start"])
+    assert (row["trace_s"], row["first_step_s"], row["to_first_step_s"]) == (3, 4, 9)
+
+
+@pytest.mark.parametrize("suite", RESULTS)
+def test_a_suites_file_becomes_a_report(suite, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"tfcnf.benchmarks.{suite}.run", lambda *_, **__: RESULTS[suite])
+    path = tmp_path / "figures.json"
+    suites.run(suite, str(path))
+    record = json.loads(path.read_text())
+    assert record["machine"]["packages"]["tensorflow"] == tf.__version__
+    report = benchmarks.write(str(path))
+    assert machine.describe()["processor"] in report.read_text()
+    assert (tmp_path / "figures.png").stat().st_size > 1000
+    with pytest.raises(ValueError, match="exists; choose another. Received: out="):
+        suites.run(suite, str(path))
+
+
+def test_bad_arguments_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"from 0 to 5. Received: sizes=\['9'\]"):
+        suites.run("step", str(tmp_path / "x.json"), ["9"])
+    path = tmp_path / "other.json"
+    path.write_text("{}")
+    with pytest.raises(ValueError, match="launch/benchmark.py wrote. Received: "):
+        benchmarks.write(str(path))
+
+
+def test_memory_rows_keep_their_gradient():
+    (row,) = memory.summarise(RESULTS["memory"])
+    assert row == {"gradient": "adjoint", "steps": 3, "peak_gib": 1.0}
