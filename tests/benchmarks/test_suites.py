@@ -73,7 +73,7 @@ def test_a_contender_that_disagrees_is_not_timed(tmp_path):
     class Wrong:
         name = "wrong"
 
-        def ask(self, command):
+        def ask(self, command, patience=None):
             path = command.partition(" ")[2]
             np.savez(path, z=np.ones(3), log_det=np.ones(2), gradient=np.ones(4))
             return {"seconds": 0.0, "nfe_forward": 1, "nfe_backward": 1}
@@ -146,7 +146,9 @@ def test_stages_are_differences():
 
 @pytest.mark.parametrize("suite", RESULTS)
 def test_a_suites_file_becomes_a_report(suite, tmp_path, monkeypatch):
-    monkeypatch.setattr(f"tfcnf.benchmarks.{suite}.run", lambda *_, **__: RESULTS[suite])
+    monkeypatch.setattr(
+        f"tfcnf.benchmarks.{suite}.run", lambda *_, **__: RESULTS[suite]
+    )
     path = tmp_path / "figures.json"
     suites.run(suite, str(path))
     record = json.loads(path.read_text())
@@ -154,7 +156,7 @@ def test_a_suites_file_becomes_a_report(suite, tmp_path, monkeypatch):
     report = benchmarks.write(str(path))
     assert machine.describe()["processor"] in report.read_text()
     assert (tmp_path / "figures.png").stat().st_size > 1000
-    with pytest.raises(ValueError, match="exists; choose another. Received: out="):
+    with pytest.raises(ValueError, match=r"exists; choose another. Received: out="):
         suites.run(suite, str(path))
 
 
@@ -163,7 +165,7 @@ def test_bad_arguments_are_named(tmp_path):
         suites.run("step", str(tmp_path / "x.json"), ["9"])
     path = tmp_path / "other.json"
     path.write_text("{}")
-    with pytest.raises(ValueError, match="launch/benchmark.py wrote. Received: "):
+    with pytest.raises(ValueError, match=r"launch/benchmark.py wrote. Received: "):
         benchmarks.write(str(path))
 
 

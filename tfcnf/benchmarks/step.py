@@ -9,6 +9,7 @@ not timed. Then they run in turns, so that what else the machine does falls on a
 from __future__ import annotations
 
 import json
+import select
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,7 @@ PEERS = ("torch", "torch:seminorm", "diffrax")
 # largest error a contender may have: of codes and log-determinants in tolerances, of
 # the gradient relative to its norm
 AGREE_STATE, AGREE_GRADIENT = 100.0, 0.05
+PATIENCE = 180.0  # seconds for a contender's first outputs, compilation included
 Log = Callable[[str], None]
 
 
@@ -45,17 +47,25 @@ class Process:
             text=True,
         )
 
-    def ask(self, command: str) -> dict[str, Any]:
+    def ask(self, command: str, patience: float | None = None) -> dict[str, Any]:
         """The answer to a command.
 
+        Args:
+            command: see `tfcnf.benchmarks.worker`.
+            patience: seconds to wait for it; for ever if None.
+
         Raises:
-            RuntimeError: with the last line of its error output, if it stopped.
+            RuntimeError: with the last line of its error output, if it stopped, or if
+                there is no answer in time.
         """
         try:
             print(command, file=self.process.stdin, flush=True)
-            answer = self.process.stdout.readline() if self.process.stdout else ""
+            ready, _, _ = select.select([self.process.stdout], [], [], patience)
         except BrokenPipeError:
-            answer = ""
+            ready = [self.process.stdout]
+        if not ready:
+            raise RuntimeError(f"no answer within {patience:.0f} s")
+        answer = ready[0].readline()
         if not answer:
             _, errors = self.process.communicate()
             raise RuntimeError((errors.strip().splitlines() or ["no message"])[-1])
@@ -163,7 +173,7 @@ def _compare(
     process: Process, truth: dict[str, np.ndarray], tol: float, path: Path
 ) -> dict[str, Any]:
     """Evaluations and errors, and why the contender is not timed if it disagrees."""
-    answer = process.ask(f"outputs {path}")
+    answer = process.ask(f"outputs {path}", PATIENCE)
     with np.load(path) as outputs:
         found = dict(outputs)
     errors = {
