@@ -145,3 +145,46 @@ def test_failures_end_in_the_named_error(kind, status, words, graph):
     received = str(caught.value).partition("evaluations =")[2]
     assert str(int(stats.nfe)) in received
     assert words in str(caught.value)
+
+
+def test_the_remainder_is_split_evenly_between_the_last_two_steps():
+    @tf.function
+    def steps(tol):
+        solution = DormandPrince(tol).integrate(
+            lambda t, y: (oscillator(t, y[0]),),
+            0.0,
+            3.0,
+            (tf.constant([1.0, 0.5], tf.float64),),
+            keep_trail=True,
+        )
+        return solution.trail.s, solution.trail.dt
+
+    for tol in (1e-3, 1e-5, 1e-7):
+        s, dt = steps(tf.constant(tol, tf.float64))
+        assert len(dt) > 2
+        np.testing.assert_allclose(dt[-1], dt[-2], rtol=1e-12)
+        np.testing.assert_allclose(s, np.cumsum(dt) - dt, rtol=1e-12)
+        assert float(s[-1] + dt[-1]) == pytest.approx(3.0)
+
+
+def test_smooth_dynamics_are_tried_in_one_step():
+    _, _, stats, _ = integrate(decay, [1.0], 1e-3)
+    assert (int(stats.nfe), int(stats.num_rejected)) == (8, 0)
+
+
+def test_a_given_first_step_saves_an_evaluation():
+    y0 = (tf.constant([1.0, 0.5], tf.float64),)
+    solver = DormandPrince(tf.constant(1e-6, tf.float64))
+    solution = solver.integrate(
+        lambda t, y: (oscillator(t, y[0]),),
+        0.0,
+        1.0,
+        y0,
+        first_step=tf.constant(0.2, tf.float64),
+        keep_trail=False,
+    )
+    attempts = int(solution.stats.num_accepted) + int(solution.stats.num_rejected)
+    assert int(solution.stats.nfe) == 1 + 6 * attempts
+    np.testing.assert_allclose(
+        solution.y[0], truth(oscillator, [1.0, 0.5]), rtol=5e-6, atol=5e-6
+    )
