@@ -168,7 +168,7 @@ def test_the_remainder_is_split_evenly_between_the_last_two_steps():
 
 
 def test_smooth_dynamics_are_tried_in_one_step():
-    _, _, stats, _ = integrate(decay, [1.0], 1e-3)
+    _, _, stats, _ = integrate(*PROBLEMS["logistic"], 1e-3)
     assert (int(stats.nfe), int(stats.num_rejected)) == (8, 0)
 
 

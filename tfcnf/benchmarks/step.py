@@ -39,7 +39,7 @@ class Process:
     def __init__(self, contender: str, arrays: Path, size: Size, tol: float):
         self.name = contender
         command = [sys.executable, "-m", "tfcnf.benchmarks.worker", contender]
-        self.process = subprocess.Popen(
+        self.process: Any = subprocess.Popen(
             [*command, str(arrays), json.dumps(size), str(tol)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -138,7 +138,7 @@ def _draw_solver(record: Record) -> Figure:
     columns = 4
     count = -(-len(problems) // columns)
     figure = Figure(figsize=(4 * columns, 3.2 * count), layout="constrained")
-    panels = figure.subplots(count, columns, squeeze=False).ravel()
+    panels: Any = figure.subplots(count, columns, squeeze=False).ravel()
     for axes in panels[len(problems) :]:
         axes.set_axis_off()
     for axes, problem in zip(panels, problems, strict=False):
