@@ -137,7 +137,7 @@ def _torus(t: float, y: np.ndarray) -> Any:
 
 def _chain(t: float, y: np.ndarray) -> np.ndarray:
     """A radioactive decay chain."""
-    flow = np.append(y[:-1], 0.0)
+    flow: np.ndarray = np.append(y[:-1], 0.0)
     return np.append(0.0, flow[:-1]) - flow
 
 
