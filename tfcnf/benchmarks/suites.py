@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfcnf.benchmarks import machine, memory, start, step
+from tfcnf.benchmarks import machine, memory, solver, start, step
 from tfcnf.files import write_json
 
 SUITES = ("solver", "step", "start", "memory")
@@ -38,16 +38,15 @@ def run(
         raise ValueError(f"the file exists; choose another. Received: out={out!r}")
     begin = time.time()
     results: dict[str, Any]
+    summary: Any
     if suite == "solver":
-        from tfcnf.benchmarks import solver
-
         results = solver.run(checkpoint, _log)
         summary = solver.summarise(results)
     elif suite == "step":
         results = step.run(_log, _choose(sizes), rounds=rounds)
         summary = step.summarise(results)
     else:
-        module = {"start": start, "memory": memory}[suite]
+        module: Any = {"start": start, "memory": memory}[suite]
         results = module.run(_log)
         summary = module.summarise(results)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -42,16 +42,13 @@ def write(benchmark: str, out: str | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     figure = folder / f"{path.stem}.png"
     save_figure(DRAW[suite](record), figure)
-    rows = summary if isinstance(summary, list) else summary["rows"]
+    rows = _solver_rows(summary) if suite == "solver" else [summary]
     sections = [
         f"# Benchmark: {suite}",
         _machine(record),
-        _table(rows),
+        *(_table(part) for part in rows),
         f"![{suite}]({figure.name})",
     ]
-    if isinstance(summary, dict):
-        others = {k: v for k, v in summary.items() if k != "rows"}
-        sections.insert(3, _table([others]))
     report = folder / f"{path.stem}.md"
     with replace_file(report) as temporary:
         temporary.write_text("\n\n".join(sections) + "\n")
@@ -70,6 +67,21 @@ def _machine(record: Record) -> str:
     )
 
 
+def _solver_rows(summary: Record) -> list[list[Record]]:
+    """Ours against each other solver, and which targets are met."""
+    ratios = [
+        {"direction": way, "ours / theirs": name}
+        | {k: v for k, v in compared.items() if k != "problems"}
+        for way in ("forward", "backward")
+        for name, compared in summary[way].items()
+    ]
+    names = {True: "yes", False: "no", None: "not measured"}
+    targets = [
+        {"target": name, "met": names[met]} for name, met in summary["targets"].items()
+    ]
+    return [ratios, targets]
+
+
 def _table(rows: Sequence[Record]) -> str:
     """One row each, the keys as heads; numbers to three places."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
@@ -80,6 +92,8 @@ def _table(rows: Sequence[Record]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, dict):
+        return ", ".join(_cell(v) for v in value.values())
     return format(value, ".3g") if isinstance(value, float) else str(value)
 
 
@@ -133,22 +147,25 @@ def _draw_memory(record: Record) -> Figure:
 
 def _draw_solver(record: Record) -> Figure:
     """Evaluations against true error, a panel for each problem."""
-    points = record["results"]["points"]
-    problems = list(dict.fromkeys(point["problem"] for point in points))
+    results = record["results"]
+    panels = {
+        (way, problem): points
+        for way in ("forward", "backward")
+        for problem, points in results[way].items()
+    }
     columns = 4
-    count = -(-len(problems) // columns)
-    figure = Figure(figsize=(4 * columns, 3.2 * count), layout="constrained")
-    panels: Any = figure.subplots(count, columns, squeeze=False).ravel()
-    for axes in panels[len(problems) :]:
-        axes.set_axis_off()
-    for axes, problem in zip(panels, problems, strict=False):
-        mine = [point for point in points if point["problem"] == problem]
-        for contender in dict.fromkeys(point["contender"] for point in mine):
-            own = [p for p in mine if p["contender"] == contender]
-            evaluations = [p["evaluations"] for p in own]
-            axes.loglog([p["error"] for p in own], evaluations, ".-", label=contender)
-        axes.set(title=problem, xlabel="true error", ylabel="evaluations")
-    panels[0].legend(fontsize="small")
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4 * columns, 3.2 * rows), layout="constrained")
+    axes: Any = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in axes[len(panels) :]:
+        unused.set_axis_off()
+    for panel, ((way, problem), contenders) in zip(axes, panels.items(), strict=False):
+        for contender, points in contenders.items():
+            errors = [point["error"] for point in points]
+            evaluations = [point["evaluations"] for point in points]
+            panel.loglog(errors, evaluations, ".-", label=contender)
+        panel.set(title=problem, xlabel="true error", ylabel=f"{way} evaluations")
+    axes[0].legend(fontsize="small")
     return figure
 
 
