@@ -57,11 +57,17 @@ def make_contenders() -> tuple[dict[str, Solve], list[str]]:
     return solvers, skipped
 
 
-def run_contender(solve: Solve, problem: Problem, tol: float) -> tuple[int, State]:
-    """Calls of the right-hand side and y(end)."""
+def run_contender(
+    solve: Solve, problem: Problem, tol: float
+) -> tuple[int, State | None]:
+    """Calls of the right-hand side, and y(end) or None where the solve failed."""
     counter = Counter(problem.rhs)
-    y = solve(counter, problem.initial, problem.end, tol)
-    return counter.calls, tuple(np.asarray(part, np.float64) for part in y)
+    try:
+        y = solve(counter, problem.initial, problem.end, tol)
+    except (AssertionError, RuntimeError, tf.errors.InvalidArgumentError):
+        return counter.calls, None
+    values = tuple(np.asarray(part, np.float64) for part in y)
+    return counter.calls, values if np.isfinite(pack(values)).all() else None
 
 
 def _tensorflow(integrate: Callable[..., Any]) -> Solve:
