@@ -50,6 +50,6 @@ def test_configurations_are_only_read_outside_the_package():
         assert "ml_collections" not in path.read_text(), path
 
 
-def test_the_solver_of_tfp_is_used_in_one_room():
+def test_the_solver_of_tfp_is_used_in_one_room_and_its_benchmarks():
     users = {p.parent.name for p in FILES if "math.ode" in p.read_text()}
-    assert users == {"ode"}
+    assert users == {"ode", "benchmarks"}

@@ -55,9 +55,23 @@ def test_the_plan_is_the_multiscale_flow(arrays):
     assert nfe > 0
 
 
-@pytest.mark.parametrize("family", ["torch", "diffrax"])
+@pytest.fixture(params=["torch", "diffrax"])
+def family(request):
+    if request.param == "torch":
+        pytest.importorskip("torchdiffeq")
+        yield request.param
+        return
+    pytest.importorskip("diffrax")
+    import jax
+
+    # the solver suite computes in float64 in the same process
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", False)
+    yield request.param
+    jax.config.update("jax_enable_x64", before)
+
+
 def test_peers_solve_the_same_problem(arrays, family):
-    pytest.importorskip("torch" if family == "torch" else "diffrax")
     from tfcnf.benchmarks.worker import make
 
     size = SMALL._replace(is_multiscale=False)

@@ -163,7 +163,8 @@ def _reached(flow: Any, x: Any) -> Iterator[tuple[CNFLayer, Any]]:
             if isinstance(layer, CNFLayer):
                 yield layer, z
             z = layer(z, control=control).z
-        z, _ = split_channels(z)
+        if scale is not multiscale.scales[-1]:
+            z, _ = split_channels(z)
 
 
 def _in_float64(name: str, layer: CNFLayer, z: Any) -> TrainedCNF:
