@@ -7,6 +7,7 @@ setup(
     version="0.1.0",
     description="Conditional continuous normalizing flows in TensorFlow",
     packages=find_packages(include=["tfcnf", "tfcnf.*"]),
+    package_data={"tfcnf.reporting": ["*.json"]},
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.21,<2.22",

@@ -1,6 +1,7 @@
 """Evaluates a run at one or more solver tolerances.
 
-    python launch/evaluate.py --workdir=runs/digits --tol=1e-5,1e-6
+    python launch/evaluate.py --workdir=runs/digits --tol=1e-5,1e-6 \\
+        --dtype=float32,float64
     python launch/evaluate.py --workdir=runs/digits --learned
 
 Writes eval.json into the run folder and prints a table; with --learned, evaluates at
@@ -14,6 +15,9 @@ from tfcnf.gates.policy import parse_tolerances
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 TOL = flags.DEFINE_list("tol", ["1e-5"], "Solver tolerances, comma-separated.")
+DTYPE = flags.DEFINE_list(
+    "dtype", [], "Float types, float32 or float64; that of the run if not given."
+)
 SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate: test or train.")
 LEARNED = flags.DEFINE_bool(
     "learned", False, "Evaluate at the run's own random or learned tolerances."
@@ -28,7 +32,7 @@ def main() -> None:
         experiment.evaluate_tolerances(WORKDIR.value, DATA_DIR.value)
         return
     tols = parse_tolerances(TOL.value)
-    experiment.evaluate(WORKDIR.value, tols, SPLIT.value, DATA_DIR.value)
+    experiment.evaluate(WORKDIR.value, tols, SPLIT.value, DATA_DIR.value, DTYPE.value)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ ROOMS = [
     {"reporting"},
     {"configuration"},
     {"run_folder"},
+    {"studies"},
     {"experiment"},
     {"sweep"},
     {"benchmarks"},

@@ -14,10 +14,14 @@ from tfcnf.models.build import build_flow
 from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
 from tfcnf.models.infocnf import InfoCNF
+from tfcnf.models.latent_ode import LatentODE
 
-MODELS = {"infocnf": InfoCNF, "ccnf": CCNF, "cnf": CNF}
+MODELS = {"infocnf": InfoCNF, "ccnf": CCNF, "cnf": CNF, "latent_ode": LatentODE}
 FRACTIONS = {"infocnf": 0.5, "ccnf": 1.0, "cnf": 0.0}
-FROM_DATA = {"event_shape", "num_classes", "num_levels"}  # the data decides
+FROM_DATA = {  # the data decides
+    *("event_shape", "num_classes", "num_levels"),
+    *("obs_dims", "label_kinds", "label_mean", "label_scale", "regular"),
+}
 LEAST = {
     "seed": 0,
     "optimizer.reference_batch": 0,
@@ -52,7 +56,7 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
     """Every key of a configuration, with its default.
 
     Args:
-        model: ``"infocnf"``, ``"ccnf"`` or ``"cnf"``.
+        model: ``"infocnf"``, ``"ccnf"``, ``"cnf"`` or ``"latent_ode"``.
         policy: of the tolerances, see `build_flow`; it decides which keys
             ``model.policy_options`` and ``model.reinforce`` have.
 
@@ -63,18 +67,24 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         ``reference_batch`` is the batch it was chosen for (0: no scaling),
         ``warmup_epochs``, ``decay`` ("cosine" to zero or
         "piecewise", a tenth at each of ``drop_epochs``), ``epsilon`` and
-        ``clipnorm`` (0 for none). ``training``: ``batch_size``, ``epochs``.
+        ``clipnorm`` (0 for none). ``training``: ``batch_size``, ``epochs``, and for
+        latent ODEs the ``passes`` over the data that make an epoch.
         ``evaluation``: ``tol``, ``batch_size``, ``every`` epochs, and the ``draws`` of
         noise that the closing evaluation averages.
     """
     options: dict[str, Any] = {}
-    for function in (InfoCNF, build_flow):
+    is_flow = model in FRACTIONS
+    for function in (InfoCNF, build_flow) if is_flow else (LatentODE,):
         options |= _defaults(function)
-    options["supervised_fraction"] = FRACTIONS[model]
-    options["adjoint_tol"] = None  # as the forward solve's
-    options["policy"] = policy
-    options["policy_options"] = policy_options(policy)
-    options["reinforce"] = _defaults(Reinforce) if policy == "learned" else {}
+    training = {"batch_size": 900, "epochs": 400}
+    if is_flow:
+        options["supervised_fraction"] = FRACTIONS[model]
+        options["adjoint_tol"] = None  # as the forward solve's
+        options["policy"] = policy
+        options["policy_options"] = policy_options(policy)
+        options["reinforce"] = _defaults(Reinforce) if policy == "learned" else {}
+    else:
+        training["passes"] = 1
     return {
         "data": "digits",
         "model_name": model,
@@ -89,7 +99,7 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
             "epsilon": 1e-8,
             "clipnorm": 0.0,
         },
-        "training": {"batch_size": 900, "epochs": 400},
+        "training": training,
         "evaluation": {"tol": 1e-5, "batch_size": 500, "every": 1, "draws": 1},
     }
 
@@ -101,6 +111,33 @@ def _defaults(function: Any) -> dict[str, Any]:
         for name, parameter in inspect.signature(function).parameters.items()
         if name not in FROM_DATA | NOT_CONFIGURED
         and parameter.default not in (None, inspect.Parameter.empty)
+    }
+
+
+def points_config(data: str, smoke: bool = False) -> dict[str, Any]:
+    """The changes to a default configuration for points on a line or in the plane.
+
+    The authors' network for their density experiment (InfoCNF App. C): one CNF, three
+    hidden layers of 64 units with tanh, time by "concatsquash", exact trace.
+
+    Args:
+        data: catalog name.
+        smoke: make it a matter of seconds, to see it work.
+    """
+    return {
+        "data": data,
+        "model": {
+            "flows_per_block": 1,
+            "filters": 8 if smoke else 64,
+            "activation": "tanh",
+            "time": "concatsquash",
+            "trace": "exact",
+            "dropout": 0.0,
+            "tol": 1e-2 if smoke else 1e-4,
+        },
+        "optimizer": {"decay": "cosine", "learning_rate": 2e-3},
+        "training": {"batch_size": 400, "epochs": 1 if smoke else 60},
+        "evaluation": {"batch_size": 4000, "every": 20},
     }
 
 
@@ -151,7 +188,8 @@ def check_config(config: Mapping[str, Any]) -> None:
     options = config.get("model")
     policy = options.get("policy") if isinstance(options, Mapping) else None
     known = default_config(model, "fixed" if policy is None else policy)
-    known["model"] |= {"num_scales": None}
+    if model in FRACTIONS:
+        known["model"] |= {"num_scales": None}
     _check_keys(config, known, "config")
     decay = config["optimizer"]["decay"]
     if decay not in ("cosine", "piecewise"):

@@ -1,9 +1,9 @@
 """A run from its configuration to its results in a folder.
 
 A run folder holds ``config.json``, ``metadata.json``, ``metrics.jsonl``,
-``checkpoints/``, ``tensorboard/`` and, when done, ``eval.json``, ``samples.png``,
-``reconstructions.png`` and ``curves.png``; where tolerances are random or learned, also
-``tolerances.json``.
+``checkpoints/``, ``tensorboard/`` and, when done, ``eval.json``, ``curves.png`` and the
+pictures of its kind of data (`tfcnf.studies`); where tolerances are random or learned,
+also ``tolerances.json``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ import numpy as np
 from tfcnf.configuration import MODELS, check_config
 from tfcnf.data import catalog
 from tfcnf.data.pipeline import steps_per_epoch
-from tfcnf.data.source import DataSource
-from tfcnf.evaluation.image import SPLITS, Evaluator
-from tfcnf.evaluation.pictures import class_samples, reconstructions
+from tfcnf.data.series import SeriesSource
+from tfcnf.data.spirals import with_passes
+from tfcnf.evaluation.image import SPLITS
 from tfcnf.evaluation.tolerances import MODES, ToleranceEvaluator
 from tfcnf.files import write_json
-from tfcnf.models.infocnf import InfoCNF
-from tfcnf.reporting.figures import draw_curves, draw_grid
+from tfcnf.models.precision import copy_in
+from tfcnf.reporting.figures import draw_grid
 from tfcnf.reporting.tables import results_table
 from tfcnf.run_folder import open_folder, read_config
+from tfcnf.studies import Source, epoch_images, leave_pictures, make_evaluator
 from tfcnf.training import callbacks as calls
 from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
 from tfcnf.training.loop import run_epochs
@@ -59,14 +60,14 @@ def train(
         tfcnf.ode.solver.SolverError: where an ODE solve fails.
     """
     check_config(config)
-    source = catalog.get(config["data"], data_dir)
+    source = _source(config, data_dir)
     scope = get_strategy(strategy)
     with scope.scope():
         model = _build(config, source)
         folder = open_folder(config, workdir)
         checkpoints = Checkpoints(folder / "checkpoints", model)
         done = checkpoints.restore()
-    evaluator = Evaluator(model, source, config["evaluation"]["batch_size"])
+    evaluator = make_evaluator(model, source, config["evaluation"]["batch_size"])
     training = config["training"]
     if done:
         print(f"resuming {folder} after epoch {done} of {training['epochs']}")
@@ -85,11 +86,11 @@ def train(
             ],
         )
     tol = config["evaluation"]["tol"]
-    _draw(model, source, folder, tol)
+    leave_pictures(model, source, folder, tol)
     if model.samples_tolerances:
         _write_tolerances(workdir, model, source, training["batch_size"])
     draws = config["evaluation"]["draws"]
-    return _write_results(workdir, evaluator, [tol], draws)[0]
+    return _write_results(workdir, [evaluator], [tol], draws)[0]
 
 
 def evaluate(
@@ -97,6 +98,7 @@ def evaluate(
     tols: Sequence[float],
     split: str = "test",
     data_dir: str | None = None,
+    dtypes: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Evaluates a run at each tolerance, writes the results and prints a table.
 
@@ -108,13 +110,15 @@ def evaluate(
         tols: solver tolerances.
         split: ``"test"`` or ``"train"``.
         data_dir: of tensorflow-datasets.
+        dtypes: float types to evaluate copies of the model in; its own if empty.
     """
     config = read_config(workdir)
-    source = catalog.get(config["data"], data_dir)
+    source = _source(config, data_dir)
     model = load_model(workdir, source)
-    evaluation = config["evaluation"]
-    evaluator = Evaluator(model, source, evaluation["batch_size"], split)
-    return _write_results(workdir, evaluator, tols, evaluation["draws"])
+    models = [copy_in(model, dtype) for dtype in dtypes] or [model]
+    size, draws = (config["evaluation"][key] for key in ("batch_size", "draws"))
+    evaluators = [make_evaluator(m, source, size, split) for m in models]
+    return _write_results(workdir, evaluators, tols, draws)
 
 
 def evaluate_tolerances(workdir: str, data_dir: str | None = None) -> None:
@@ -131,7 +135,7 @@ def evaluate_tolerances(workdir: str, data_dir: str | None = None) -> None:
         ValueError: where the tolerances are constants.
     """
     config = read_config(workdir)
-    source = catalog.get(config["data"], data_dir)
+    source = _source(config, data_dir)
     model = load_model(workdir, source)
     if not model.samples_tolerances:
         raise ValueError(
@@ -141,7 +145,7 @@ def evaluate_tolerances(workdir: str, data_dir: str | None = None) -> None:
     _write_tolerances(workdir, model, source, config["training"]["batch_size"])
 
 
-def load_model(workdir: str, source: DataSource) -> InfoCNF:
+def load_model(workdir: str, source: Source) -> Any:
     """The model of a run with its newest readable weights.
 
     Raises:
@@ -179,8 +183,10 @@ def sample(
         raise ValueError(f"num must be positive. Received: num={num}")
     if not Path(out).absolute().parent.is_dir():
         raise ValueError(f"out must be in an existing folder. Received: out={out!r}")
-    config = read_config(workdir)
-    model = load_model(workdir, catalog.get(config["data"], data_dir))
+    source = catalog.get(read_config(workdir)["data"], data_dir)
+    if epoch_images(None, source) is None:
+        raise ValueError(f"only images are drawn. Received: data={source.name!r}")
+    model = load_model(workdir, source)
     labels: np.ndarray = np.zeros([num, len(model.num_classes)], np.int32)
     labels[:, 0] = label
     images = model.sample(labels, seed, temperature).numpy()
@@ -191,14 +197,27 @@ def sample(
     draw_grid(rows, Path(out), [""] * len(rows), f"class {label}")
 
 
-def _build(config: Mapping[str, Any], source: DataSource) -> InfoCNF:
+def _source(config: Mapping[str, Any], data_dir: str | None) -> Source:
+    """The data of a configuration.
+
+    Raises:
+        ValueError: for data that the model is not made for.
+    """
+    source = catalog.get(config["data"], data_dir)
+    if isinstance(source, SeriesSource) != (config["model_name"] == "latent_ode"):
+        raise ValueError(
+            "latent ODEs are for series, flows for images and points. "
+            f"Received: model_name={config['model_name']!r}, data={source.name!r}"
+        )
+    if isinstance(source, SeriesSource):
+        return with_passes(source, config["training"]["passes"])
+    return source
+
+
+def _build(config: Mapping[str, Any], source: Source) -> Any:
     """The compiled model of a configuration."""
     model = MODELS[config["model_name"]](
-        source.event_shape,
-        source.num_classes,
-        num_levels=source.num_levels,
-        seed=config["seed"],
-        **config["model"],
+        **source.model_keywords(), seed=config["seed"], **config["model"]
     )
     training, optimizer = config["training"], config["optimizer"]
     batch_size = training["batch_size"]
@@ -224,12 +243,13 @@ def _build(config: Mapping[str, Any], source: DataSource) -> InfoCNF:
 def _writers(
     config: Mapping[str, Any],
     folder: Path,
-    evaluator: Evaluator,
-    source: DataSource,
+    evaluator: Any,
+    source: Any,
     done: int,
 ) -> list[keras.callbacks.Callback]:
     """What measures and records a training, in this order."""
     evaluation, model = config["evaluation"], evaluator.model
+    draw = epoch_images(model, source)
     tolerances = None
     if model.samples_tolerances:
         tolerances = functools.partial(
@@ -237,9 +257,6 @@ def _writers(
             "train",
             config["training"]["batch_size"],
         )
-
-    def draw() -> np.ndarray:
-        return np.concatenate(class_samples(model, columns=4, tol=1e-3))
 
     return [
         calls.Evaluate(lambda: evaluator.run(evaluation["tol"]), evaluation["every"]),
@@ -250,20 +267,23 @@ def _writers(
 
 
 def _write_results(
-    workdir: str, evaluator: Evaluator, tols: Sequence[float], draws: int
+    workdir: str, evaluators: Sequence[Any], tols: Sequence[float], draws: int
 ) -> list[dict[str, Any]]:
     """Evaluates at each tolerance, writes a JSON file and prints a table."""
-    results = [dict(evaluator.run(tol, draws, backward=True)) for tol in tols]
-    split = evaluator.split_name
+    results = [
+        dict(evaluator.run(tol, draws, backward=True))
+        | {"dtype": evaluator.model.compute_dtype}
+        for evaluator in evaluators
+        for tol in tols
+    ]
+    split = evaluators[0].split_name
     name = "eval.json" if split == "test" else f"eval_{split}.json"
     write_json(Path(workdir) / name, results[0] | {"evaluations": results})
     print(results_table(results))
     return results
 
 
-def _write_tolerances(
-    workdir: str, model: InfoCNF, source: DataSource, batch_size: int
-) -> None:
+def _write_tolerances(workdir: str, model: Any, source: Any, batch_size: int) -> None:
     """Evaluates at the policies' own tolerances and writes a JSON file."""
     evaluator = ToleranceEvaluator(model, source)
     write_json(
@@ -280,19 +300,4 @@ def _write_tolerances(
                 for split in SPLITS
             },
         },
-    )
-
-
-def _draw(model: InfoCNF, source: DataSource, folder: Path, tol: float) -> None:
-    """The pictures of a finished run."""
-    draw_curves(calls.read_metrics(folder / "metrics.jsonl"), folder / "curves.png")
-    classes = [str(k) * model.is_supervised for k in range(model.num_classes[0])]
-    draw_grid(class_samples(model, tol=tol), folder / "samples.png", classes)
-    rows = reconstructions(model, source.test.x[:10], tol)
-    worst = rows[2].max()
-    draw_grid(
-        rows,
-        folder / "reconstructions.png",
-        ["x", "decode(encode(x))", "difference"],
-        f"largest difference {worst:.1e}",
     )

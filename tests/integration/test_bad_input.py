@@ -14,12 +14,14 @@ from ml_collections import config_flags
 
 from tfcnf import command_line, experiment
 from tfcnf.configuration import check_config, default_config, parse_variant
+from tfcnf.data import catalog, spirals, toy2d
 from tfcnf.data.source import DataSource, Split
 from tfcnf.gates.policy import parse_tolerances
 from tfcnf.ode.solver import SolverError
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+IMAGES = ("cifar10", "digits", "mnist")
+CONFIGS = [ROOT / "configs" / f"{name}.py" for name in IMAGES]
 SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 MODELS = ["infocnf", "ccnf", "cnf"]
 DROP = object()
@@ -66,7 +68,76 @@ def refused(config, data_dir, tmp_path, monkeypatch):
 
 
 def test_there_is_a_configuration_for_each_data_set():
-    assert {path.stem for path in CONFIGS} == set(SHAPES)
+    names = {path.stem for path in (ROOT / "configs").glob("*.py")}
+    assert names == {*IMAGES, "mixture1d", "toy2d", "spirals"}
+    assert set(IMAGES) == set(SHAPES)
+
+
+POINTS = [("mixture1d", "mixture1d", "")] + [
+    ("toy2d", name, f"data={name},") for name in toy2d.TOYS
+]
+
+
+@pytest.mark.parametrize(("stem", "data", "choice"), POINTS)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_configuration_of_points_makes_a_model(stem, data, choice, model):
+    config = load_config(ROOT / "configs" / f"{stem}.py", f"{choice}model={model}")
+    check_config(config)
+    assert (config["data"], config["model_name"]) == (data, model)
+    built = experiment._build(config, catalog.get(data))
+    assert built.flow.num_solves == 1
+    assert built.is_supervised == (model != "cnf")
+    small = load_config(ROOT / "configs" / f"{stem}.py", f"{choice}smoke")
+    assert small["training"]["epochs"] == 1
+
+
+@pytest.mark.parametrize("data", list(spirals.DESIGNS))
+@pytest.mark.parametrize("partition", ["code", "head", "none"])
+def test_every_configuration_of_spirals_makes_a_model(data, partition):
+    path = ROOT / "configs" / "spirals.py"
+    for budget in ("short", "paper", "parity"):
+        text = f"data={data},partition={partition},budget={budget}"
+        config = load_config(path, text)
+        check_config(config)
+        assert config["data"] == ("spirals_reference" if budget == "parity" else data)
+        training = config["training"]
+        if budget != "short":
+            assert training["batch_size"] == 5000
+            assert training["epochs"] * training["passes"] == 20_000
+            assert config["optimizer"]["learning_rate"] == 1e-3
+    source = experiment._source(load_config(path, text), None)
+    built = experiment._build(load_config(path, text), source)
+    assert built.is_supervised == (partition != "none")
+    assert sum(built.partition.supervised) == (3 if partition == "code" else 0)
+    assert source.train.passes == 100
+
+
+@pytest.mark.parametrize(
+    ("model", "data"), [("latent_ode", "digits"), ("cnf", "spirals")]
+)
+def test_a_model_for_other_data_is_refused(model, data, data_dir, tmp_path):
+    config = default_config(model) | {"data": data}
+    with pytest.raises(ValueError, match=f"Received: model_name='{model}'"):
+        experiment.train(config, str(tmp_path / "run"), data_dir)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("training.passes", 0, "Received: passes=0"),
+        ("training.batch_size", 5001, "5000 training"),
+        ("model.partition", "codes", "Received: partition='codes'"),
+        ("model.latent_dim", 5, "Did you mean 'latent_dims'?"),
+    ],
+)
+def test_a_bad_value_for_spirals_is_refused(key, value, message, tmp_path):
+    config = load_config(ROOT / "configs" / "spirals.py")
+    change(config, key, value)
+    with pytest.raises(ValueError, match="Received: ") as failure:
+        experiment.train(config, str(tmp_path / "run"))
+    assert message in str(failure.value)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -127,7 +198,7 @@ def test_every_configuration_makes_a_model(path, model):
     assert built.prior.count_params() == sum(q_phi)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [*MODELS, "latent_ode"])
 def test_default_configurations_are_accepted(model):
     check_config(default_config(model))
     assert json.loads(json.dumps(default_config(model)))["model_name"] == model
@@ -147,7 +218,11 @@ def test_default_configurations_are_accepted(model):
         ("model.policy", "learnt", "learned. Received: policy='learnt'"),
         ("model.policy", DROP, "Received: config.model without 'policy'"),
         ("training.xyz", 3, "in config.training. Received: config.training.xyz=3"),
-        ("model_name", "info", "infocnf, ccnf, cnf. Received: model_name='info'"),
+        (
+            "model_name",
+            "info",
+            "cnf, latent_ode. Received: model_name='info'",
+        ),
         ("model_name", DROP, "Received: model_name=None"),
         ("training", 3, "Received: config.training=3"),
         ("evaluation", DROP, "Received: config.evaluation=None"),
@@ -455,7 +530,7 @@ def test_evaluate_and_sample_do_what_their_flags_say(
     assert (
         script("evaluate", folder, data, "--tol=1e-3,0.5", "--split=train")[0] is None
     )
-    assert called == [(str(run_copy), [1e-3, 0.5], "train", data_dir)]
+    assert called == [(str(run_copy), [1e-3, 0.5], "train", data_dir, [])]
     out = tmp_path / "three.png"
     arguments = [folder, data, "--label=3", "--num=2", f"--out={out}"]
     assert script("sample", *arguments) == (None, "")

@@ -28,6 +28,7 @@ MEASURES = {
     "draws",
     "num_examples",
     "num_parameters",
+    "dtype",
 }
 
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import difflib
+import functools
+from collections.abc import Callable
 
-from tfcnf.data import images
+from tfcnf.data import images, mixture1d, spirals, toy2d
+from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 
-LOADERS = {
+LOADERS: dict[str, Callable[[str | None], DataSource | SeriesSource]] = {
     "digits": images.load_digits,
     "mnist": images.load_mnist,
     "cifar10": images.load_cifar10,
+    "mixture1d": mixture1d.load,
+    **toy2d.LOADERS,
+    **{name: functools.partial(spirals.load, name) for name in spirals.DESIGNS},
 }
 
 
-def get(name: str, data_dir: str | None = None) -> DataSource:
+def get(name: str, data_dir: str | None = None) -> DataSource | SeriesSource:
     """Loads a data set into memory.
 
     Args:
-        name: ``"digits"`` (embedded), ``"mnist"`` or ``"cifar10"``.
+        name: ``"digits"`` (embedded), ``"mnist"``, ``"cifar10"``, ``"mixture1d"``,
+            one of the toys of `tfcnf.data.toy2d`, or the spirals of
+            `tfcnf.data.spirals`.
         data_dir: where tensorflow-datasets keeps prepared data; its default,
             ``~/tensorflow_datasets``, if None.
 

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples ``[n, *event_shape]`` and integer labels ``[n, L]``."""
+    """Examples ``[n, *event_shape]`` and labels ``[n, L]``, integers for flows.
 
-    x: np.ndarray
+    An epoch of training makes ``passes`` passes over the examples.
+    """
+
+    x: Any
     y: np.ndarray
+    passes: int = 1
 
     def __len__(self) -> int:
         return len(self.x)
+
+
+@dataclass(frozen=True)
+class Density:
+    """Where the density of a data set lies, and what it is if that is known.
+
+    Attributes:
+        low: lower corner of a box that holds all but a negligible part of the mass.
+        high: upper corner.
+        points: points of a grid along each axis of the box, both ends included.
+        log_prob: exact log-density in nats, ``[n, D] -> [n]``, or None.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    points: int
+    log_prob: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +52,7 @@ class DataSource:
         num_classes: classes K_i of each label factor.
         num_levels: grey levels of integer images; 1 for vectors.
         flip: whether training images are flipped left-right at random.
+        density: box and density of points in one or two dimensions, or None.
     """
 
     name: str
@@ -37,11 +61,20 @@ class DataSource:
     num_classes: tuple[int, ...]
     num_levels: int
     flip: bool = False
+    density: Density | None = None
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one example."""
         return self.train.x.shape[1:]
+
+    def model_keywords(self) -> dict[str, Any]:
+        """What a model must know of the data, as keywords of its constructor."""
+        return {
+            "event_shape": self.event_shape,
+            "num_classes": self.num_classes,
+            "num_levels": self.num_levels,
+        }
 
     def __post_init__(self) -> None:
         for name, split in [("train", self.train), ("test", self.test)]:

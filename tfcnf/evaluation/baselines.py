@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tfcnf import losses
 from tfcnf.data.pipeline import steps_per_epoch, training_batches
+from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.files import write_json
 from tfcnf.types import Tensor
@@ -32,7 +33,7 @@ tfd = tfp.distributions
 ALPHA = 0.05  # as in configs/digits.py
 
 
-def save(source: DataSource, seed: int, out: str) -> None:
+def save(source: DataSource | SeriesSource, seed: int, out: str) -> None:
     """Runs the baselines, prints a line for each measure and writes them as JSON.
 
     Args:
@@ -41,8 +42,10 @@ def save(source: DataSource, seed: int, out: str) -> None:
         out: path of the JSON file.
 
     Raises:
-        ValueError: where there can be no such file.
+        ValueError: for data that are not images, or where there can be no such file.
     """
+    if isinstance(source, SeriesSource) or source.num_levels < 2:
+        raise ValueError(f"the baselines are for images. Received: {source.name!r}")
     path = Path(out)
     if path.is_dir():
         raise ValueError(f"out must be a file. Received: out={out!r}")

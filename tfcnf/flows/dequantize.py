@@ -79,7 +79,9 @@ class Dequantize(FlowLayer):
             return tf.cast(x, self.compute_dtype)
         seed = control.seed if control is not None else None
         seed = next_seed(self.seed_generator) if seed is None else seed
-        noise = tf.random.stateless_uniform(tf.shape(x), seed, dtype=self.compute_dtype)
+        # drawn in float32, so that a float64 copy of a model sees the same images
+        noise = tf.random.stateless_uniform(tf.shape(x), seed, dtype=tf.float32)
+        noise = tf.cast(noise, self.compute_dtype)
         # the largest u stays below 1 where the sum rounds up
         u = (tf.cast(x, self.compute_dtype) + noise) / self.num_levels
         return tf.minimum(u, 1.0)

@@ -18,6 +18,12 @@ CURVES = {
         "test": "test/bits_per_dim",
         "test, marginal": "test/marginal_bits_per_dim",
     },
+    "ELBO (nats)": {"train": "elbo", "test": "test/elbo"},
+    "distance to the noise-free curve": {
+        "window": "test/rmse_window",
+        "forward": "test/rmse_forward",
+        "backward": "test/rmse_backward",
+    },
     "function evaluations a step": {
         "forward": "nfe_forward",
         "backward": "nfe_backward",
@@ -67,6 +73,6 @@ def draw_grid(
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a PNG atomically."""
+    """Writes a figure as PNG, whole or not at all."""
     with replace_file(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")

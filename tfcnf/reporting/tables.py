@@ -15,6 +15,19 @@ MEASURES = {
     "generative_error": ("test error, generative posterior", "%", ".2f"),
     "bits_per_dim": ("negative log-likelihood, conditional", "bits/dim", ".3f"),
     "marginal_bits_per_dim": ("negative log-likelihood, marginal", "bits/dim", ".3f"),
+    "kl_from_truth": ("divergence from the truth", "nats", ".4f"),
+    "area_error": ("distance of the area from 1, trapezoid", "", ".1e"),
+    "riemann_error": ("distance of the area from 1, Riemann sum", "", ".1e"),
+    "quadrature_error": ("error of the area's grid", "", ".1e"),
+    "own_area_error": ("distance of the area from 1, own tolerances", "", ".1e"),
+    "rmse_window": ("distance to the curve, window", "plane", ".3f"),
+    "rmse_forward": ("distance to the curve, forward", "plane", ".3f"),
+    "rmse_backward": ("distance to the curve, backward", "plane", ".3f"),
+    "elbo": ("ELBO", "nats", ".1f"),
+    "kl": ("KL divergence", "nats", ".2f"),
+    "a_rmse": ("error of a", "", ".3f"),
+    "b_rmse": ("error of b", "", ".4f"),
+    "clockwise_error": ("error of the direction", "%", ".2f"),
     "nfe_forward": ("forward evaluations a pass, all layers", "", ".0f"),
     "nfe_backward": ("backward evaluations a step, all layers", "", ".0f"),
     "num_examples": ("examples evaluated", "", "d"),
@@ -45,8 +58,12 @@ OWN = {  # key of tolerances.json -> (title, format)
 
 
 def results_table(results: Sequence[dict[str, Any]]) -> str:
-    """One column for each solver tolerance, one row for each measure."""
-    head = ["measure", "unit", *(f"at {r['tolerance']:.0e}" for r in results)]
+    """One column for each solver tolerance (and dtype), one row for each measure."""
+    several = len({r.get("dtype") for r in results}) > 1
+    columns = [
+        f"at {r['tolerance']:.0e}" + f", {r.get('dtype')}" * several for r in results
+    ]
+    head = ["measure", "unit", *columns]
     rows = [head, ["---"] * len(head)]
     for key, (title, unit, form) in MEASURES.items():
         if key in results[0]:

@@ -154,12 +154,17 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Prints the line of the epoch."""
         logs = logs or {}
-        parts = [self._head(), f"bits/dim {logs['bits_per_dim']:.3f}"]
+        parts = [self._head()]
+        for name, title in (("bits_per_dim", "bits/dim"), ("elbo", "elbo")):
+            if name in logs:
+                parts.append(f"{title} {logs[name]:.3f}")
         if "error" in logs:
             parts.append(f"error {logs['error']:.2f} %")
         parts.append(f"nfe {logs['nfe_forward']:.0f}+{logs['nfe_backward']:.0f}")
         if "test/bits_per_dim" in logs:
             parts.append(f"| test bits/dim {logs['test/bits_per_dim']:.3f}")
+        if "test/elbo" in logs:
+            parts.append(f"| test elbo {logs['test/elbo']:.3f}")
         if "test/test_error" in logs:
             parts.append(f"error {logs['test/test_error']:.2f} %")
         parts.append(self._remaining())

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfcnf.data.pipeline import steps_per_epoch, training_batches
+from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.models.base import FlowModel
 from tfcnf.ode.solver import SolverError
@@ -18,7 +19,7 @@ from tfcnf.ode.solver import SolverError
 
 def run_epochs(
     model: FlowModel,
-    source: DataSource,
+    source: DataSource | SeriesSource,
     strategy: tf.distribute.Strategy,
     batch_size: int,
     epochs: int,

@@ -1,0 +1,28 @@
+"""Does the density integrate to one: a mixture on the line (InfoCNF Fig. 2a and 8).
+
+    python launch/train.py --config=configs/mixture1d.py --workdir=runs/mixture1d
+    python launch/evaluate.py --workdir=runs/mixture1d --dtype=float32,float64 \\
+        --tol=1e-1,1e-2,1e-3,1e-4,1e-5,1e-6,1e-7,1e-8
+    python launch/report.py --workdir=runs/mixture1d
+
+The network is the authors': one CNF, three hidden layers of 64 with tanh, time by
+"concatsquash", exact trace. A code of one dimension cannot be divided, so InfoCNF
+supervises it whole and is the same as CCNF here.
+
+Variants: model=cnf|infocnf|ccnf, smoke (seconds, to see that all works).
+"""
+
+import ml_collections
+
+from tfcnf.configuration import default_config, parse_variant, points_config
+
+
+def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
+    choice = parse_variant(
+        variant, {"model": ("cnf", "infocnf", "ccnf"), "smoke": (False, True)}
+    )
+    config = ml_collections.ConfigDict(default_config(choice["model"]))
+    config.update(points_config("mixture1d", choice["smoke"]))
+    if choice["model"] == "infocnf":
+        config.model.supervised_fraction = 1.0
+    return config.lock()

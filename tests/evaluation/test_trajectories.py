@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf.data.series import SeriesSource
+from tfcnf.data.spirals import LABELS, Design, draw
+from tfcnf.evaluation import trajectories
+from tfcnf.evaluation.trajectories import TrajectoryEvaluator, trajectory_arrays
+from tfcnf.models.latent_ode import LatentODE
+
+DESIGN = Design(spirals=24, length=60, window=12)
+KINDS = ("gaussian", "gaussian", "bernoulli")
+
+
+@pytest.fixture(scope="module")
+def source():
+    reference = draw(DESIGN._replace(room_after=0), 1)  # some curves end
+    far = {"shift_4": draw(DESIGN._replace(shift=4.0), 2)}
+    window = float(reference.x.times.max())
+    return SeriesSource("few", draw(DESIGN, 0), reference, far, LABELS, KINDS, window)
+
+
+@pytest.fixture(scope="module")
+def model(source):
+    small = {"encoder_units": 6, "dynamics_units": (5,), "decoder_units": 5, "seed": 0}
+    return LatentODE(**source.model_keywords(), **small)
+
+
+@pytest.fixture(scope="module")
+def scores(model, source):
+    return dict(TrajectoryEvaluator(model, source, 10).run(1e-5, 2, backward=True))
+
+
+def test_what_a_model_must_know_comes_from_the_training_split(source):
+    known = source.model_keywords()
+    assert known["regular"]
+    a, b, _ = source.train.y.T
+    np.testing.assert_allclose(known["label_mean"], [a.mean(), b.mean(), 0], rtol=1e-5)
+    np.testing.assert_allclose(known["label_scale"], [a.std(), b.std(), 1], rtol=1e-4)
+
+
+def test_distances_against_a_loop(model, source, scores):
+    split = source.test
+    assert split.truth_mask.min() == 0
+    curve = model.decode(model.posterior(split.x).mean(), split.truth_times).numpy()
+    parts = {"backward": range(12), "window": range(12, 24), "forward": range(24, 36)}
+    for name, indices in parts.items():
+        squares, each = [], []
+        for i in range(len(split)):
+            there = [j for j in indices if split.truth_mask[i, j]]
+            gaps = [((curve[i, j] - split.truth[i, j]) ** 2).sum() for j in there]
+            squares += gaps
+            each += [np.sqrt(np.mean(gaps))] if gaps else []
+        expected = np.sqrt(np.mean(squares))
+        assert scores[f"rmse_{name}"] == pytest.approx(expected, rel=1e-3)
+        assert scores[f"median_rmse_{name}"] == pytest.approx(np.median(each), rel=1e-3)
+
+
+def test_the_other_scores_against_their_definitions(model, source, scores):
+    split = source.test
+    y = model.predict_labels(model.posterior(split.x).mean()).numpy()
+    gaps = np.sqrt(np.mean((y - split.y) ** 2, 0))
+    assert scores["a_rmse"] == pytest.approx(gaps[0], rel=1e-4)
+    assert scores["b_rmse"] == pytest.approx(gaps[1], rel=1e-4)
+    wrong = 100 * np.mean((y[:, 2] > 0.5) != (split.y[:, 2] > 0.5))
+    assert scores["clockwise_error"] == pytest.approx(wrong)
+    elbo = scores["log_likelihood"] - scores["kl"]
+    assert scores["elbo"] == pytest.approx(elbo, rel=1e-5)
+    assert (scores["num_examples"], scores["draws"]) == (24, 2)
+    assert scores["shift_4/a_rmse"] > scores["a_rmse"]
+
+
+def test_evaluating_again_gives_the_same(model, source, scores):
+    again = dict(TrajectoryEvaluator(model, source, 10).run(1e-5, 2))
+    assert {k: v for k, v in scores.items() if "/" not in k} == again
+
+
+def test_perfect_curves_have_no_distance(model, source, monkeypatch):
+    split = source.test
+
+    def truth(_, x, times, tol):
+        chosen = [
+            np.flatnonzero((split.x.values == v).all((1, 2)))[0] for v in x.values
+        ]
+        return split.truth[chosen], split.y[chosen]
+
+    monkeypatch.setattr(trajectories, "predict", truth)
+    scores = dict(TrajectoryEvaluator(model, source, 10).run(1e-3))
+    for name in ("rmse_window", "rmse_forward", "rmse_backward", "a_rmse", "b_rmse"):
+        assert scores[name] == 0
+    assert scores["clockwise_error"] == 0
+
+
+def test_arrays_for_the_pictures(model, source):
+    arrays = trajectory_arrays(model, source, 1e-3, curves=3)
+    assert arrays["model"].shape == (3, 601, 2)
+    assert arrays["truth"].shape == (3, 36, 2)
+    assert arrays["values"].shape == (3, 12, 2)
+    middle = np.argmin(np.abs(arrays["model_times"]))
+    z = model.posterior(tf.nest.map_structure(lambda p: p[:3], source.test.x)).mean()
+    start = model.decode(z, [arrays["model_times"][middle]])[:, 0]
+    np.testing.assert_allclose(arrays["model"][:, middle], start, atol=1e-3)
+
+
+def test_bad_input_is_refused(model, source):
+    with pytest.raises(ValueError, match="Received: split='valid'"):
+        TrajectoryEvaluator(model, source, split="valid")
+    evaluator = TrajectoryEvaluator(model, source)
+    for options in ({"tol": 0.0}, {"tol": 1e-3, "draws": 0}):
+        with pytest.raises(ValueError, match="Received: "):
+            next(evaluator.run(**options))

@@ -1,0 +1,238 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfcnf.data.series import Series, make_series, pad_series
+from tfcnf.data.spirals import Design, draw
+from tfcnf.models.latent_ode import LatentODE
+from tfcnf.models.precision import copy_in
+from tfcnf.types import Control
+
+KINDS = ("gaussian", "gaussian", "bernoulli")
+LABELS = {
+    "label_kinds": KINDS,
+    "label_mean": (1.0, 0.25, 0.0),
+    "label_scale": (0.08, 0.03, 1.0),
+}
+SMALL = {"encoder_units": 6, "dynamics_units": (5,), "decoder_units": 5, "seed": 0}
+SPLIT = draw(Design(spirals=40, length=60, window=12), 0)
+X, Y = SPLIT.x, SPLIT.y
+SEED = Control(seed=tf.constant([0, 0]))
+
+
+def make(**options):
+    return LatentODE(2, **(LABELS | SMALL | options))
+
+
+def tensors(x):
+    return Series(*(tf.constant(part) for part in x))
+
+
+def train(model, x, y, steps, rate=1e-2):
+    model.compile(keras.optimizers.Adam(rate))
+    step = tf.function(model.train_step, autograph=False)
+    return [float(step((tensors(x), tf.constant(y)))["loss"]) for _ in range(steps)]
+
+
+def parts(model, x=X, y=Y):
+    return {k: v.numpy() for k, v in model.terms(x, y, SEED, False)[0].items()}
+
+
+def test_the_papers_sizes():
+    model = LatentODE(2, **LABELS, partition="none")
+    sizes = [v.shape for v in model.recognition.rnn.trainable_variables]
+    assert sizes == [(2, 25), (25, 25), (25,)]
+    assert [v.shape for v in model.flow.dynamics.trainable_variables] == [
+        *((5, 20), (20,), (20, 5), (5,))
+    ]
+    assert [v.shape for v in model.decoder.trainable_variables] == [
+        *((5, 20), (20,), (20, 2), (2,))
+    ]
+
+
+@pytest.mark.parametrize("partition", ["code", "head", "none"])
+def test_the_terms_against_their_definitions(partition):
+    model = make(partition=partition, beta=2.0, label_weights=(1.0, 3.0, 0.5))
+    for layer in model.predictor.q_theta + model.prior.q_phi:  # they start at zero
+        for v in layer.trainable_variables:
+            v.assign(keras.random.normal(v.shape, stddev=0.3, seed=3))
+    terms = parts(model)
+    q = model.posterior(X)
+    noise = tf.random.stateless_normal([40, 5], [0, 0])
+    z = (q.mean() + q.stddev() * noise).numpy()
+    mean = model.decode(z, X.times[0])
+    normal = tfp.distributions.Normal(mean, 0.3)
+    likelihood = tf.reduce_sum(normal.log_prob(X.values), [1, 2])
+    np.testing.assert_allclose(terms["log_likelihood"], likelihood, rtol=1e-4)
+    y = ((Y - LABELS["label_mean"]) / LABELS["label_scale"]).astype(np.float32)
+    m, s, kl = np.zeros([40, 5]), np.ones([40, 5]), 0.0
+    if partition == "code":
+        for i, q_phi in enumerate(model.prior.q_phi):
+            out = q_phi(y[:, i : i + 1]).numpy()
+            m[:, i], s[:, i] = out[:, 0], np.exp(out[:, 1])
+    sq, mq = q.stddev().numpy(), q.mean().numpy()
+    kl = (np.log(s / sq) + (sq**2 + (mq - m) ** 2) / (2 * s**2) - 0.5).sum(1)
+    np.testing.assert_allclose(terms["kl"], kl, rtol=1e-4)
+    np.testing.assert_allclose(terms["elbo"], likelihood - kl, rtol=1e-4)
+    loss = 2.0 * kl - likelihood
+    if partition != "none":
+        for i, weight in enumerate((1.0, 3.0, 0.5)):
+            code = z[:, i : i + 1] if partition == "code" else z
+            out = model.predictor.q_theta[i](code).numpy()
+            if i < 2:
+                scale = np.exp(out[:, 1])
+                nll = 0.5 * ((y[:, i] - out[:, 0]) / scale) ** 2 + out[:, 1]
+                loss += weight * (nll + 0.5 * np.log(2 * np.pi))
+            else:
+                loss += weight * np.log1p(
+                    np.exp(np.where(y[:, 2] > 0, -1, 1) * out[:, 0])
+                )
+    np.testing.assert_allclose(terms["loss"], loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize("partition", ["code", "head", "none"])
+def test_training_lowers_the_loss_and_reaches_every_weight(partition):
+    model = make(partition=partition)
+    before = [v.numpy() for v in model.trainable_variables]
+    losses = train(model, X, Y, 40)
+    assert losses[-1] < 0.8 * losses[0]
+    for old, new in zip(before, model.trainable_variables, strict=True):
+        assert np.abs(new.numpy() - old).max() > 0, new.path
+    assert float(model._trackers["nfe_backward"].result()) >= 7
+
+
+def test_gradients_against_finite_differences():
+    model = make(dtype="float64", tol=1e-9, activation="tanh")
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model.terms(X, Y, SEED, True)[0]["loss"])
+    weights = model.trainable_variables
+    gradients = tape.gradient(loss, weights)
+    step = 1e-6
+    for i in (0, 1, 3, 5, 7, 9, 11):
+        saved = weights[i].numpy()
+        direction = np.random.default_rng(i).normal(size=saved.shape)
+        values = []
+        for sign in (1, -1):
+            weights[i].assign(saved + sign * step * direction)
+            values.append(parts(model)["loss"].mean())
+        weights[i].assign(saved)
+        slope = (values[0] - values[1]) / (2 * step)
+        found = float(np.sum(gradients[i] * direction))
+        assert found == pytest.approx(slope, rel=1e-5, abs=1e-6), weights[i].path
+
+
+def test_masked_points_do_not_count():
+    model, mask = make(encode_gaps=True), np.ones([40, 12])
+    mask[:, [3, 7, 11]] = 0
+    dirty = np.where(mask[..., None] > 0, X.values, np.nan)
+    holes = make_series(dirty, X.times, mask)
+    short = make_series(X.values[:, mask[0] > 0], X.times[:, mask[0] > 0])
+    for name, value in parts(model, short).items():
+        np.testing.assert_allclose(parts(model, holes)[name], value, rtol=1e-3)
+
+
+def test_a_batch_of_unequal_lengths_is_as_its_series_alone():
+    lengths = [12, 5, 8]
+    series = [X.values[i, :n] for i, n in enumerate(lengths)]
+    times = [X.times[i, :n] * (1 + 0.1 * i) for i, n in enumerate(lengths)]
+    model = make(tol=1e-7, encode_gaps=True)
+    together = parts(model, pad_series(series, times), Y[:3])
+    first = parts(model, pad_series(series[:1], times[:1]), Y[:1])
+    np.testing.assert_allclose(together["elbo"][:1], first["elbo"], rtol=1e-4)
+    assert np.isfinite(together["loss"]).all()
+    fitted = model(pad_series(series, times))
+    assert fitted.shape == (3, 12, 2)
+
+
+def test_regular_series_take_a_shorter_way_to_the_same():
+    plain, regular = make(tol=1e-6), make(tol=1e-6, regular=True)
+    for name, value in parts(plain).items():
+        np.testing.assert_allclose(parts(regular)[name], value, rtol=1e-4)
+
+
+def test_decoding_runs_both_ways_in_the_order_of_the_times():
+    model = make(tol=1e-7)
+    z = model.posterior(X).mean()
+    times = [0.5, -0.7, 0.0, 1.1, -0.2]
+    together = model.decode(z, times)
+    for i, t in enumerate(times):
+        np.testing.assert_allclose(
+            model.decode(z, [t])[:, 0], together[:, i], atol=1e-4
+        )
+    at_zero = model.decoder(z[:, None])[:, 0]
+    np.testing.assert_allclose(together[:, 2], at_zero, atol=1e-6)
+
+
+def test_the_kl_warms_up_in_training_only():
+    model = make(partition="none", kl_warmup_steps=4)
+    model.compile(keras.optimizers.Adam(1e-3))
+    cold = model.terms(X, Y, SEED, True)[0]
+    weight = (cold["loss"] + cold["log_likelihood"]) / cold["kl"]
+    np.testing.assert_allclose(weight, 0.25, rtol=1e-2)
+    model.optimizer.iterations.assign(9)
+    for training in (True, False):
+        warm = model.terms(X, Y, SEED, training)[0]
+        np.testing.assert_allclose(warm["loss"], -warm["elbo"], rtol=1e-5)
+
+
+def test_the_running_elbo_is_the_authors_mean():
+    model = make(partition="none")
+    for value in (10.0, 20.0):
+        model._trackers["running_elbo"].update_state(tf.constant([value, value]))
+        model.reset_metrics()
+    assert float(model._trackers["running_elbo"].result()) == pytest.approx(10.1)
+
+
+def test_labels_are_predicted_in_their_own_units():
+    model = make()
+    z = model.posterior(X).mean()
+    np.testing.assert_allclose(model.predict_labels(z)[:, 0], 1.0)  # zero at the start
+    np.testing.assert_allclose(model.predict_labels(z)[:, 2], 0.5)
+    with pytest.raises(ValueError, match="Received: partition='none'"):
+        make(partition="none").predict_labels(z)
+
+
+def test_a_model_is_rebuilt_from_its_configuration_and_in_float64():
+    model = make()
+    twin = copy_in(model, "float64")
+    assert twin.compute_dtype == "float64"
+    mean = twin.decode(twin.posterior(X64).mean(), [0.3], tol=1e-8)
+    np.testing.assert_allclose(
+        model.decode(model.posterior(X).mean(), [0.3]), mean, atol=1e-3
+    )
+    with pytest.raises(ValueError, match="Received: dtype='float16'"):
+        copy_in(model, "float16")
+
+
+X64 = Series(*(part.astype(np.float64) for part in X))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"partition": "codes"}, "code, head, none. Received: partition='codes'"),
+        ({"latent_dims": 2}, "Received: latent_dims=2, 3 codes of 1"),
+        ({"latent_dims": 0}, "Received: latent_dims=0"),
+        ({"sigma": 0.0}, "Received: sigma=0.0"),
+        ({"beta": -1.0}, "Received: beta=-1.0"),
+        ({"kl_warmup_steps": -1}, "Received: kl_warmup_steps=-1"),
+        ({"label_weights": (1.0,)}, "Received: label_weights=(1.0,), 3 labels"),
+        ({"label_kinds": ("gauss",) * 3}, "gaussian, bernoulli. Received: label_kinds"),
+        ({"dynamics_units": (0,)}, "Received: hidden=(0,)"),
+        ({"activation": "relu"}, "Received: activation='relu'"),
+        ({"tol": 0.0}, "Received: tol=0.0"),
+    ],
+)
+def test_bad_keywords_are_refused(options, message):
+    with pytest.raises(ValueError, match="Received: ") as failure:
+        make(**options)
+    assert message in str(failure.value)
+
+
+@pytest.mark.parametrize("times", [[], [np.nan], [[0.0, 1.0]]])
+def test_bad_times_are_refused(times):
+    model = make()
+    with pytest.raises(ValueError, match="Received: times="):
+        model.decode(tf.zeros([1, 5]), times)

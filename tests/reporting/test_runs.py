@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf.reporting.runs import group_by_configuration, report
+from tfcnf.reporting.spread import gain, spread_table
+from tfcnf.reporting.trajectories import elbo_table, read_reference
+
+GRID = np.linspace(-3, 3, 31)
+
+
+def evaluation(tol, dtype="float32", **measures):
+    area = {"area_error": tol / 10, "quadrature_error": 1e-9}
+    own = {"own_tolerance": 1e-4, "own_area_error": 1e-5}
+    base = {"tolerance": tol, "dtype": dtype, "bits_per_dim": 2 + tol}
+    return base | area | own | measures
+
+
+def write_run(folder, config, rows, lines=(), **arrays):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    result = rows[0] | {"evaluations": rows}
+    (folder / "eval.json").write_text(json.dumps(result))
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "metrics.jsonl").write_text(text)
+    for name, values in arrays.items():
+        np.savez(folder / f"{name}.npz", **values)
+    return str(folder)
+
+
+@pytest.fixture
+def points_run(tmp_path):
+    rows = [evaluation(t, d) for d in ("float32", "float64") for t in (1e-2, 1e-4)]
+    log_p = -0.5 * GRID**2
+    arrays = {"axis_0": GRID, "truth": log_p, "model/marginal": log_p, "data": GRID}
+    labels = {"labels": np.zeros([31, 1]), "samples": GRID[:, None]}
+    return write_run(tmp_path / "line", {"seed": 0}, rows, density=arrays | labels)
+
+
+@pytest.fixture
+def spirals_run(tmp_path):
+    times = np.linspace(-1, 2, 30)
+    curves = np.stack([np.cos(times), np.sin(times)], -1)[None].repeat(2, 0)
+    arrays = {
+        "times": times,
+        "truth": curves,
+        "truth_mask": np.ones([2, 30]),
+        "values": curves[:, 10:20],
+        "value_times": times[10:20],
+        "mask": np.ones([2, 10]),
+        "model_times": times,
+        "model": curves + 0.1,
+        "labels": np.array([[1.0, 0.25, 1.0], [1.0, 0.2, 0.0]]),
+        "window": np.array(1.0),
+    }
+    lines = [{"step": s, "running_elbo": -1e5 / s} for s in (100, 500, 700, 1000)]
+    rows = [{"tolerance": 1e-4, "dtype": "float32", "rmse_window": 0.2}]
+    return write_run(
+        tmp_path / "spirals", {"seed": 0}, rows, lines, trajectories=arrays
+    )
+
+
+def is_picture(path):
+    pixels = tf.io.decode_png(path.read_bytes()).numpy()
+    return pixels.std() > 1 and min(pixels.shape[:2]) > 200
+
+
+def test_a_run_on_points_is_drawn(points_run, tmp_path):
+    written = report([points_run], str(tmp_path / "out"))
+    names = {"area_error.png", "tolerances.png", "density.png"}
+    assert {path.name for path in written} == names
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    assert all(is_picture(path) for path in written)
+
+
+def test_a_density_in_the_plane_is_drawn(tmp_path):
+    log_p = -0.5 * (GRID[:, None] ** 2 + GRID**2)
+    names = ("truth", "model/marginal", *(f"model/class_{k}" for k in range(3)))
+    arrays = dict.fromkeys(names, log_p) | {"axis_0": GRID, "axis_1": GRID}
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    arrays |= {"data": x, "samples": x, "labels": np.arange(50)[:, None] % 3}
+    run = write_run(tmp_path / "plane", {"seed": 0}, [evaluation(1e-4)], density=arrays)
+    written = report([run])
+    assert {path.name for path in written} == {"area_error.png", "density.png"}
+    assert all(is_picture(path) for path in written)
+
+
+def test_a_run_on_spirals_is_drawn(spirals_run):
+    written = {path.name: path for path in report([spirals_run])}
+    assert set(written) == {*("trajectories.png", "spirals.png", "elbo.png", "elbo.md")}
+    assert all(is_picture(p) for name, p in written.items() if name.endswith("png"))
+    assert "| this run | -1000.0 | -200.0 | -100.0 |  |" in (
+        written["elbo.md"].read_text()
+    )
+
+
+def test_the_authors_figures_are_beside_ours():
+    reference = read_reference()
+    assert "authors" in reference["source"]
+    table = elbo_table([{"step": 20000, "running_elbo": -60.0}])
+    assert table.splitlines()[0].endswith("| 20000 |")
+    assert "-60.0" in table
+    assert "-64.9" in table  # the partitioned model of reference section 5.5
+
+
+def test_runs_that_differ_in_their_seed_are_one_group():
+    def run(partition, seed, value):
+        config = {"seed": seed, "model": {"partition": partition, "sigma": 0.3}}
+        return {"config": config, "eval": {"rmse": value}}
+
+    runs = [run("code", s, 1.0 + 0.1 * s) for s in range(3)]
+    runs += [run("head", s, 2.0 + 0.1 * s) for s in range(3)]
+    groups = group_by_configuration(runs)
+    assert list(groups) == ["partition=code", "partition=head"]
+    table = spread_table(groups, ["rmse", "absent"])
+    assert "absent" not in table
+    # standard error of the difference: sqrt(2 * 0.1^2 / 3) = 0.0816
+    assert "| rmse | 1.1 ± 0.1 | 2.1 ± 0.1 | +12.2 |" in table
+    assert list(group_by_configuration(runs[:3])) == ["all"]
+
+
+def test_the_gain_needs_two_runs_each():
+    assert gain([2.0, 3.0], [1.0]) is None
+    assert gain([1.0, 1.0], [1.0, 1.0]) is None
+    assert gain([1.0, 3.0], [0.0, 2.0]) == pytest.approx(1 / np.sqrt(2))
+
+
+def test_several_runs_share_a_table(points_run, tmp_path):
+    rows = [evaluation(1e-4, elbo=3.0)]
+    other = write_run(tmp_path / "other", {"seed": 1, "tol": 1}, rows)
+    written = {path.name for path in report([points_run, other], str(tmp_path / "o"))}
+    assert "scores.md" in written
+
+
+@pytest.mark.parametrize("missing", ["config.json", "eval.json"])
+def test_a_folder_without_results_is_refused(missing, points_run, tmp_path):
+    (tmp_path / "line" / missing).unlink()
+    with pytest.raises(ValueError, match="Received: workdir="):
+        report([points_run], str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_made_is_refused(points_run, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(ValueError, match="Received: out="):
+        report([points_run], str(tmp_path / "file" / "out"))

@@ -1,0 +1,156 @@
+"""Seconds a training step of the latent ODE takes, here and with torch + torchdiffeq.
+
+The peer has the same layers and sizes, written as the authors' code is: an encoder
+that loops over the points, `torchdiffeq.odeint` with dopri5, and gradients by direct
+back-propagation (their default). Both train on the same batch of spirals at the same
+tolerance, in turns, so that what else the machine does falls on both. torch is timed
+with its own choice of threads and with one, which suits operations as small as these;
+the ratio is to the faster.
+
+    pip install torch torchdiffeq
+    python -m tfcnf.benchmarks.latent_ode_peer
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfcnf.data.series import Series
+from tfcnf.data.spirals import DESIGNS, draw
+from tfcnf.models.latent_ode import LatentODE
+
+LATENT, ENCODER, HIDDEN, SIGMA = 5, 25, 20, 0.3
+Step = Callable[[], None]
+
+
+def seconds_per_step(
+    batch_size: int = 250,
+    points: int = 100,
+    tol: float = 1e-5,
+    repeats: int = 20,
+    rounds: int = 5,
+) -> dict[str, float]:
+    """Medians of the seconds a training step takes.
+
+    Args:
+        batch_size: series of a batch.
+        points: observations of a series.
+        tol: absolute and relative tolerance of both solvers.
+        repeats: steps timed together.
+        rounds: timings of each, in turns.
+
+    Returns:
+        ``"tfcnf"``, ``"torch"``, ``"torch_1_thread"``, and ``"ratio"``, the first over
+        the faster of the others.
+
+    Raises:
+        ImportError: without torch or torchdiffeq.
+    """
+    design = DESIGNS["spirals"]._replace(spirals=batch_size, window=points)
+    split = draw(design, 0)
+    values, times = split.x.values, split.x.times[0]
+    steps = {
+        "tfcnf": tfcnf_step(split.x, split.y, tol),
+        "torch": torch_step(values, times, tol),
+        "torch_1_thread": torch_step(values, times, tol, threads=1),
+    }
+    timings: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        step()  # traces, warms up
+    for _ in range(rounds):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            for _ in range(repeats):
+                step()
+            timings[name].append((time.perf_counter() - started) / repeats)
+    medians = {name: statistics.median(values) for name, values in timings.items()}
+    peer = min(medians["torch"], medians["torch_1_thread"])
+    return medians | {"ratio": medians["tfcnf"] / peer}
+
+
+def tfcnf_step(x: Series, y: np.ndarray, tol: float) -> Step:
+    """A training step of `LatentODE` without labels."""
+    model = LatentODE(
+        x.values.shape[-1],
+        partition="none",
+        latent_dims=LATENT,
+        encoder_units=ENCODER,
+        dynamics_units=(HIDDEN,),
+        decoder_units=HIDDEN,
+        sigma=SIGMA,
+        regular=True,
+        tol=tol,
+        seed=0,
+    )
+    model.compile(keras.optimizers.Adam(1e-3))
+    batch = (tf.nest.map_structure(tf.constant, x), tf.constant(y))
+    step = tf.function(model.train_step, autograph=False)
+
+    def run() -> None:
+        float(step(batch)["loss"])
+
+    return run
+
+
+def torch_step(
+    values: np.ndarray, times: np.ndarray, tol: float, threads: int | None = None
+) -> Step:
+    """The same step with torch and torchdiffeq; torch's own threads if None."""
+    import torch
+    from torch import nn
+    from torchdiffeq import odeint
+
+    threads = threads or torch.get_num_threads()
+    x, t = torch.from_numpy(values.copy()), torch.from_numpy(times.copy())
+    dims = x.shape[-1]
+    to_hidden = nn.Linear(dims + ENCODER, ENCODER)
+    to_latent = nn.Linear(ENCODER, 2 * LATENT)
+    field = nn.Sequential(
+        nn.Linear(LATENT, HIDDEN), nn.ELU(), nn.Linear(HIDDEN, LATENT)
+    )
+    decoder = nn.Sequential(
+        nn.Linear(LATENT, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, dims)
+    )
+    parts = nn.ModuleList([to_hidden, to_latent, field, decoder])
+    optimizer = torch.optim.Adam(parts.parameters(), lr=1e-3)
+
+    def loss() -> Any:
+        h = torch.zeros(len(x), ENCODER)
+        for i in reversed(range(x.shape[1])):
+            h = torch.tanh(to_hidden(torch.cat([x[:, i], h], 1)))
+        mean, log_variance = to_latent(h).chunk(2, 1)
+        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        path = odeint(lambda _, y: field(y), z, t, rtol=tol, atol=tol, method="dopri5")
+        error = decoder(path).transpose(0, 1) - x
+        constant = 0.5 * np.log(2 * np.pi * SIGMA**2) * error[0].numel()
+        log_likelihood = -0.5 * (error / SIGMA).square().sum((1, 2)) - constant
+        kl = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
+        return (kl - log_likelihood).mean()
+
+    def run() -> None:
+        torch.set_num_threads(threads)
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        optimizer.step()
+        value.item()
+
+    return run
+
+
+def main() -> None:
+    """Prints the seconds at the paper's sizes."""
+    for points in (100, 200):
+        for name, value in seconds_per_step(points=points).items():
+            print(f"{points} points, {name}: {value:.4g}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

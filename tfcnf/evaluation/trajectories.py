@@ -1,0 +1,194 @@
+"""How well a latent ODE fits and continues curves (InfoCNF section 4.6).
+
+The papers show pictures only, so the scores are defined here. Curves are predicted from
+the mean of q(z(0) | x) and compared with the noise-free curve, in the units of the
+plane: the root mean square, over all points and curves, of the Euclidean distance.
+
+* ``rmse_window``: where the curve was observed.
+* ``rmse_forward``: as long again after the last observation.
+* ``rmse_backward``: as long before the first.
+
+``median_rmse_...`` is the median over curves of each curve's own figure, which a few
+curves that run away do not move.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfcnf.data.pipeline import evaluation_batches
+from tfcnf.data.series import Series, SeriesSource, SeriesSplit
+from tfcnf.evaluation.image import SPLITS
+from tfcnf.gates.policy import check_tolerance
+from tfcnf.models.latent_ode import LatentODE
+from tfcnf.types import Control, Tensor
+
+PARTS = ("elbo", "log_likelihood", "kl")
+
+
+class TrajectoryEvaluator:
+    """Measures a latent ODE; the same in training and in ``launch/evaluate.py``.
+
+    Args:
+        model: the model.
+        source: data to evaluate on.
+        batch_size: series solved at a time.
+        split: ``"test"`` or ``"train"``.
+
+    Raises:
+        ValueError: for an unknown split.
+    """
+
+    def __init__(
+        self,
+        model: LatentODE,
+        source: SeriesSource,
+        batch_size: int = 500,
+        split: str = "test",
+    ):
+        if split not in SPLITS:
+            raise ValueError(
+                f"split must be one of {', '.join(SPLITS)}. Received: split={split!r}"
+            )
+        self.model, self.source, self.batch_size = model, source, batch_size
+        self.split_name, self.split = split, getattr(source, split)
+        self._measure = tf.function(self._measures, autograph=False)
+
+    def run(
+        self, tol: float, draws: int = 1, backward: bool = False
+    ) -> Iterator[tuple[str, float]]:
+        """Yields (name, value) for one tolerance.
+
+        Args:
+            tol: solver tolerance.
+            draws: samples of z a series that the ELBO averages.
+            backward: also measure the other domains, ``"domain/name"``, if the split
+                is the test split.
+
+        Yields:
+            ``rmse_...`` and ``median_rmse_...`` of the window and of both
+            extrapolations (units of the plane); ``elbo``, ``log_likelihood`` and
+            ``kl`` (nats a series); for each label with a Gaussian ``..._rmse`` (its
+            own units), with a Bernoulli ``..._error`` (percent); ``nfe_forward``,
+            ``tolerance``, ``draws``, ``num_examples``, ``num_parameters``.
+
+        Raises:
+            ValueError: for a tolerance or number of draws that is not positive.
+        """
+        tol = check_tolerance("tol", tol)
+        if draws < 1:
+            raise ValueError(f"draws must be positive. Received: draws={draws}")
+        yield from self._split_scores(self.split, tol, draws)
+        if backward and self.split_name == "test":
+            for domain, split in self.source.domains.items():
+                for name, value in self._split_scores(split, tol, draws):
+                    yield f"{domain}/{name}", value
+        yield "tolerance", tol
+        yield "draws", draws
+        yield "num_examples", len(self.split)
+        weights = self.model.trainable_variables
+        yield "num_parameters", sum(math.prod(v.shape) for v in weights)
+
+    def _split_scores(
+        self, split: SeriesSplit, tol: float, draws: int
+    ) -> Iterator[tuple[str, float]]:
+        sums: dict[str, list[np.ndarray]] = defaultdict(list)
+        curves, labels, nfe = [], [], []
+        at = tf.constant(tol, self.model.compute_dtype)
+        for i, (x, y) in enumerate(evaluation_batches(split, self.batch_size)):
+            for draw in range(draws):
+                terms, cost = self._measure(x, y, at, tf.constant([draw, i]))
+                for name, value in terms.items():
+                    sums[name].append(value.numpy())
+                nfe.append(float(cost))
+            curve, label = predict(self.model, x, split.truth_times, tol)
+            curves.append(curve)
+            labels.append(label)
+        squares = np.square(np.concatenate(curves) - split.truth).sum(-1)
+        yield from _distances(squares, split)
+        for name, values in sums.items():
+            yield name, float(np.mean(np.concatenate(values), dtype=np.float64))
+        if self.model.is_supervised:
+            yield from self._label_errors(np.concatenate(labels), split.y)
+        yield "nfe_forward", float(np.mean(nfe))
+
+    def _label_errors(
+        self, predicted: np.ndarray, y: np.ndarray
+    ) -> Iterator[tuple[str, float]]:
+        names = zip(self.source.label_names, self.source.label_kinds, strict=True)
+        for i, (name, kind) in enumerate(names):
+            if kind == "gaussian":
+                square = np.mean(np.square(predicted[:, i] - y[:, i]))
+                yield f"{name}_rmse", float(np.sqrt(square))
+            else:
+                wrong = (predicted[:, i] > 0.5) != (y[:, i] > 0.5)
+                yield f"{name}_error", 100.0 * float(wrong.mean())
+
+    def _measures(
+        self, x: Series, y: Tensor, tol: Tensor, seed: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        terms, out = self.model.terms(x, y, Control(tol=tol, seed=seed), False)
+        return {name: terms[name] for name in PARTS}, out.nfe[0]
+
+
+def predict(
+    model: LatentODE, x: Series, times: np.ndarray, tol: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Curves ``[B, T, C]`` and labels ``[B, L]`` from the posterior means.
+
+    The labels of a model that has none are an empty array.
+    """
+    z = model.posterior(x).mean()
+    curves = model.decode(z, times.tolist(), tol).numpy()
+    labels = model.predict_labels(z).numpy() if model.is_supervised else np.zeros(0)
+    return curves, labels
+
+
+def trajectory_arrays(
+    model: LatentODE, source: SeriesSource, tol: float, curves: int = 8
+) -> dict[str, np.ndarray]:
+    """What the pictures of trajectories are drawn from: the first test curves.
+
+    Returns:
+        ``times`` and ``truth``, ``truth_mask``; ``values``, ``mask`` and
+        ``value_times`` observed; ``model_times`` and ``model`` on a fine grid;
+        ``labels``.
+    """
+    split = source.test
+    x = Series(*(part[:curves] for part in split.x))
+    grid = np.linspace(split.truth_times[0], split.truth_times[-1], 601)
+    predicted, _ = predict(model, x, grid, tol)
+    return {
+        "times": split.truth_times,
+        "truth": split.truth[:curves],
+        "truth_mask": split.truth_mask[:curves],
+        "values": x.values,
+        "value_times": x.times,
+        "mask": x.mask,
+        "model_times": grid,
+        "model": predicted,
+        "labels": split.y[:curves],
+        "window": np.array(source.window),
+    }
+
+
+def _distances(squares: np.ndarray, split: SeriesSplit) -> Iterator[tuple[str, float]]:
+    """Root mean squares over the parts of the curves that exist."""
+    last = split.x.times.max()
+    parts = {
+        "window": (split.truth_times >= 0) & (split.truth_times <= last),
+        "forward": split.truth_times > last,
+        "backward": split.truth_times < 0,
+    }
+    for name, part in parts.items():
+        weights = split.truth_mask[:, part]
+        total, counts = (squares[:, part] * weights).sum(1), weights.sum(1)
+        yield f"rmse_{name}", float(np.sqrt(total.sum() / counts.sum()))
+        some = counts > 0
+        each = np.sqrt(total[some] / counts[some])
+        yield f"median_rmse_{name}", float(np.median(each))

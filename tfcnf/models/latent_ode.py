@@ -1,0 +1,444 @@
+"""Latent ODE with a partitioned code (InfoCNF section 4.6, App. E)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfcnf.data.series import Series
+from tfcnf.gates.policy import check_tolerance
+from tfcnf.latent.partition import Partition
+from tfcnf.latent.regression import LabelPredictor, LinearPrior
+from tfcnf.models.base import FlowModel
+from tfcnf.models.recognition import Recognition
+from tfcnf.ode.autonomous import AutonomousDynamics, uniform
+from tfcnf.ode.trajectory import solve_on_grid
+from tfcnf.seeds import next_int, next_seed
+from tfcnf.types import Control, FlowOutput, Tensor
+
+tfd = tfp.distributions
+PARTITIONS = ("code", "head", "none")
+
+
+class LatentPath(keras.layers.Layer):
+    """z(t) at many times from z(0), by one solve; `num_solves` is 1.
+
+    Attributes:
+        policies: of tolerances; none, its tolerance is a constant.
+
+    Args:
+        dynamics: the vector field.
+        tol: tolerance of the solve.
+        max_num_steps: bound on its attempted steps.
+    """
+
+    num_solves = 1
+    policies: tuple[keras.layers.Layer, ...] = ()
+
+    def __init__(
+        self,
+        dynamics: AutonomousDynamics,
+        tol: float,
+        max_num_steps: int,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.dynamics, self.max_num_steps = dynamics, max_num_steps
+        self.tol = check_tolerance("tol", tol)
+
+    def call(
+        self, z: Tensor, times: Tensor, control: Control, direction: int = 1
+    ) -> tuple[Tensor, FlowOutput]:
+        """Codes ``[B, D]`` to paths ``[B, T, D]`` and what the solve cost."""
+        tol = tf.constant(self.tol, z.dtype) if control.tol is None else control.tol
+        tol = tf.reshape(tf.cast(tol, z.dtype), [])
+        probe = control.nfe_backward_probe
+        field, theta = self.dynamics.prepare()
+        path, stats = solve_on_grid(
+            field,
+            theta,
+            z,
+            times,
+            tol,
+            direction=direction,
+            max_num_steps=self.max_num_steps,
+            nfe_backward_probe=None if probe is None else probe[0],
+            name=self.name,
+        )
+        nfe, none = tf.cast(stats.nfe, z.dtype)[None], tf.zeros([1], z.dtype)
+        return path, FlowOutput(z, tf.zeros_like(z[:, 0]), nfe, tol[None], none)
+
+
+class RunningMean(keras.metrics.Metric):
+    """An exponential mean over all steps, which no epoch resets.
+
+    The authors print their ELBO so, with momentum 0.99 and from the first value on.
+
+    Args:
+        name: of the metric.
+        mean: a variable of the model, so that checkpoints have it.
+        begun: another, 0 before the first value.
+        momentum: weight of the mean so far.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        mean: keras.Variable,
+        begun: keras.Variable,
+        momentum: float = 0.99,
+    ):
+        super().__init__(name=name)
+        self.mean, self.begun, self.momentum = mean, begun, momentum
+
+    def update_state(self, values: Tensor) -> None:
+        """Takes in the mean of one step's values."""
+        value = tf.cast(tf.reduce_mean(values), self.mean.dtype)
+        kept = self.momentum * self.begun.value
+        self.mean.assign(kept * self.mean.value + (1.0 - kept) * value)
+        self.begun.assign(1.0)
+
+    def result(self) -> Tensor:
+        """The running mean."""
+        return tf.convert_to_tensor(self.mean)
+
+    def reset_state(self) -> None:
+        """Keeps the mean."""
+
+
+@keras.saving.register_keras_serializable("tfcnf")
+class LatentODE(FlowModel):
+    """A variational model of series: z(0) ~ q(z | x), dz/dt = f(z), x(t) ~ p(x | z(t)).
+
+    The loss is ``-E log p(x | z) + beta KL + sum_i weight_i (-log q_theta(y_i | z))``
+    in nats a series. Labels ``[B, L]`` supervise in one of three ways, by a keyword:
+
+    * ``partition="code"``: a part of z(0) is supervised. It has a prior linear in the
+      label (q_phi) and each label is read from its own part (q_theta), as InfoCNF.
+    * ``partition="head"``: the prior is N(0, I) and the labels are read from the whole
+      z(0): the same supervision without a partition.
+    * ``partition="none"``: labels are not looked at (Chen et al. 2018).
+
+    With ``"code"`` the ELBO bounds log p(x | y), otherwise log p(x).
+
+    Args:
+        obs_dims: dimensions of an observation.
+        label_kinds: ``"gaussian"`` or ``"bernoulli"`` for each label.
+        label_mean: subtracted from each label, of the training split.
+        label_scale: divides each label.
+        partition: ``"code"``, ``"head"`` or ``"none"``.
+        latent_dims: D, dimensions of z.
+        code_dims: dimensions of the code of each label, for ``"code"``.
+        encoder_units: units of the recurrent encoder.
+        dynamics_units: widths of the hidden layers of f.
+        decoder_units: units of the decoder's hidden layer.
+        activation: of f, see `AutonomousDynamics`.
+        sigma: standard deviation of p(x | z).
+        beta: weight of the KL divergence.
+        kl_warmup_steps: steps over which that weight grows from 0; 0 for none.
+        label_weights: weight of each label's term.
+        encode_gaps: give the encoder the time to the next observation too; for
+            irregular times.
+        regular: all series have the same times and no missing point; saves work.
+        tol: tolerance of the solver.
+        max_num_steps: bound on its attempted steps.
+        seed: integer seed of initial weights and noise.
+
+    Raises:
+        ValueError: for a keyword out of range.
+    """
+
+    def __init__(
+        self,
+        obs_dims: int,
+        label_kinds: Sequence[str] = (),
+        label_mean: Sequence[float] = (),
+        label_scale: Sequence[float] = (),
+        partition: str = "code",
+        latent_dims: int = 5,
+        code_dims: int = 1,
+        encoder_units: int = 25,
+        dynamics_units: Sequence[int] = (20,),
+        decoder_units: int = 20,
+        activation: str = "elu",
+        sigma: float = 0.3,
+        beta: float = 1.0,
+        kl_warmup_steps: int = 0,
+        label_weights: Sequence[float] = (1.0, 1.0, 1.0),
+        encode_gaps: bool = False,
+        regular: bool = False,
+        tol: float = 1e-4,
+        max_num_steps: int = 1000,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.options = {
+            "obs_dims": obs_dims,
+            "label_kinds": tuple(label_kinds),
+            "label_mean": tuple(label_mean),
+            "label_scale": tuple(label_scale),
+            "partition": partition,
+            "latent_dims": latent_dims,
+            "code_dims": code_dims,
+            "encoder_units": encoder_units,
+            "dynamics_units": tuple(dynamics_units),
+            "decoder_units": decoder_units,
+            "activation": activation,
+            "sigma": sigma,
+            "beta": beta,
+            "kl_warmup_steps": kl_warmup_steps,
+            "label_weights": tuple(label_weights),
+            "encode_gaps": encode_gaps,
+            "regular": regular,
+            "tol": tol,
+            "max_num_steps": max_num_steps,
+            "seed": seed,
+        }
+        _check(self.options)
+        self.is_supervised = partition != "none"
+        sizes = (code_dims,) * len(label_kinds) if partition == "code" else ()
+        self.partition = Partition(sizes, latent_dims - sum(sizes))
+        self.sigma, self.beta, self.kl_warmup_steps = sigma, beta, kl_warmup_steps
+        self.label_weights, self.regular = tuple(label_weights), regular
+        self._make_parts(self.options, self.dtype_policy)
+        self._track_metrics()
+        self.built = True
+
+    def _make_parts(self, options: dict[str, Any], policy: Any) -> None:
+        seeds = keras.random.SeedGenerator(options["seed"])
+        latent, decoder_units = options["latent_dims"], options["decoder_units"]
+        self.noise = keras.random.SeedGenerator(next_int(seeds))
+        self.recognition = Recognition(
+            options["obs_dims"],
+            latent,
+            options["encoder_units"],
+            options["encode_gaps"],
+            options["regular"],
+            next_int(seeds),
+            dtype=policy,
+        )
+        dynamics = AutonomousDynamics(
+            options["dynamics_units"],
+            options["activation"],
+            next_int(seeds),
+            dtype=policy,
+        )
+        dynamics.build((None, latent))
+        self.flow = LatentPath(
+            dynamics, options["tol"], options["max_num_steps"], dtype=policy
+        )
+        self.flow.built = True
+        self.decoder = keras.Sequential(
+            [
+                _linear(decoder_units, latent, "relu", seeds, policy),
+                _linear(options["obs_dims"], decoder_units, None, seeds, policy),
+            ]
+        )
+        self.decoder.build((None, None, latent))
+        self.prior = LinearPrior(self.partition, dtype=policy)
+        kinds = options["label_kinds"] if self.is_supervised else ()
+        self.predictor = LabelPredictor(self.partition, kinds, dtype=policy)
+
+    def _track_metrics(self) -> None:
+        names = ["loss", "elbo", "log_likelihood", "kl"]
+        if self.is_supervised:
+            names.append("label_nll")
+        names += ["nfe_forward", "nfe_backward"]
+        names += [f"{name}/cnf_00" for name in self._per_solve]
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        mean, begun = (
+            self.add_weight(
+                shape=(),
+                initializer="zeros",
+                trainable=False,
+                aggregation="mean",
+                name=name,
+            )
+            for name in ("running_elbo", "running_elbo_begun")
+        )
+        self._trackers["running_elbo"] = RunningMean("running_elbo", mean, begun)
+
+    def posterior(self, x: Series) -> tfp.distributions.MultivariateNormalDiag:
+        """q(z(0) | x): batch ``[B]``, event ``[D]``."""
+        mean, log_variance = self.recognition(x)
+        return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * log_variance))
+
+    def decode(
+        self, z: Tensor, times: Sequence[float], tol: float | Tensor | None = None
+    ) -> Tensor:
+        """Mean observations ``[B, T, C]`` on the path from z(0).
+
+        Args:
+            z: codes ``[B, D]``.
+            times: T of them, before or after 0.
+            tol: solver tolerance; the model's own if None.
+
+        Raises:
+            ValueError: for times that are not finite.
+        """
+        stamps = np.sort(np.asarray(times, self.compute_dtype))
+        if stamps.ndim != 1 or not stamps.size or not np.isfinite(stamps).all():
+            raise ValueError(
+                f"times must be finite, one at least. Received: times={times}"
+            )
+        control, before = self._control(tol), int((stamps < 0).sum())
+        paths = [
+            self.flow(z, tf.constant(part), control=control, direction=direction)[0]
+            for part, direction in ((stamps[:before], -1), (stamps[before:], 1))
+            if part.size
+        ]
+        order = np.argsort(np.argsort(np.asarray(times, self.compute_dtype)))
+        return self.decoder(tf.gather(tf.concat(paths, 1), order, axis=1))
+
+    def predict_labels(self, z: Tensor) -> Tensor:
+        """Labels ``[B, L]`` in their own units; the probability of a Bernoulli's 1.
+
+        Raises:
+            ValueError: for a model that was given no labels.
+        """
+        if not self.is_supervised:
+            raise ValueError(
+                "a model without labels cannot predict them. Received: partition='none'"
+            )
+        mean, scale = self._label_units()
+        return self.predictor.means(z) * scale + mean
+
+    def call(self, x: Series, tol: float | None = None) -> Tensor:
+        """The mean observations at the times of the series, ``[B, T, C]``."""
+        z = self.posterior(x).mean()
+        path, _ = self.flow(z, self._times(x), control=self._control(tol))
+        return self.decoder(path)
+
+    def terms(
+        self, x: Series, y: Tensor, control: Control, training: bool
+    ) -> tuple[dict[str, Tensor], FlowOutput]:
+        """The loss and its parts in nats, each ``[B]``.
+
+        One sample of z is drawn a series, from the noise of ``control.seed`` if given.
+        """
+        x = Series(*(tf.cast(part, self.compute_dtype) for part in x))
+        y = self._standardise(y)
+        posterior = self.posterior(x)
+        seed = next_seed(self.noise) if control.seed is None else control.seed
+        mean = posterior.mean()
+        noise = tf.random.stateless_normal(tf.shape(mean), seed, dtype=mean.dtype)
+        z = mean + posterior.stddev() * noise
+        path, out = self.flow(z, self._times(x), control=control)
+        log_likelihood = self._log_likelihood(x, self.decoder(path))
+        kl = tfd.kl_divergence(posterior, self.prior.distribution(y))
+        loss = self._kl_weight(training) * kl - log_likelihood
+        terms = {
+            "elbo": log_likelihood - kl,
+            "running_elbo": log_likelihood - self.beta * kl,
+            "log_likelihood": log_likelihood,
+            "kl": kl,
+        }
+        if self.is_supervised:
+            each = self.predictor.negative_log_probs(z, y)
+            terms["label_nll"] = tf.add_n(
+                [w * nll for w, nll in zip(self.label_weights, each, strict=True)]
+            )
+            loss += terms["label_nll"]
+        return terms | {"loss": loss}, out
+
+    def _control(self, tol: float | Tensor | None) -> Control:
+        if tol is None:
+            return Control()
+        tol = tol if tf.is_tensor(tol) else check_tolerance("tol", tol)
+        return Control(tol=tf.cast(tol, self.compute_dtype))
+
+    def _times(self, x: Series) -> Tensor:
+        return x.times[0] if self.regular else x.times
+
+    def _log_likelihood(self, x: Series, mean: Tensor) -> Tensor:
+        """log p(x | z) over the observed points, ``[B]`` nats."""
+        square = tf.reduce_sum(tf.square((x.values - mean) / self.sigma), -1)
+        constant = mean.shape[-1] * math.log(2 * math.pi * self.sigma**2)
+        return -0.5 * tf.reduce_sum(x.mask * (square + constant), 1)
+
+    def _kl_weight(self, training: bool) -> Any:
+        if not (training and self.kl_warmup_steps):
+            return self.beta
+        done = tf.cast(self.optimizer.iterations, self.compute_dtype) + 1.0
+        return self.beta * tf.minimum(done / self.kl_warmup_steps, 1.0)
+
+    def _standardise(self, y: Tensor) -> Tensor:
+        y = tf.cast(y, self.compute_dtype)
+        mean, scale = self._label_units()
+        return (y - mean) / scale if self.is_supervised else y
+
+    def _label_units(self) -> tuple[Tensor, Tensor]:
+        parts = (self.options["label_mean"], self.options["label_scale"])
+        mean, scale = (tf.constant(part, self.compute_dtype) for part in parts)
+        return mean, scale
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords."""
+        return self.options | {"name": self.name, "dtype": self.dtype_policy.name}
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> LatentODE:
+        """Rebuilds the model from `get_config`."""
+        return cls(**config)
+
+
+def _linear(
+    units: int, fan_in: int, activation: str | None, seeds: Any, policy: Any
+) -> keras.layers.Dense:
+    return keras.layers.Dense(
+        units,
+        activation,
+        kernel_initializer=uniform(fan_in, next_int(seeds)),
+        bias_initializer=uniform(fan_in, next_int(seeds)),
+        dtype=policy,
+    )
+
+
+def _check(options: dict[str, Any]) -> None:
+    if options["partition"] not in PARTITIONS:
+        raise ValueError(
+            f"partition must be one of {', '.join(PARTITIONS)}. "
+            f"Received: partition={options['partition']!r}"
+        )
+    for name in ("obs_dims", "latent_dims", "code_dims", "encoder_units"):
+        if not isinstance(options[name], int) or options[name] < 1:
+            raise ValueError(
+                f"{name} must be a positive integer. Received: {name}={options[name]!r}"
+            )
+    if not options["sigma"] > 0:
+        raise ValueError(
+            f"sigma must be positive. Received: sigma={options['sigma']!r}"
+        )
+    for name in ("beta", "kl_warmup_steps"):
+        if not options[name] >= 0:
+            raise ValueError(
+                f"{name} must not be negative. Received: {name}={options[name]!r}"
+            )
+    if options["partition"] == "none":
+        return
+    labels = len(options["label_kinds"])
+    for name in ("label_mean", "label_scale", "label_weights"):
+        if len(options[name]) != labels or not labels:
+            raise ValueError(
+                f"{name} must have an entry for each of the labels, and there must be "
+                f"labels. Received: {name}={options[name]}, {labels} labels"
+            )
+    if (
+        options["partition"] == "code"
+        and options["code_dims"] * labels > options["latent_dims"]
+    ):
+        raise ValueError(
+            "latent_dims must hold the codes of all labels. Received: "
+            f"latent_dims={options['latent_dims']}, {labels} codes of "
+            f"{options['code_dims']}"
+        )

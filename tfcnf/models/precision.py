@@ -1,0 +1,33 @@
+"""A trained model in another floating-point type."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+DTYPES = ("float32", "float64")
+
+
+def copy_in(model: keras.Model, dtype: str) -> keras.Model:
+    """The model rebuilt with another dtype and the same weights.
+
+    Args:
+        model: a built model whose constructor takes ``dtype``.
+        dtype: ``"float32"`` or ``"float64"``.
+
+    Raises:
+        ValueError: for another dtype, or a model whose parts keep their own.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(
+            f"dtype must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}"
+        )
+    twin = type(model).from_config(model.get_config() | {"dtype": dtype})
+    for new, old in zip(twin.weights, model.weights, strict=True):
+        if new.dtype != dtype:
+            raise ValueError(
+                "only models made by their keywords can be rebuilt in another dtype, "
+                f"not those with a flow of your own. Received: {new.path}: {new.dtype}"
+            )
+        new.assign(tf.cast(old.value, dtype))
+    return twin

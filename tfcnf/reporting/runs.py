@@ -1,0 +1,134 @@
+"""Figures and tables of finished runs, from their files alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcnf.files import replace_file
+from tfcnf.reporting import density, trajectories
+from tfcnf.reporting.spread import spread_table
+
+
+def report(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
+    """Draws what there is to draw of one run, or of several together.
+
+    Args:
+        workdirs: run folders. Those that differ in their seed alone are one group.
+        out: folder of the figures; the first run's if None.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: for a folder without results, or an ``out`` that cannot be made.
+    """
+    runs = {Path(workdir): _read(workdir) for workdir in workdirs}
+    folder = Path(out) if out else next(iter(runs))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise ValueError(
+            f"the folder cannot be made ({failure.strerror}). Received: out={out!r}"
+        ) from failure
+    written = []
+    for name, draw in _items(runs):
+        draw(folder / name)
+        written.append(folder / name)
+    return written
+
+
+def _read(workdir: str) -> dict[str, Any]:
+    """The JSON files of a run, and the arrays for its pictures."""
+    folder, run = Path(workdir), {}
+    for name in ("config", "eval"):
+        path = folder / f"{name}.json"
+        if not path.is_file():
+            raise ValueError(
+                f"no finished run in this folder. Received: workdir={workdir!r}"
+            )
+        run[name] = json.loads(path.read_text())
+    metrics = folder / "metrics.jsonl"
+    lines = metrics.read_text().splitlines() if metrics.is_file() else []
+    run["metrics"] = [json.loads(line) for line in lines]
+    for name in ("density", "trajectories"):
+        path = folder / f"{name}.npz"
+        if path.is_file():
+            with np.load(path) as arrays:
+                run[name] = dict(arrays)
+    return run
+
+
+def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
+    """(file name, function of the path that writes it) of all that can be drawn."""
+    named = {path.name: run for path, run in runs.items()}
+    first = next(iter(named.values()))
+    evaluations = {name: run["eval"]["evaluations"] for name, run in named.items()}
+    rows = next(iter(evaluations.values()))
+    lines = {name: run["metrics"] for name, run in named.items()}
+    items: list[tuple[str, Any]] = []
+    if "area_error" in first["eval"]:
+        items.append(
+            ("area_error.png", lambda p: density.draw_area_errors(evaluations, p))
+        )
+    if "bits_per_dim" in first["eval"] and len(rows) > 1:
+        items.append(
+            ("tolerances.png", lambda p: density.draw_bits_against_tolerance(rows, p))
+        )
+    if "density" in first:
+        items.append(
+            ("density.png", lambda p: density.draw_density(first["density"], p))
+        )
+    if "trajectories" in first:
+        arrays = first["trajectories"]
+        table = trajectories.elbo_table(first["metrics"])
+        items += [
+            ("trajectories.png", lambda p: trajectories.draw_trajectories(arrays, p)),
+            ("spirals.png", lambda p: trajectories.draw_spirals(arrays, p)),
+            ("elbo.png", lambda p: trajectories.draw_elbo(lines, p)),
+            ("elbo.md", lambda p: _write(p, table)),
+        ]
+    if len(runs) > 1:
+        groups = group_by_configuration(list(runs.values()))
+        measures = [k for k, v in first["eval"].items() if isinstance(v, (int, float))]
+        scores = spread_table(groups, measures)
+        items.append(("scores.md", lambda p: _write(p, scores)))
+    return items
+
+
+def group_by_configuration(
+    runs: Sequence[Mapping[str, Any]],
+) -> dict[str, list[dict[str, Any]]]:
+    """The measures of runs, grouped by the values in which their configurations differ.
+
+    Seeds are left out; a single group is called "all".
+    """
+    flat = [_flatten(run["config"]) for run in runs]
+    keys = sorted({key for config in flat for key in config} - {"seed"})
+    differing = [k for k in keys if len({str(config.get(k)) for config in flat}) > 1]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for config, run in zip(flat, runs, strict=True):
+        label = ", ".join(
+            f"{key.rpartition('.')[2]}={config.get(key)}" for key in differing
+        )
+        groups.setdefault(label or "all", []).append(run["eval"])
+    return groups
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _write(path: Path, text: str) -> None:
+    with replace_file(path) as temporary:
+        temporary.write_text(text + "\n")
