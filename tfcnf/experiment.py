@@ -33,7 +33,7 @@ from tfcnf.training import callbacks as calls
 from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.schedules import learning_rate
-from tfcnf.training.strategy import get_strategy
+from tfcnf.training.strategy import get_strategy, start_faster
 
 TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
 
@@ -216,6 +216,7 @@ def _source(config: Mapping[str, Any], data_dir: str | None) -> Source:
 
 def _build(config: Mapping[str, Any], source: Source) -> Any:
     """The compiled model of a configuration."""
+    start_faster()
     model = MODELS[config["model_name"]](
         **source.model_keywords(), seed=config["seed"], **config["model"]
     )

@@ -25,8 +25,10 @@ def main(start: str, keywords: str) -> None:
     import tensorflow as tf
 
     import tfcnf
+    from tfcnf.training.strategy import start_faster
 
     done("import")
+    start_faster()
     options = json.loads(keywords)
     batch = options.pop("batch")
     model = tfcnf.InfoCNF(**options)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tfcnf.ode.adjoint import GRADIENTS
 
-TOLS = ("1e-2", "1e-4", "1e-5", "1e-6", "3e-7")
+TOLS = ("1e-2", "1e-4", "1e-6", "1e-7")
 
 
 def run(log: Callable[[str], None]) -> dict[str, Any]:
