@@ -15,6 +15,7 @@ from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.latent_ode import LatentODE
+from tfcnf.training.schedules import DECAYS
 
 MODELS = {"infocnf": InfoCNF, "ccnf": CCNF, "cnf": CNF, "latent_ode": LatentODE}
 FRACTIONS = {"infocnf": 0.5, "ccnf": 1.0, "cnf": 0.0}
@@ -192,9 +193,9 @@ def check_config(config: Mapping[str, Any]) -> None:
         known["model"] |= {"num_scales": None}
     _check_keys(config, known, "config")
     decay = config["optimizer"]["decay"]
-    if decay not in ("cosine", "piecewise"):
+    if decay not in DECAYS:
         raise ValueError(
-            f"decay must be one of cosine, piecewise. Received: decay={decay!r}"
+            f"decay must be one of {', '.join(DECAYS)}. Received: decay={decay!r}"
         )
     for name, least in LEAST.items():
         group, _, key = name.rpartition(".")

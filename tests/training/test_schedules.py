@@ -70,3 +70,8 @@ def test_the_schedule_is_saved_with_an_optimizer():
     np.testing.assert_array_equal(
         rates(loaded._learning_rate, range(11)), rates(schedule, range(11))
     )
+
+
+def test_an_unknown_decay_is_named():
+    with pytest.raises(ValueError, match=r"piecewise, cosine. Received: decay='step'"):
+        learning_rate(0.1, 10, decay="step")

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from tfcnf.types import Tensor
 
+DECAYS = ("piecewise", "cosine")
+
 
 @keras.saving.register_keras_serializable("tfcnf")
 class WarmupPiecewise(keras.optimizers.schedules.LearningRateSchedule):
@@ -64,7 +66,14 @@ def learning_rate(
         warmup_steps: steps of the linear warm-up from 0.
         decay: ``"piecewise"`` for `WarmupPiecewise` or ``"cosine"`` to zero.
         drops: steps at which a piecewise rate is divided by 10.
+
+    Raises:
+        ValueError: for an unknown decay.
     """
+    if decay not in DECAYS:
+        raise ValueError(
+            f"decay must be one of {', '.join(DECAYS)}. Received: decay={decay!r}"
+        )
     if decay == "piecewise":
         return WarmupPiecewise(base, warmup_steps, drops)
     return keras.optimizers.schedules.CosineDecay(
