@@ -73,5 +73,5 @@ def test_the_schedule_is_saved_with_an_optimizer():
 
 
 def test_an_unknown_decay_is_named():
-    with pytest.raises(ValueError, match=r"piecewise, cosine. Received: decay='step'"):
+    with pytest.raises(ValueError, match=r"cosine, piecewise. Received: decay='step'"):
         learning_rate(0.1, 10, decay="step")

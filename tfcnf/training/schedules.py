@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfcnf.types import Tensor
 
-DECAYS = ("piecewise", "cosine")
+DECAYS = ("cosine", "piecewise")
 
 
 @keras.saving.register_keras_serializable("tfcnf")
