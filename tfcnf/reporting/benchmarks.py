@@ -161,8 +161,9 @@ def _draw_solver(record: Record) -> Figure:
         unused.set_axis_off()
     for panel, ((way, problem), contenders) in zip(axes, panels.items(), strict=False):
         for contender, points in contenders.items():
-            errors = [point["error"] for point in points]
-            evaluations = [point["evaluations"] for point in points]
+            solved = [point for point in points if point["error"] is not None]
+            errors = [point["error"] for point in solved]
+            evaluations = [point["evaluations"] for point in solved]
             panel.loglog(errors, evaluations, ".-", label=contender)
         panel.set(title=problem, xlabel="true error", ylabel=f"{way} evaluations")
     axes[0].legend(fontsize="small")
