@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "tfcnf"
 ROOMS = [
-    {"types", "seeds", "files"},
+    {"types", "seeds", "files", "checks"},
     {"data"},
     {"ode"},
     {"gates"},

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfcnf.checks import check_choice
 from tfcnf.gates.build import POLICIES, policy_options
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.gates.reinforce import Reinforce
@@ -180,12 +181,8 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: naming the first wrong key, with the nearest known one.
     """
-    model = config.get("model_name")
-    if model not in MODELS:
-        raise ValueError(
-            f"model_name must be one of {', '.join(MODELS)}. "
-            f"Received: model_name={model!r}"
-        )
+    model: Any = config.get("model_name")
+    check_choice("model_name", model, MODELS)
     options = config.get("model")
     policy = options.get("policy") if isinstance(options, Mapping) else None
     known = default_config(model, "fixed" if policy is None else policy)
@@ -193,10 +190,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         known["model"] |= {"num_scales": None}
     _check_keys(config, known, "config")
     decay = config["optimizer"]["decay"]
-    if decay not in DECAYS:
-        raise ValueError(
-            f"decay must be one of {', '.join(DECAYS)}. Received: decay={decay!r}"
-        )
+    check_choice("decay", decay, DECAYS)
     for name, least in LEAST.items():
         group, _, key = name.rpartition(".")
         value = config[group][key] if group else config[key]

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf import losses
+from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
 from tfcnf.gates.policy import check_tolerance
@@ -44,10 +45,7 @@ class Evaluator:
         batch_size: int = 500,
         split: str = "test",
     ):
-        if split not in SPLITS:
-            raise ValueError(
-                f"split must be one of {', '.join(SPLITS)}. Received: split={split!r}"
-            )
+        check_choice("split", split, SPLITS)
         self.model, self.batch_size, self.split_name = model, batch_size, split
         self.split = getattr(source, split)
         x, y = self.split.x, self.split.y

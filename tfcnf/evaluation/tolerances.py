@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
 from tfcnf.evaluation.image import SPLITS, Evaluator
@@ -77,10 +78,7 @@ class ToleranceEvaluator:
         Raises:
             ValueError: for an unknown split.
         """
-        if split not in SPLITS:
-            raise ValueError(
-                f"split must be one of {', '.join(SPLITS)}. Received: split={split!r}"
-            )
+        check_choice("split", split, SPLITS)
         tols = []
         for draw in range(draws):
             batches = evaluation_batches(getattr(self.source, split), batch_size)

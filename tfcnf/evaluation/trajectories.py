@@ -21,6 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.series import Series, SeriesSource, SeriesSplit
 from tfcnf.evaluation.image import SPLITS
@@ -51,10 +52,7 @@ class TrajectoryEvaluator:
         batch_size: int = 500,
         split: str = "test",
     ):
-        if split not in SPLITS:
-            raise ValueError(
-                f"split must be one of {', '.join(SPLITS)}. Received: split={split!r}"
-            )
+        check_choice("split", split, SPLITS)
         self.model, self.source, self.batch_size = model, source, batch_size
         self.split_name, self.split = split, getattr(source, split)
         self._measure = tf.function(self._measures, autograph=False)

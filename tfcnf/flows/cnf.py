@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
 from tfcnf.flows.base import FlowLayer
 from tfcnf.gates.policy import FixedTolerance, check_tolerance
 from tfcnf.ode.adjoint import GRADIENTS, Method, solve
@@ -70,11 +71,7 @@ class CNFLayer(FlowLayer):
             ("gradient", gradient, GRADIENTS),
             ("solver", solver, SOLVERS),
         ]:
-            if choice not in known:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(known)}. "
-                    f"Received: {name}={choice!r}"
-                )
+            check_choice(name, choice, known)
         if gradient != "adjoint" and solver != "tfcnf":
             raise ValueError(
                 f"gradient={gradient!r} needs the solver 'tfcnf'. "

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from tfcnf.checks import check_choice
 from tfcnf.gates.policy import FixedTolerance, ScheduledTolerance, check_tolerance
 from tfcnf.gates.sampled import LearnedTolerance, RandomTolerance
 
@@ -144,10 +145,7 @@ def build_policies(
 
 
 def _maker(policy: str) -> Any:
-    if policy not in POLICIES:
-        raise ValueError(
-            f"policy must be one of {', '.join(POLICIES)}. Received: policy={policy!r}"
-        )
+    check_choice("policy", policy, POLICIES)
     return POLICIES[policy]
 
 

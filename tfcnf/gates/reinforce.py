@@ -27,6 +27,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
 from tfcnf.gates.network import mean_over_replicas
 from tfcnf.types import FlowOutput, Tensor
 
@@ -86,11 +87,7 @@ class Reinforce(keras.layers.Layer):
             ("nfe", nfe, EVALUATIONS),
             ("baseline", baseline, BASELINES),
         ]:
-            if choice not in known:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(known)}. "
-                    f"Received: {name}={choice!r}"
-                )
+            check_choice(name, choice, known)
         if baseline == "leave_one_out" and nfe == "both":
             raise ValueError(
                 "the second pass of baseline='leave_one_out' has no gradient; nfe must "

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfcnf import losses
+from tfcnf.checks import check_choice
 from tfcnf.flows.base import FlowLayer
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.latent.conditional import ConditionalPrior
@@ -175,11 +176,7 @@ class InfoCNF(FlowModel):
         Raises:
             ValueError: without supervised code, or for an unknown posterior.
         """
-        if posterior not in POSTERIORS:
-            raise ValueError(
-                f"posterior must be one of {', '.join(POSTERIORS)}. "
-                f"Received: posterior={posterior!r}"
-            )
+        check_choice("posterior", posterior, POSTERIORS)
         if not self.is_supervised:
             raise ValueError(
                 "a model without supervised code cannot classify. "

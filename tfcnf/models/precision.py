@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
+
 DTYPES = ("float32", "float64")
 
 
@@ -18,10 +20,7 @@ def copy_in(model: keras.Model, dtype: str) -> keras.Model:
     Raises:
         ValueError: for another dtype, or a model whose parts keep their own.
     """
-    if dtype not in DTYPES:
-        raise ValueError(
-            f"dtype must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}"
-        )
+    check_choice("dtype", dtype, DTYPES)
     twin = type(model).from_config(model.get_config() | {"dtype": dtype})
     for new, old in zip(twin.weights, model.weights, strict=True):
         if new.dtype != dtype:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
@@ -59,11 +60,7 @@ class AutonomousDynamics(Dynamics):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation must be one of {', '.join(ACTIVATIONS)}. "
-                f"Received: activation={activation!r}"
-            )
+        check_choice("activation", activation, ACTIVATIONS)
         if not all(isinstance(n, int) and n > 0 for n in hidden):
             raise ValueError(
                 f"hidden must be positive integers. Received: hidden={hidden!r}"

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
 from tfcnf.ode.fields import ACTIVATIONS, LayerField, StackField, linear
 from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
@@ -70,11 +71,7 @@ class StackDynamics(Dynamics):
             ("time", time, TIMES),
             ("init", init, INITS),
         ]:
-            if value not in known:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(known)}. "
-                    f"Received: {name}={value!r}"
-                )
+            check_choice(name, value, known)
         if not all(isinstance(n, int) and n > 0 for n in hidden):
             raise ValueError(
                 f"hidden must be positive integers. Received: hidden={hidden!r}"

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
 from tfcnf.types import Tensor
 
 DECAYS = ("cosine", "piecewise")
@@ -70,10 +71,7 @@ def learning_rate(
     Raises:
         ValueError: for an unknown decay.
     """
-    if decay not in DECAYS:
-        raise ValueError(
-            f"decay must be one of {', '.join(DECAYS)}. Received: decay={decay!r}"
-        )
+    check_choice("decay", decay, DECAYS)
     if decay == "piecewise":
         return WarmupPiecewise(base, warmup_steps, drops)
     return keras.optimizers.schedules.CosineDecay(

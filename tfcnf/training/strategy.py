@@ -6,6 +6,8 @@ import functools
 
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
+
 STRATEGIES = ("auto", "one_device", "mirrored")
 
 
@@ -20,11 +22,7 @@ def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
     Raises:
         ValueError: for an unknown name.
     """
-    if name not in STRATEGIES:
-        raise ValueError(
-            f"strategy must be one of {', '.join(STRATEGIES)}. "
-            f"Received: strategy={name!r}"
-        )
+    check_choice("strategy", name, STRATEGIES)
     gpus = tf.config.list_logical_devices("GPU")
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
