@@ -22,10 +22,20 @@ ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings of each contender.", 1)
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Run folder of trained flows for the solver suite."
 )
+CONTENDERS = flags.DEFINE_list(
+    "contenders", [], "Only these contenders of the step suite; all if empty."
+)
 
 
 def main() -> None:
-    suites.run(SUITE.value, OUT.value, SIZES.value, ROUNDS.value, CHECKPOINT.value)
+    suites.run(
+        SUITE.value,
+        OUT.value,
+        SIZES.value,
+        ROUNDS.value,
+        CHECKPOINT.value,
+        CONTENDERS.value,
+    )
 
 
 if __name__ == "__main__":

@@ -177,6 +177,8 @@ def test_a_suites_file_becomes_a_report(suite, tmp_path, monkeypatch):
 def test_bad_arguments_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"from 0 to 5. Received: sizes=\['9'\]"):
         suites.run("step", str(tmp_path / "x.json"), ["9"])
+    with pytest.raises(ValueError, match=r"one of .* Received: contenders='jax"):
+        suites.run("step", str(tmp_path / "x.json"), contenders=["jax"])
     path = tmp_path / "other.json"
     path.write_text("{}")
     with pytest.raises(ValueError, match=r"launch/benchmark.py wrote. Received: "):

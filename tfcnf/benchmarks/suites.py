@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcnf.benchmarks import machine, memory, solver, start, step
+from tfcnf.checks import check_choice
 from tfcnf.files import write_json
 
 SUITES = ("solver", "step", "start", "memory")
@@ -20,6 +21,7 @@ def run(
     sizes: Sequence[str] = (),
     rounds: int = 3,
     checkpoint: str | None = None,
+    contenders: Sequence[str] = (),
 ) -> None:
     """Runs a suite and writes its results, the machine described, to a JSON file.
 
@@ -29,9 +31,10 @@ def run(
         sizes: numbers of the sizes of the step suite; all if empty.
         rounds: timings of each contender.
         checkpoint: run folder of trained flows for the solver suite.
+        contenders: names of the step suite's contenders; all if empty.
 
     Raises:
-        ValueError: if the file exists or a size is not known.
+        ValueError: if the file exists, or a size or contender is not known.
     """
     path = Path(out)
     if path.exists():
@@ -43,7 +46,10 @@ def run(
         results = solver.run(checkpoint, _log)
         summary = solver.summarise(results)
     elif suite == "step":
-        results = step.run(_log, _choose(sizes), rounds=rounds)
+        known = (*step.OURS, *step.PEERS)
+        for name in contenders:
+            check_choice("contenders", name, known)
+        results = step.run(_log, _choose(sizes), contenders or known, rounds=rounds)
         summary = step.summarise(results)
     else:
         module: Any = {"start": start, "memory": memory}[suite]
