@@ -9,7 +9,11 @@ The network is the authors': one CNF, three hidden layers of 64 with tanh, time 
 "concatsquash", exact trace. A code of one dimension cannot be divided, so InfoCNF
 supervises it whole and is the same as CCNF here.
 
-Variants: model=cnf|infocnf|ccnf, smoke (seconds, to see that all works).
+With policy=learned the gates choose the tolerances, and ``evaluate`` also gives the
+area at these (``own_area_error``).
+
+Variants: model=cnf|infocnf|ccnf, policy=fixed|learned, smoke (seconds, to see that all
+works).
 """
 
 import ml_collections
@@ -19,9 +23,16 @@ from tfcnf.configuration import default_config, parse_variant, points_config
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     choice = parse_variant(
-        variant, {"model": ("cnf", "infocnf", "ccnf"), "smoke": (False, True)}
+        variant,
+        {
+            "model": ("cnf", "infocnf", "ccnf"),
+            "policy": ("fixed", "learned"),
+            "smoke": (False, True),
+        },
     )
-    config = ml_collections.ConfigDict(default_config(choice["model"]))
+    config = ml_collections.ConfigDict(
+        default_config(choice["model"], choice["policy"])
+    )
     config.update(points_config("mixture1d", choice["smoke"]))
     if choice["model"] == "infocnf":
         config.model.supervised_fraction = 1.0

@@ -7,7 +7,7 @@
     python launch/report.py --workdir=runs/pinwheel
 
 Variants: data=eight_gaussians|pinwheel|two_moons|checkerboard,
-model=infocnf|ccnf|cnf, smoke (seconds, to see that all works).
+model=infocnf|ccnf|cnf, policy=fixed|learned, smoke (seconds, to see that all works).
 """
 
 import ml_collections
@@ -22,10 +22,13 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
         {
             "data": tuple(TOYS),
             "model": ("infocnf", "ccnf", "cnf"),
+            "policy": ("fixed", "learned"),
             "smoke": (False, True),
         },
     )
-    config = ml_collections.ConfigDict(default_config(choice["model"]))
+    config = ml_collections.ConfigDict(
+        default_config(choice["model"], choice["policy"])
+    )
     config.update(points_config(choice["data"], choice["smoke"]))
     if not choice["smoke"]:
         config.training.epochs = 40
