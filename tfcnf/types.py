@@ -36,10 +36,19 @@ class SolveStats(NamedTuple):
     status: Tensor
 
 
+class On(NamedTuple):
+    """A switch that is on.
+
+    A record without fields, because Keras takes no Python values among the tensors of
+    an argument. Test it with ``is not None``: it is an empty tuple.
+    """
+
+
 class Control(NamedTuple):
     """How the ODE solves of one pass through a flow are to be done.
 
-    Every field is a tensor or None; ``Control()`` leaves all to the layers.
+    The first five fields are tensors or None, the others switches, `On` or None;
+    ``Control()`` leaves all to the layers.
 
     Attributes:
         tol: error tolerance overriding the layers' own, a scalar or ``[N]``.
@@ -51,6 +60,11 @@ class Control(NamedTuple):
         nfe_backward_probe: ``[N]`` zeros, watched by a gradient tape. The
             "gradient" with respect to it is the number of evaluations that
             each layer's backward solve took.
+        exact: the trace is exact, whatever the layers have.
+        skip_log_det: the log-determinant is not needed; it is 0 then, and a solve is
+            cheaper.
+        share_noise: all examples get the same noise, so that what an example gives
+            does not depend on its place in the batch.
     """
 
     tol: Tensor = None
@@ -58,6 +72,9 @@ class Control(NamedTuple):
     seed: Tensor = None
     sample_tol: Tensor = None
     nfe_backward_probe: Tensor = None
+    exact: On | None = None
+    skip_log_det: On | None = None
+    share_noise: On | None = None
 
     def part(self, start: int, count: int) -> Control:
         """The control of ``count`` solves from solve ``start`` on."""

@@ -13,7 +13,7 @@ from tfcnf.flows.base import FlowLayer
 from tfcnf.gates.policy import FixedTolerance, check_tolerance
 from tfcnf.ode.adjoint import GRADIENTS, Method, solve
 from tfcnf.ode.conventions import SOLVERS
-from tfcnf.ode.divergence import TRACES, draw_probes
+from tfcnf.ode.divergence import TRACES, Probes, draw_probes
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.seeds import next_seed
 from tfcnf.types import Control, FlowOutput, Tensor
@@ -32,7 +32,8 @@ class CNFLayer(FlowLayer):
         adjoint_tol: tolerance of the backward solve, a number or a policy; the
             forward solve's if None.
         trace: ``"rademacher"`` or ``"gaussian"`` probes (Hutchinson) or
-            ``"exact"``, which costs D directional derivatives.
+            ``"exact"``, which costs D directional derivatives, or fewer where the
+            dynamics have a `reach`.
         num_probes: random probes averaged in a Hutchinson trace.
         max_num_steps: bound on attempted steps of a solve.
         gradient: ``"adjoint"``, or the exact gradient of the discrete solution by
@@ -133,7 +134,7 @@ class CNFLayer(FlowLayer):
             field,
             theta,
             x,
-            draw_probes(x, self.trace, self.num_probes, seed),
+            self._probes(x, control, seed),
             tol,
             adjoint_tol,
             probe,
@@ -149,6 +150,14 @@ class CNFLayer(FlowLayer):
         )
         nfe = tf.cast(stats.nfe, x.dtype)
         return FlowOutput(z, log_det, nfe[None], tol[None], log_pi[None])
+
+    def _probes(self, x: Tensor, control: Control, seed: Tensor) -> Probes:
+        trace = self.trace if control.exact is None else "exact"
+        if control.skip_log_det is not None:
+            trace = "none"
+        share = control.share_noise is not None
+        reach = self.dynamics.reach
+        return draw_probes(x, trace, self.num_probes, seed, reach, share)
 
     def _tolerances(
         self, x: Tensor, control: Control, training: bool
