@@ -91,6 +91,28 @@ class ConditionalPrior(keras.layers.Layer):
             total += self.mixture(i).log_prob(code)
         return total
 
+    def distribution(self, y: Tensor) -> tfp.distributions.MultivariateNormalDiag:
+        """p(z | y) of the whole code: batch ``[B]``, event z.
+
+        Args:
+            y: integer labels ``[B, L]``.
+        """
+        zeros = tf.zeros(
+            [tf.shape(y)[0], self.partition.unsupervised], self.compute_dtype
+        )
+        parts = [self.component(i, y[:, i]) for i in range(len(self.num_classes))]
+        return tfd.MultivariateNormalDiag(
+            self.partition.merge([part.loc for part in parts], zeros),
+            self.partition.merge([part.scale.diag for part in parts], zeros + 1.0),
+        )
+
+    def marginal(self) -> tfp.distributions.Distribution:
+        """p(z) of the whole code, labels marginalised: batch ``[]``, event z."""
+        parts = [self.mixture(i) for i in range(len(self.num_classes))]
+        if self.partition.unsupervised:
+            parts.append(self.unsupervised())
+        return tfd.Blockwise(parts)
+
     def sample(self, y: Tensor, seed: Tensor, temperature: float = 1.0) -> Tensor:
         """Codes ``[B, D]`` from p(z | y), deviations scaled by the temperature.
 
@@ -103,8 +125,15 @@ class ConditionalPrior(keras.layers.Layer):
         noise = tf.random.stateless_normal(
             [tf.shape(y)[0], dims], seed, dtype=self.compute_dtype
         )
-        codes, rest = self.partition.split(temperature * noise)
-        for i, code in enumerate(codes):
-            chosen = self.component(i, y[:, i])
-            codes[i] = chosen.loc + chosen.scale.diag * code
-        return self.partition.merge(codes, rest)
+        return self.place(noise, y, temperature)
+
+    def place(self, noise: Tensor, y: Tensor, temperature: Tensor) -> Tensor:
+        """Codes ``[B, D]`` of p(z | y) from standard normal noise ``[B, D]``.
+
+        Args:
+            noise: what is scaled and moved.
+            y: integer labels ``[B, L]``.
+            temperature: factor on the deviations, a scalar or ``[B, 1]``.
+        """
+        chosen = self.distribution(y)
+        return chosen.loc + temperature * chosen.scale.diag * noise

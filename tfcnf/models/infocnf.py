@@ -18,8 +18,9 @@ from tfcnf.latent.partition import Partition
 from tfcnf.latent.predictor import Classifier
 from tfcnf.models.base import FlowModel
 from tfcnf.models.build import build_flow
+from tfcnf.models.distribution import FlowBijector, FlowDistribution
 from tfcnf.models.inputs import check_examples, check_labels
-from tfcnf.types import Control, FlowOutput, Tensor
+from tfcnf.types import Control, FlowOutput, On, Tensor
 
 POSTERIORS = ("discriminative", "generative")
 
@@ -132,7 +133,12 @@ class InfoCNF(FlowModel):
         }, out
 
     def log_prob(
-        self, x: Any, y: Any = None, tol: float | None = None, seed: int = 0
+        self,
+        x: Any,
+        y: Any = None,
+        tol: float | None = None,
+        seed: int = 0,
+        exact: bool = False,
     ) -> Tensor:
         """log p(x | y), ``[B]`` nats.
 
@@ -144,17 +150,23 @@ class InfoCNF(FlowModel):
             y: labels; not needed at supervised_fraction 0.
             tol: solver tolerance instead of the layers' own.
             seed: fixes dequantization and trace noise.
+            exact: take the exact trace, whatever the layers have; of images as
+                floats the result is then without noise.
         """
         if self.is_supervised:
             y = check_labels(y, self.num_classes)
-        out = self._encode(x, tol, seed)
+        out = self._encode(x, tol, seed, exact)
         return self.prior.log_prob(out.z, y) + out.log_det
 
     def marginal_log_prob(
-        self, x: Any, tol: float | None = None, seed: int = 0
+        self,
+        x: Any,
+        tol: float | None = None,
+        seed: int = 0,
+        exact: bool = False,
     ) -> Tensor:
         """log p(x) with the labels marginalised (InfoCNF App. G), ``[B]`` nats."""
-        out = self._encode(x, tol, seed)
+        out = self._encode(x, tol, seed, exact)
         return self.prior.marginal_log_prob(out.z) + out.log_det
 
     def classify(
@@ -182,7 +194,7 @@ class InfoCNF(FlowModel):
                 "a model without supervised code cannot classify. "
                 f"Received: supervised_fraction={self.supervised_fraction}"
             )
-        z = self._encode(x, tol, seed).z
+        z = self.encode(x, tol, seed)
         generative = posterior == "generative"
         scores = self.prior.class_log_probs(z) if generative else self.classifier(z)
         probabilities = [tf.nn.softmax(score) for score in scores]
@@ -190,7 +202,9 @@ class InfoCNF(FlowModel):
 
     def encode(self, x: Any, tol: float | None = None, seed: int = 0) -> Tensor:
         """Codes ``[B, D]`` of examples."""
-        return self._encode(x, tol, seed).z
+        x = check_examples(x, self.event_shape, self.num_levels)
+        control = self._control(tol, seed)._replace(skip_log_det=On())
+        return self(x, control=control).z
 
     def decode(self, z: Any, tol: float | None = None) -> Tensor:
         """Examples of codes ``[B, D]``; images come as floats in [0, 1]."""
@@ -200,7 +214,7 @@ class InfoCNF(FlowModel):
                 f"codes must have shape [batch, {self.num_dims}]. "
                 f"Received: z.shape={z.shape}"
             )
-        control = self._control(tol, 0)
+        control = self._control(tol, 0)._replace(skip_log_det=On())
         return self(z, inverse=True, control=control).z
 
     def sample(
@@ -223,16 +237,47 @@ class InfoCNF(FlowModel):
         z = self.prior.sample(y, tf.constant([seed, 1]), temperature)
         return self.decode(z, tol)
 
-    def _encode(self, x: Any, tol: float | None, seed: int) -> FlowOutput:
-        x = check_examples(x, self.event_shape, self.num_levels)
-        return self(x, control=self._control(tol, seed))
+    def distribution(
+        self,
+        y: Any = None,
+        tol: float | None = None,
+        seed: int = 0,
+        exact: bool = False,
+    ) -> FlowDistribution:
+        """p(x | y), or p(x) without labels, as a `tfd.Distribution`.
 
-    def _control(self, tol: float | None, seed: int) -> Control:
+        Its batch shape is that of the labels and its event shape that of an example;
+        its ``bijector`` turns codes into examples. The space is continuous: images are
+        floats in [0, 1], densities those of dequantized images in nats.
+
+        Args:
+            y: labels: one ``[]`` (for several factors ``[L]``), or ``[B]`` or
+                ``[B, L]``; None marginalises them.
+            tol: solver tolerance instead of the layers' own.
+            seed: fixes the trace noise.
+            exact: as in `log_prob`.
+        """
+        control = self._control(tol, seed, exact)
+        bijector = FlowBijector(self.flow, self.event_shape, control)
+        if y is None:
+            return FlowDistribution(self.prior.marginal(), bijector)
+        y = tf.convert_to_tensor(y)
+        single = y.shape.rank == int(len(self.num_classes) > 1)
+        y = check_labels(y[None] if single else y, self.num_classes)
+        code = self.prior.distribution(y)
+        return FlowDistribution(code[0] if single else code, bijector)
+
+    def _encode(self, x: Any, tol: float | None, seed: int, exact: bool) -> FlowOutput:
+        x = check_examples(x, self.event_shape, self.num_levels)
+        return self(x, control=self._control(tol, seed, exact))
+
+    def _control(self, tol: float | None, seed: int, exact: bool = False) -> Control:
         if tol is not None and not tf.is_tensor(tol):
             tol = check_tolerance("tol", tol)
         if tol is not None:
             tol = tf.cast(tol, self.compute_dtype)
-        return Control(tol=tol, seed=tf.constant([seed, 0]))
+        switch = On() if exact else None
+        return Control(tol=tol, seed=tf.constant([seed, 0]), exact=switch)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""
