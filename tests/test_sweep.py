@@ -93,3 +93,21 @@ def test_the_table_of_the_digits_is_accepted(variant):
                 assert config["model"]["tol"] == float(name.split("_")[-1])
     if variant != "regime=large,smoke":
         assert len(sweep_config["arms"]["batch_128"]) == 10
+
+
+@pytest.mark.parametrize("variant", ["", "smoke"])
+def test_the_table_of_the_labels_pairs_every_arm_with_its_control(variant):
+    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / "labels.py"))
+    arms = table["get_config"](variant).to_dict()["arms"]["labels"]
+    assert len(arms) == 7
+    for config in arms.values():
+        check_config(config)
+    assert arms["all"]["training"]["labels"] == 0
+    for labels in (5, 10, 50):
+        semi, alone = (
+            arms[f"{labels}_{name}"] for name in ("with_unlabelled", "alone")
+        )
+        assert semi["training"]["labels"] == labels
+        assert semi["training"]["labelled_part"] < 1
+        assert alone["training"] == semi["training"] | {"labelled_part": 1.0}
+        assert semi | {"training": None} == alone | {"training": None}

@@ -69,8 +69,9 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         ``reference_batch`` is the batch it was chosen for (0: no scaling),
         ``warmup_epochs``, ``decay`` ("cosine" to zero or
         "piecewise", a tenth at each of ``drop_epochs``), ``epsilon`` and
-        ``clipnorm`` (0 for none). ``training``: ``batch_size``, ``epochs``, and for
-        latent ODEs the ``passes`` over the data that make an epoch.
+        ``clipnorm`` (0 for none). ``training``: ``batch_size``, ``epochs``, for flows
+        ``labels`` and ``labelled_part`` as `tfcnf.data.labels.hide_labels` has them,
+        and for latent ODEs the ``passes`` over the data that make an epoch.
         ``evaluation``: ``tol``, ``batch_size``, ``every`` epochs, and the ``draws`` of
         noise that the closing evaluation averages.
     """
@@ -78,8 +79,9 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
     is_flow = model in FRACTIONS
     for function in (InfoCNF, build_flow) if is_flow else (LatentODE,):
         options |= _defaults(function)
-    training = {"batch_size": 900, "epochs": 400}
+    training: dict[str, Any] = {"batch_size": 900, "epochs": 400}
     if is_flow:
+        training |= {"labels": 0, "labelled_part": 0.5}
         options["supervised_fraction"] = FRACTIONS[model]
         options["adjoint_tol"] = None  # as the forward solve's
         options["policy"] = policy
@@ -141,6 +143,14 @@ def points_config(data: str, smoke: bool = False) -> dict[str, Any]:
         "training": {"batch_size": 400, "epochs": 1 if smoke else 60},
         "evaluation": {"batch_size": 4000, "every": 20},
     }
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a run, with the training keys that later versions added."""
+    model, training = config.get("model_name"), config.get("training")
+    if model not in MODELS or not isinstance(training, Mapping):
+        return dict(config)
+    return {**config, "training": default_config(model)["training"] | dict(training)}
 
 
 def parse_variant(

@@ -3,7 +3,7 @@
 A run folder holds ``config.json``, ``metadata.json``, ``metrics.jsonl``,
 ``checkpoints/``, ``tensorboard/`` and, when done, ``eval.json``, ``curves.png`` and the
 pictures of its kind of data (`tfcnf.studies`); where tolerances are random or learned,
-also ``tolerances.json``.
+also ``tolerances.json``, and where labels were hidden ``labels.json``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ import numpy as np
 
 from tfcnf.configuration import MODELS, check_config
 from tfcnf.data import catalog
+from tfcnf.data.labels import hide_labels
 from tfcnf.data.pipeline import steps_per_epoch
 from tfcnf.data.series import SeriesSource
+from tfcnf.data.source import HIDDEN
 from tfcnf.data.spirals import with_passes
 from tfcnf.evaluation.image import SPLITS
+from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.evaluation.tolerances import MODES, ToleranceEvaluator
 from tfcnf.files import write_json
 from tfcnf.models.precision import copy_in
@@ -61,10 +64,13 @@ def train(
     """
     check_config(config)
     source = _source(config, data_dir)
+    seen = _with_labels_hidden(config, source)
     scope = get_strategy(strategy)
     with scope.scope():
         model = _build(config, source)
         folder = open_folder(config, workdir)
+        if seen is not source:
+            _write_labels(folder, seen)
         checkpoints = Checkpoints(folder / "checkpoints", model)
         done = checkpoints.restore()
     evaluator = make_evaluator(model, source, config["evaluation"]["batch_size"])
@@ -74,7 +80,7 @@ def train(
     if done < training["epochs"]:
         run_epochs(
             model,
-            source,
+            seen,
             scope,
             training["batch_size"],
             training["epochs"],
@@ -145,6 +151,15 @@ def evaluate_tolerances(workdir: str, data_dir: str | None = None) -> None:
     _write_tolerances(workdir, model, source, config["training"]["batch_size"])
 
 
+def load_source(workdir: str, data_dir: str | None = None) -> Source:
+    """The data of a run, with all labels.
+
+    Raises:
+        ValueError: for a folder without a run.
+    """
+    return _source(read_config(workdir), data_dir)
+
+
 def load_model(workdir: str, source: Source) -> Any:
     """The model of a run with its newest readable weights.
 
@@ -212,6 +227,25 @@ def _source(config: Mapping[str, Any], data_dir: str | None) -> Source:
     if isinstance(source, SeriesSource):
         return with_passes(source, config["training"]["passes"])
     return source
+
+
+def _with_labels_hidden(config: Mapping[str, Any], source: Source) -> Source:
+    """What the training sees of the data; evaluations see all labels."""
+    if isinstance(source, SeriesSource):
+        return source
+    labels, part = (config["training"][key] for key in ("labels", "labelled_part"))
+    return hide_labels(source, labels, part, config["seed"])
+
+
+def _write_labels(folder: Path, seen: Any) -> None:
+    """How far one gets with the labels that are left and no other image."""
+    judge = PixelClassifier(seen.train, seen.num_levels)
+    known = int(np.sum(seen.train.y[:, 0] != HIDDEN))
+    error = judge.error(seen.test)
+    write_json(
+        folder / "labels.json",
+        {"labelled": known, "logistic_regression_error": error},
+    )
 
 
 def _build(config: Mapping[str, Any], source: Source) -> Any:

@@ -18,12 +18,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
-from sklearn.linear_model import LogisticRegression
 
 from tfcnf import losses
 from tfcnf.data.pipeline import steps_per_epoch, training_batches
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
+from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.files import write_json
 from tfcnf.types import Tensor
 
@@ -74,7 +74,8 @@ def run(source: DataSource, seed: int) -> Iterator[tuple[str, float]]:
         ``gaussian_bits_per_dim`` (conditional on the label), ``gaussian_error``
         (percent), ``realnvp_bits_per_dim`` (conditional), ``realnvp_num_parameters``.
     """
-    yield "logistic_regression_error", logistic_regression_error(source)
+    classifier = PixelClassifier(source.train, source.num_levels)
+    yield "logistic_regression_error", classifier.error(source.test)
     u = dequantize(source.test.x, source.num_levels, [seed, -1])
     y = source.test.y
     scores = fit_gaussians(source, seed).log_prob(u[:, None, :])
@@ -85,18 +86,6 @@ def run(source: DataSource, seed: int) -> Iterator[tuple[str, float]]:
     log_prob = model.distribution(y).log_prob(u)
     yield "realnvp_bits_per_dim", _mean_bits(log_prob, source)
     yield "realnvp_num_parameters", model.count_params()
-
-
-def logistic_regression_error(source: DataSource) -> float:
-    """Test error of a logistic regression on pixels scaled to [0, 1], percent."""
-
-    def pixels(x: np.ndarray) -> np.ndarray:
-        return x.reshape(len(x), -1) / (source.num_levels - 1)
-
-    train, test = source.train, source.test
-    classifier = LogisticRegression(max_iter=1000)
-    classifier.fit(pixels(train.x), train.y[:, 0])
-    return 100 * (1 - classifier.score(pixels(test.x), test.y[:, 0]))
 
 
 def dequantize(x: Tensor, num_levels: int, seed: Sequence[int]) -> Tensor:

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfcnf.data.source import HIDDEN
 from tfcnf.latent.linear import ZeroLinear
 from tfcnf.latent.partition import Partition
 from tfcnf.types import Tensor
@@ -71,17 +72,27 @@ class ConditionalPrior(keras.layers.Layer):
         ]
 
     def log_prob(self, z: Tensor, y: Tensor) -> Tensor:
-        """log p(z | y), ``[B]`` nats.
+        """log p(z | y), ``[B]`` nats; labels that are hidden are marginalised.
 
         Args:
             z: codes ``[B, D]``.
-            y: integer labels ``[B, L]``; not looked at without supervised codes.
+            y: integer labels ``[B, L]``, `tfcnf.data.source.HIDDEN` where not known;
+                not looked at without supervised codes.
         """
         codes, rest = self.partition.split(z)
         total = self.unsupervised().log_prob(rest)
         for i, code in enumerate(codes):
-            total += self.component(i, y[:, i]).log_prob(code)
+            total += self._factor_log_prob(i, code, y[:, i])
         return total
+
+    def _factor_log_prob(self, factor: int, code: Tensor, y: Tensor) -> Tensor:
+        """log p(z_yi | y_i), or log p(z_yi) for hidden labels, ``[B]`` nats."""
+        known, hidden = self.component(factor, y).log_prob(code), y == HIDDEN
+        return tf.cond(
+            tf.reduce_any(hidden),
+            lambda: tf.where(hidden, self.mixture(factor).log_prob(code), known),
+            lambda: known,
+        )
 
     def marginal_log_prob(self, z: Tensor) -> Tensor:
         """log p(z), labels marginalised by the mixture, ``[B]`` nats (App. G)."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfcnf import losses
 from tfcnf.checks import check_choice
+from tfcnf.data.source import HIDDEN
 from tfcnf.flows.base import FlowLayer
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.latent.conditional import ConditionalPrior
@@ -32,11 +33,12 @@ class InfoCNF(FlowModel):
     The flow turns an example into a code z = [z_y, z_u]. The supervised z_y has a
     Gaussian for each class, z_u is N(0, I), and a linear classifier reads z_y
     (InfoCNF section 2.2). The loss is ``bits/dim + beta * cross-entropy in nats``
-    (Eq. 4, with the likelihood's sign corrected).
+    (Eq. 4, with the likelihood's sign corrected); for examples without a label it is
+    bits/dim of the marginal likelihood.
 
     Labels are integers ``[B]``, or ``[B, L]`` for L label factors, each with its own
-    slice of z_y. Images are integer grey levels, or floats in [0, 1] which are
-    taken as already dequantized.
+    slice of z_y; in training, -1 is a label that is not known. Images are integer
+    grey levels, or floats in [0, 1] which are taken as already dequantized.
 
     Args:
         event_shape: ``(H, W, C)`` of images or ``(D,)`` of vectors.
@@ -114,22 +116,27 @@ class InfoCNF(FlowModel):
     def terms(
         self, x: Tensor, y: Tensor, control: Control, training: bool
     ) -> tuple[dict[str, Tensor], FlowOutput]:
-        """Loss, bits/dim, cross-entropy (nats) and error (percent), each ``[B]``."""
+        """Loss, bits/dim, cross-entropy (nats) and error (percent), each ``[B]``.
+
+        Examples whose label is `tfcnf.data.source.HIDDEN` have the marginal
+        log-likelihood in place of the conditional one, and neither of the last two.
+        """
         x = check_examples(x, self.event_shape, self.num_levels)
         out = self(x, control=control, training=training)
         if self.is_supervised:
-            y = check_labels(y, self.num_classes)
+            y = check_labels(y, self.num_classes, HIDDEN)
         log_prob = self.prior.log_prob(out.z, y) + out.log_det
         bits = losses.bits_per_dim(log_prob, self.num_dims, self.num_levels)
         if not self.is_supervised:
             return {"loss": bits, "bits_per_dim": bits}, out
         logits = self.classifier(out.z, training=training)
         cross_entropy = losses.cross_entropy(logits, y)
+        known = tf.reduce_all(y != HIDDEN, 1)
         return {
             "loss": bits + self.beta * cross_entropy,
             "bits_per_dim": bits,
-            "cross_entropy": cross_entropy,
-            "error": losses.error(logits, y),
+            "cross_entropy": tf.boolean_mask(cross_entropy, known),
+            "error": tf.boolean_mask(losses.error(logits, y), known),
         }, out
 
     def log_prob(
