@@ -3,14 +3,18 @@
     python launch/evaluate.py --workdir=runs/digits --tol=1e-5,1e-6 \\
         --dtype=float32,float64
     python launch/evaluate.py --workdir=runs/digits --learned
+    python launch/evaluate.py --workdir=runs/digits \\
+        --uses=calibration,outliers,gallery --data_dir=DIR
 
 Writes eval.json into the run folder and prints a table; with --learned, evaluates at
-the tolerances that the run's own policies give and writes tolerances.json.
+the tolerances that the run's own policies give and writes tolerances.json; with --uses,
+evaluates what the likelihoods and codes of a run on images are good for, at the first
+tolerance, and writes a NAME.json and a NAME.npz for each.
 """
 
 from absl import flags
 
-from tfcnf import command_line, experiment
+from tfcnf import command_line, experiment, uses
 from tfcnf.gates.policy import parse_tolerances
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
@@ -22,6 +26,9 @@ SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate: test or train."
 LEARNED = flags.DEFINE_bool(
     "learned", False, "Evaluate at the run's own random or learned tolerances."
 )
+USES = flags.DEFINE_list(
+    "uses", [], f"Uses to evaluate, comma-separated: {', '.join(uses.USES)}."
+)
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
 )
@@ -32,6 +39,9 @@ def main() -> None:
         experiment.evaluate_tolerances(WORKDIR.value, DATA_DIR.value)
         return
     tols = parse_tolerances(TOL.value)
+    if USES.value:
+        uses.evaluate(WORKDIR.value, USES.value, tols[0], DATA_DIR.value)
+        return
     experiment.evaluate(WORKDIR.value, tols, SPLIT.value, DATA_DIR.value, DTYPE.value)
 
 

@@ -23,6 +23,7 @@ ROOMS = [
     {"studies"},
     {"experiment"},
     {"sweep"},
+    {"uses"},
     {"benchmarks"},
     {"command_line"},
 ]

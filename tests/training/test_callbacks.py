@@ -107,7 +107,7 @@ def test_tensorboard_has_scalars_histograms_and_images_now_and_then(model, tmp_p
 
     def draw():
         drawn.append(model.optimizer.iterations.numpy())
-        return np.stack([np.zeros([5, 4, 1]), np.ones([5, 4, 1])])
+        return {"samples": np.stack([np.zeros([5, 4, 1]), np.ones([5, 4, 1])])}
 
     log = prepare(TensorBoardLog(tmp_path, draw, every=2), model, epochs=5)
     for epoch in range(5):

@@ -19,12 +19,17 @@ POLICIES = ("fixed", "scheduled", "random", "learned")
 
 @dataclass(frozen=True)
 class Run:
-    """What a finished run left behind; no ``tolerances`` where they are constants."""
+    """What a finished run left behind.
+
+    It has no ``tolerances`` where they are constants, and no ``labels`` where it had
+    the label of every example.
+    """
 
     config: dict[str, Any]
     metrics: list[dict[str, Any]]
     results: dict[str, Any]
     tolerances: dict[str, Any]
+    labels: dict[str, Any]
 
     def mean(self, name: str) -> float:
         """A measure of ``metrics.jsonl`` averaged over the epochs."""
@@ -59,10 +64,23 @@ class Arm:
         return self.config["model"]["tol"]
 
     @property
+    def num_labels(self) -> int:
+        """Labels of each class; 0 for all."""
+        return self.config["training"].get("labels", 0)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it was trained on the labelled examples alone."""
+        part = self.config["training"].get("labelled_part", 1.0)
+        return bool(self.num_labels) and part == 1
+
+    @property
     def label(self) -> str:
-        """Model and policy."""
+        """Model and policy, and how many labels it had if not all."""
         constant = f" {self.tol:.0e}" if self.policy == "fixed" else ""
-        return f"{NAMES[self.model]}, {self.policy}{constant}"
+        labels = f", {self.num_labels} labels" if self.num_labels else ""
+        alone = " alone" if self.is_alone else ""
+        return f"{NAMES[self.model]}, {self.policy}{constant}{labels}{alone}"
 
     @property
     def regime(self) -> str:
@@ -128,22 +146,27 @@ def regimes(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
 def _order(arm: Arm) -> Any:
     batch = arm.config["training"]["batch_size"]
     place = list(NAMES)[::-1].index(arm.model)
-    return arm.config["data"], batch, -place, POLICIES.index(arm.policy), arm.tol
+    return (
+        *(arm.config["data"], batch, -place, POLICIES.index(arm.policy), arm.tol),
+        *(arm.num_labels or np.inf, arm.is_alone),
+    )
 
 
 def _read(folder: Path) -> Run:
     def read(name: str) -> Any:
         try:
             return json.loads((folder / name).read_text())
+        except FileNotFoundError:
+            return {}
         except json.JSONDecodeError as failure:
             raise ValueError(
                 f"{name} is damaged ({failure}). Received: {folder}"
             ) from failure
 
-    sampled = (folder / "tolerances.json").is_file()
     return Run(
         read("config.json"),
         read_metrics(folder / "metrics.jsonl"),
         read("eval.json"),
-        read("tolerances.json") if sampled else {},
+        read("tolerances.json"),
+        read("labels.json"),
     )

@@ -13,6 +13,7 @@ from tfcnf.reporting.comparison import (
     draw_tolerances,
     figure_choices,
 )
+from tfcnf.reporting.labels import draw_labels, labels_table
 from tfcnf.reporting.tables import arms_table, learned_table
 
 
@@ -51,6 +52,12 @@ def _comparison(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]
         f"{', '.join(f'{tol:.0e}' for tol in tols)}."
     )
     yield arms_table(arms)
+    if any(arm.num_labels for arm in arms):
+        path = folder / f"labels_{name}.png"
+        draw_labels(arms, path, regime)
+        yield labels_table(arms)
+        yield f"![Test error against the number of labels]({path.name})"
+    arms = [arm for arm in arms if not arm.num_labels]
     for key, (title, chosen) in figure_choices(arms).items():
         members = [arm for arm in arms if chosen(arm)]
         if len(members) > 1:

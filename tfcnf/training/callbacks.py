@@ -86,11 +86,11 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class TensorBoardLog(keras.callbacks.Callback):
-    """Scalars and weight histograms every epoch, samples as images now and then.
+    """Scalars and weight histograms every epoch, pictures now and then.
 
     Args:
         directory: of the event files.
-        draw: makes ``[n, H, W, C]`` images in [0, 1] to show, or None.
+        draw: makes ``[n, H, W, C]`` images in [0, 1] to show by name, or None.
         every: epochs between images, and between histograms of tolerances.
         tolerances: gives the tolerances of some batches, ``[n, N]``, or None.
     """
@@ -98,7 +98,7 @@ class TensorBoardLog(keras.callbacks.Callback):
     def __init__(
         self,
         directory: Path,
-        draw: Callable[[], np.ndarray] | None,
+        draw: Callable[[], dict[str, np.ndarray]] | None,
         every: int = 10,
         tolerances: Callable[[], np.ndarray] | None = None,
     ):
@@ -116,7 +116,8 @@ class TensorBoardLog(keras.callbacks.Callback):
             for weight in self.model.trainable_variables:
                 tf.summary.histogram(weight.path, weight.value)
             if self.draw and due:
-                tf.summary.image("samples", self.draw(), max_outputs=100)
+                for name, images in self.draw().items():
+                    tf.summary.image(name, images, max_outputs=100)
             if self.tolerances and due:
                 for i, tols in enumerate(self.tolerances().T):
                     tf.summary.histogram(f"log10_tol/cnf_{i:02d}", np.log10(tols))
