@@ -45,7 +45,7 @@ def test_the_page_holds_pictures_tables_and_settings(page):
     words = " ".join(reader.words)
     assert text.startswith("<!DOCTYPE html>")
     for expected in (
-        *("infocnf on digits", "1.14 %", "38,234", "1.971 bits/dim"),
+        *("InfoCNF on digits", "1.14", "38,234", "conditional (bits/dim)"),
         *("10 labels a class", "AUROC, typicality", "87.5", "2026-11-22", '"<&>"'),
     ):
         assert expected in words

@@ -11,11 +11,12 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from tfcnf.files import replace_file
+from tfcnf.reporting.arms import NAMES
 from tfcnf.reporting.tables import MEASURES, results_rows
 
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-WIDE = 1000  # pixels from which on a picture is scrolled, not shrunk, on a phone
+WIDE = 900  # pixels from which on a picture is scrolled, not shrunk, on a phone
 TILES = (
     *("test_error", "generative_error", "bits_per_dim", "marginal_bits_per_dim"),
     *("elbo", "rmse_window", "area_error", "nfe_forward", "num_parameters"),
@@ -90,7 +91,8 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
     """
     config, results = _read(run / "config.json"), _read(run / "eval.json")
     root = Element("html", lang="en")
-    title = f"{config['model_name']} on {config['data']}"
+    name = config["model_name"]
+    title = f"{NAMES.get(name, name)} on {config['data']}"
     _head(root, title)
     body = SubElement(root, "body")
     _text(body, "h1", title)
@@ -153,9 +155,8 @@ def _tiles(body: Element, results: Mapping[str, Any]) -> None:
         if name in results:
             title, unit, form = MEASURES[name]
             tile = SubElement(tiles, "div", {"class": "tile"})
-            value = format(results[name], form)
-            _text(tile, "strong", f"{value} {unit}".strip())
-            _text(tile, "span", title)
+            _text(tile, "strong", format(results[name], form))
+            _text(tile, "span", f"{title} ({unit})" if unit else title)
 
 
 def _section(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow_probability as tfp
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 
@@ -44,17 +45,26 @@ def _draw_reliability(
     right, confidence = log_probs.argmax(1) == labels, np.exp(log_probs.max(1))
     confidence = np.minimum(confidence, 1.0)
     accuracy, mean = calibration_curve(right, confidence, n_bins=BINS)
+    edges = np.linspace(0, 1, BINS + 1)
+    counts = np.bincount(np.searchsorted(edges[1:-1], confidence), minlength=BINS)
+    low, high = _interval(accuracy, counts[counts > 0])
     upper.plot([0, 1], [0, 1], color="grey", linestyle=":", label="calibrated")
-    upper.plot(mean, accuracy, "o-", label="model")
+    upper.vlines(mean, low, high, color="C0", alpha=0.4, label="95 % interval")
+    upper.plot(mean, accuracy, "o", color="C0", label="model")
     error = calibration_error(log_probs, labels)
     upper.text(0.95, 0.06, f"ECE {error:.3f}", ha="right", transform=upper.transAxes)
     upper.set(xlim=(0, 1.02), ylim=(0, 1.05))
     upper.grid(alpha=0.3)
-    counts, edges = np.histogram(confidence, BINS, (0, 1))
     bars = lower.bar(edges[:-1], counts, width=1 / BINS, align="edge", edgecolor="w")
     lower.bar_label(bars, fontsize="x-small")
     lower.set(yscale="symlog", ylim=(0, 6 * counts.max()), yticks=[])
-    lower.set(xlabel="probability of the predicted class (mean of a tenth)")
+    lower.set(xlabel="probability of the predicted class")
+
+
+def _interval(part: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the true part lies with 95 % probability, by Jeffreys' prior."""
+    beta = tfp.distributions.Beta(part * count + 0.5, (1 - part) * count + 0.5)
+    return tuple(beta.quantile(level).numpy() for level in (0.025, 0.975))
 
 
 def draw_outliers(arrays: Arrays, path: Path) -> None:
