@@ -347,16 +347,18 @@ def _accumulate(total: Any, dt: Tensor, stages: list[Any]) -> Any:
 
 def _empty_trail(y: Any) -> list[tf.TensorArray]:
     scalar = tf.zeros([], y[0].dtype)
-    return [
-        tf.TensorArray(
-            x.dtype,
-            size=0,
-            dynamic_size=True,
-            clear_after_read=False,
-            element_shape=x.shape,
-        )
-        for x in (scalar, scalar, *y)
-    ]
+    return [growing_array(x) for x in (scalar, scalar, *y)]
+
+
+def growing_array(x: Tensor, size: int = 0) -> tf.TensorArray:
+    """An array that tensors like x are written to, as many as there will be."""
+    return tf.TensorArray(
+        x.dtype,
+        size=size,
+        dynamic_size=True,
+        clear_after_read=False,
+        element_shape=x.shape,
+    )
 
 
 def _stack_trail(trail: list[tf.TensorArray], accepted: Tensor) -> Trail:
