@@ -13,7 +13,13 @@ import numpy as np
 
 from tfcnf.training.callbacks import read_metrics
 
-NAMES = {"infocnf": "InfoCNF", "ccnf": "CCNF", "cnf": "CNF"}
+NAMES = {
+    "infocnf": "InfoCNF",
+    "ccnf": "CCNF",
+    "cnf": "CNF",
+    "latent_ode": "LatentODE",
+}
+PARTITIONS = {"code": "partitioned", "head": "linear head", "none": "no labels"}
 POLICIES = ("fixed", "scheduled", "random", "learned")
 
 
@@ -25,11 +31,18 @@ class Run:
     the label of every example.
     """
 
+    folder: Path
     config: dict[str, Any]
     metrics: list[dict[str, Any]]
     results: dict[str, Any]
     tolerances: dict[str, Any]
     labels: dict[str, Any]
+
+    @property
+    def trajectories(self) -> dict[str, np.ndarray]:
+        """The arrays of its ``trajectories.npz``."""
+        with np.load(self.folder / "trajectories.npz") as arrays:
+            return dict(arrays)
 
     def mean(self, name: str) -> float:
         """A measure of ``metrics.jsonl`` averaged over the epochs."""
@@ -50,13 +63,13 @@ class Arm:
 
     @property
     def model(self) -> str:
-        """``"infocnf"``, ``"ccnf"`` or ``"cnf"``."""
+        """``"infocnf"``, ``"ccnf"``, ``"cnf"`` or ``"latent_ode"``."""
         return self.config["model_name"]
 
     @property
     def policy(self) -> str:
-        """Policy of the tolerances."""
-        return self.config["model"]["policy"]
+        """Policy of the tolerances; latent ODEs have constant ones."""
+        return self.config["model"].get("policy", "fixed")
 
     @property
     def tol(self) -> float:
@@ -76,7 +89,9 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """Model and policy, and how many labels it had if not all."""
+        """Model, policy and number of labels, or what a latent ODE's labels are for."""
+        if self.model == "latent_ode":
+            return PARTITIONS[self.config["model"]["partition"]]
         constant = f" {self.tol:.0e}" if self.policy == "fixed" else ""
         labels = f", {self.num_labels} labels" if self.num_labels else ""
         alone = " alone" if self.is_alone else ""
@@ -164,6 +179,7 @@ def _read(folder: Path) -> Run:
             ) from failure
 
     return Run(
+        folder,
         read("config.json"),
         read_metrics(folder / "metrics.jsonl"),
         read("eval.json"),

@@ -14,6 +14,7 @@ from tfcnf.reporting.comparison import (
     figure_choices,
 )
 from tfcnf.reporting.labels import draw_labels, labels_table
+from tfcnf.reporting.series import compare_series
 from tfcnf.reporting.tables import arms_table, learned_table
 
 
@@ -34,7 +35,9 @@ def write(runs: str, out: str) -> None:
     if unfinished:
         sections.append(f"Left out, not finished: {', '.join(unfinished)}.")
     for regime, members in regimes(arms).items():
-        sections += _comparison(regime, members, folder)
+        is_series = members[0].model == "latent_ode"
+        compare = compare_series if is_series else _comparison
+        sections += compare(regime, members, folder)
     with replace_file(folder / "report.md") as temporary:
         temporary.write_text("\n\n".join(sections) + "\n")
     print(folder / "report.md")

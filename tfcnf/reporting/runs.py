@@ -91,7 +91,7 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
         )
     if "trajectories" in first:
         arrays = first["trajectories"]
-        table = trajectories.elbo_table(first["metrics"])
+        table = trajectories.elbo_table(lines)
         items += [
             ("trajectories.png", lambda p: trajectories.draw_trajectories(arrays, p)),
             ("spirals.png", lambda p: trajectories.draw_spirals(arrays, p)),
