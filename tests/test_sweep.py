@@ -111,3 +111,23 @@ def test_the_table_of_the_labels_pairs_every_arm_with_its_control(variant):
         assert semi["training"]["labelled_part"] < 1
         assert alone["training"] == semi["training"] | {"labelled_part": 1.0}
         assert semi | {"training": None} == alone | {"training": None}
+
+
+@pytest.mark.parametrize("variant", ["", "data=spirals", "study=parity", "smoke"])
+def test_the_table_of_the_spirals_is_accepted(variant):
+    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / "spirals.py"))
+    sweep_config = table["get_config"](variant).to_dict()
+    ((folder, arms),) = sweep_config["arms"].items()
+    plain = []
+    for partition, config in arms.items():
+        check_config(config)
+        assert config["model"].pop("partition") == partition
+        plain.append(config)
+    assert all(config == plain[0] for config in plain)  # of equal budget
+    if variant == "study=parity":
+        assert (folder, plain[0]["data"]) == ("parity", "spirals_reference")
+        assert list(arms) == ["none", "code"]
+    else:
+        assert folder == plain[0]["data"]
+        assert list(arms) == ["code", "head", "none"]
+    assert len(sweep_config["seeds"]) == (3 if variant in ("", "data=spirals") else 1)
