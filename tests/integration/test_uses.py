@@ -34,7 +34,7 @@ def test_every_use_leaves_its_measures_arrays_and_figures(
         assert again | {"tolerance": 1e-2} == measures
     # the same images cannot be told apart, whatever they are called
     assert results["outliers"]["digits/auroc_likelihood"] == 0.5
-    assert results["outliers"]["random/auroc_likelihood"] > 0.9
+    assert results["outliers"]["inverted/auroc_likelihood"] > 0.9
     error = read_json(run_copy / "eval.json")["test_error"]
     assert results["calibration"]["discriminative/error"] == pytest.approx(error, abs=3)
     assert "outliers/random/auroc_typicality: " in capsys.readouterr().out
