@@ -169,6 +169,11 @@ def test_measures_count_the_judgements(arrays):
     assert measures["swaps/kept"] == 0
     assert measures["tempered_0.7/agreement"] == 100
     assert measures["class_means/agreement"] == pytest.approx(200 / 3)
+    # rows of one image each: the content alone makes the difference
+    same = np.repeat(arrays["contents"][:12, None], 3, 1)
+    measures = dict(gallery.gallery_measures(arrays | {"swaps": same}))
+    assert measures["swaps/content_share"] == pytest.approx(100)
+    assert measures["swaps/class_share"] == pytest.approx(0, abs=1e-9)
     kept = arrays | {"swaps_judged": np.repeat(arrays["content_labels"][:, None], 3, 1)}
     measures = dict(gallery.gallery_measures(kept))
     assert measures["swaps/agreement"] == 0

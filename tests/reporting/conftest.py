@@ -44,6 +44,7 @@ def gallery():
 def used_run(tmp_path_factory):
     """The folder of a run on images with all uses evaluated."""
     folder = tmp_path_factory.mktemp("run")
+    arrays = {make.__name__: make() for make in (calibration, outliers, gallery)}
     training = {"epochs": 3, "batch_size": 128, "labels": 10}
     config = {"seed": 0, "model_name": "infocnf", "data": "digits"}
     row = {"tolerance": 1e-5, "dtype": "float32", "bits_per_dim": 1.971}
@@ -52,12 +53,12 @@ def used_run(tmp_path_factory):
         "config": config | {"training": training},
         "eval": row | {"evaluations": [row]},
         "metadata": {"date": "2026-11-22T07:43:04+0000", "note": "<&>"},
-        "calibration": dict(calibration_measures(calibration())),
-        "outliers": dict(outlier_measures(outliers())),
+        "calibration": dict(calibration_measures(arrays["calibration"])),
+        "outliers": dict(outlier_measures(arrays["outliers"])),
         "gallery": {"swaps/agreement": 87.5, "judge_error": 3.3},
     }
     for name, value in files.items():
         (folder / f"{name}.json").write_text(json.dumps(value))
-    for make in (calibration, outliers, gallery):
-        np.savez(folder / f"{make.__name__}.npz", **make())
+    for name, values in arrays.items():
+        np.savez(folder / f"{name}.npz", **values)
     return folder

@@ -91,7 +91,9 @@ def gallery_measures(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, fl
         was asked for: ``tempered_T/agreement`` for each temperature,
         ``class_means/agreement``, and ``swaps/agreement``, with ``swaps/kept``, how
         often it still sees the class of the content, both over contents of another
-        class than the one asked for.
+        class than the one asked for; ``swaps/class_share`` and ``swaps/content_share``
+        are the parts of the variance of the swapped images' pixels that the image of
+        the class and that of the content account for.
     """
     yield "judge_error", float(arrays["judge_error"])
     reached = arrays["interpolations"][:, [0, -1]]
@@ -111,6 +113,10 @@ def gallery_measures(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, fl
         others = own != np.arange(classes)
         yield "swaps/agreement", _percent((judged == np.arange(classes))[others])
         yield "swaps/kept", _percent((judged == own)[others])
+        pixels = arrays["swaps"].reshape(*judged.shape, -1)
+        for name, axis in [("class", 0), ("content", 1)]:
+            explained = pixels.mean(axis).var(0).sum() / pixels.var((0, 1)).sum()
+            yield f"swaps/{name}_share", 100 * float(explained)
 
 
 def _judge(judge: PixelClassifier, images: np.ndarray) -> np.ndarray:

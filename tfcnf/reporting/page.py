@@ -77,6 +77,8 @@ COLUMNS = {
     "auroc_typicality": "AUROC, typicality",
     "agreement": "class asked for (%)",
     "kept": "class of the content (%)",
+    "class_share": "variance by the class (%)",
+    "content_share": "variance by the content (%)",
     "end_error": "largest error at the ends",
 }
 
