@@ -18,6 +18,7 @@ ROOMS = [
     {"training"},
     {"evaluation"},
     {"reporting"},
+    {"serving"},
     {"configuration"},
     {"run_folder"},
     {"studies"},

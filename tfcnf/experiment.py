@@ -31,6 +31,7 @@ from tfcnf.models.precision import copy_in
 from tfcnf.reporting.figures import draw_grid
 from tfcnf.reporting.tables import results_table
 from tfcnf.run_folder import open_folder, read_config
+from tfcnf.serving.export import DRAWS, export_run
 from tfcnf.studies import Source, epoch_images, leave_pictures, make_evaluator
 from tfcnf.training import callbacks as calls
 from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
@@ -210,6 +211,24 @@ def sample(
     images = np.concatenate([images, np.ones([padding, *model.event_shape])])
     rows = images.reshape(-1, columns, *model.event_shape)
     draw_grid(rows, Path(out), [""] * len(rows), f"class {label}")
+
+
+def export(
+    workdir: str,
+    export_dir: str,
+    tol: float = 1e-5,
+    trace: str = "auto",
+    draws: int = DRAWS,
+    overwrite: bool = False,
+    data_dir: str | None = None,
+) -> Path:
+    """Exports a run as a SavedModel, see `tfcnf.serving.export.export_run`."""
+    config = read_config(workdir)
+    source: Any = _source(config, data_dir)
+    model = load_model(workdir, source)
+    return export_run(
+        workdir, config, model, source, export_dir, tol, trace, draws, overwrite
+    )
 
 
 def _source(config: Mapping[str, Any], data_dir: str | None) -> Source:
