@@ -2,7 +2,11 @@
 
 import copy
 import json
+import os
 import runpy
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -131,3 +135,37 @@ def test_the_table_of_the_spirals_is_accepted(variant):
         assert folder == plain[0]["data"]
         assert list(arms) == ["code", "head", "none"]
     assert len(sweep_config["seeds"]) == (3 if variant in ("", "data=spirals") else 1)
+
+
+ORPHAN = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from tfcnf.sweep import end_with_parent
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(1, context, end_with_parent) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(time.sleep, 600).result()
+"""
+
+
+def test_a_killed_sweep_leaves_no_training_behind(tmp_path):
+    script = tmp_path / "orphan.py"
+    script.write_text(ORPHAN)
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE)
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 30
+    while _is_there(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _is_there(child)
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
