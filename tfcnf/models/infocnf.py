@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -76,8 +76,6 @@ class InfoCNF(FlowModel):
     ):
         super().__init__(name=name, dtype=dtype)
         self.event_shape = _positive_integers("event_shape", event_shape, (1, 3))
-        if isinstance(num_classes, int):
-            num_classes = (num_classes,)
         self.num_classes = _positive_integers("num_classes", num_classes)
         self.num_dims = math.prod(self.event_shape)
         self.num_levels = num_levels if len(self.event_shape) == 3 else 1
@@ -312,9 +310,9 @@ class InfoCNF(FlowModel):
 
 
 def _positive_integers(
-    name: str, values: Sequence[int], lengths: Sequence[int] = ()
+    name: str, values: Any, lengths: Sequence[int] = ()
 ) -> tuple[int, ...]:
-    values = tuple(values)
+    values = tuple(values) if isinstance(values, Iterable) else (values,)
     if not values or not all(isinstance(v, int) and v > 0 for v in values):
         raise ValueError(f"{name} must be positive integers. Received: {name}={values}")
     if lengths and len(values) not in lengths:
