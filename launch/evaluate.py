@@ -16,6 +16,7 @@ from absl import flags
 
 from tfcnf import command_line, experiment, uses
 from tfcnf.gates.policy import parse_tolerances
+from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 TOL = flags.DEFINE_list("tol", ["1e-5"], "Solver tolerances, comma-separated.")
@@ -33,16 +34,22 @@ DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
 )
 
+WEIGHTS = flags.DEFINE_enum(
+    "weights", None, KEPT, "Weights to take; the average if the run keeps one."
+)
+
 
 def main() -> None:
     if LEARNED.value:
-        experiment.evaluate_tolerances(WORKDIR.value, DATA_DIR.value)
+        experiment.evaluate_tolerances(WORKDIR.value, DATA_DIR.value, WEIGHTS.value)
         return
     tols = parse_tolerances(TOL.value)
     if USES.value:
         uses.evaluate(WORKDIR.value, USES.value, tols[0], DATA_DIR.value)
         return
-    experiment.evaluate(WORKDIR.value, tols, SPLIT.value, DATA_DIR.value, DTYPE.value)
+    experiment.evaluate(
+        WORKDIR.value, tols, SPLIT.value, DATA_DIR.value, DTYPE.value, WEIGHTS.value
+    )
 
 
 if __name__ == "__main__":

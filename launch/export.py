@@ -12,6 +12,7 @@ from absl import flags
 
 from tfcnf import command_line, experiment
 from tfcnf.serving import export
+from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 EXPORT_DIR = flags.DEFINE_string("export_dir", None, "Folder to make.")
@@ -27,6 +28,9 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an older export.")
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
 )
+WEIGHTS = flags.DEFINE_enum(
+    "weights", None, KEPT, "Weights to take; the average if the run keeps one."
+)
 
 
 def main() -> None:
@@ -38,6 +42,7 @@ def main() -> None:
         DRAWS.value,
         OVERWRITE.value,
         DATA_DIR.value,
+        WEIGHTS.value,
     )
     print(f"exported to {made}")
 

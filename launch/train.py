@@ -11,6 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from tfcnf import command_line, experiment
+from tfcnf.training.profile import parse_steps
 from tfcnf.training.strategy import STRATEGIES
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -25,11 +26,18 @@ DATA_DIR = flags.DEFINE_string(
 STRATEGY = flags.DEFINE_enum(
     "strategy", "auto", STRATEGIES, "Devices; auto mirrors over several GPUs."
 )
+PROFILE = flags.DEFINE_string(
+    "profile", None, "START:STOP, steps to trace for TensorBoard and launch/profile.py."
+)
 
 
 def main() -> None:
     experiment.train(
-        CONFIG.value.to_dict(), WORKDIR.value, DATA_DIR.value, STRATEGY.value
+        CONFIG.value.to_dict(),
+        WORKDIR.value,
+        DATA_DIR.value,
+        STRATEGY.value,
+        parse_steps(PROFILE.value) if PROFILE.value else None,
     )
 
 

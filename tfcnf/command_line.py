@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from tfcnf.models.base import DivergenceError
 from tfcnf.ode.solver import SolverError
 
 BAD_INPUT = 2
@@ -18,8 +19,9 @@ FAILED = 1
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls ``main``.
 
-    A `ValueError` (bad input) ends with its message and exit status 2, a failed
-    solve with its message and exit status 1; neither shows a traceback.
+    A `ValueError` (bad input) ends with its message and exit status 2, a failed solve
+    or a loss that is not finite with its message and exit status 1; neither shows a
+    traceback.
     """
     logging.set_verbosity(logging.WARNING)
     app.run(lambda _: _call(main), flags_parser=_parse)
@@ -40,7 +42,7 @@ def _call(main: Callable[[], None]) -> None:
         main()
     except (ValueError, OSError) as failure:
         _exit(failure, BAD_INPUT)
-    except SolverError as failure:
+    except (SolverError, DivergenceError) as failure:
         _exit(failure, FAILED)
     except KeyboardInterrupt:
         _exit(RuntimeError("interrupted"), 130)

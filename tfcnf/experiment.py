@@ -9,7 +9,7 @@ also ``tolerances.json``, and where labels were hidden ``labels.json``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tfcnf.evaluation.image import SPLITS
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.evaluation.tolerances import MODES, ToleranceEvaluator
 from tfcnf.files import write_json
+from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.precision import copy_in
 from tfcnf.reporting.figures import draw_grid
 from tfcnf.reporting.tables import results_table
@@ -34,8 +35,12 @@ from tfcnf.run_folder import open_folder, read_config
 from tfcnf.serving.export import DRAWS, export_run
 from tfcnf.studies import Source, epoch_images, leave_pictures, make_evaluator
 from tfcnf.training import callbacks as calls
+from tfcnf.training.averaging import averaged, use_weights
+from tfcnf.training.board import TensorBoardLog
 from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
+from tfcnf.training.divergence import Recovery
 from tfcnf.training.loop import run_epochs
+from tfcnf.training.profile import Profile
 from tfcnf.training.schedules import learning_rate
 from tfcnf.training.strategy import get_strategy, start_faster
 
@@ -47,6 +52,7 @@ def train(
     workdir: str,
     data_dir: str | None = None,
     strategy: str = "auto",
+    profile: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Trains, or resumes, a run and evaluates it.
 
@@ -55,6 +61,7 @@ def train(
         workdir: run folder; a folder with the same configuration is resumed.
         data_dir: of tensorflow-datasets.
         strategy: see `tfcnf.training.strategy.get_strategy`.
+        profile: first and last step to trace, see `tfcnf.training.profile`.
 
     Returns:
         What was written to ``eval.json``.
@@ -62,6 +69,7 @@ def train(
     Raises:
         ValueError: for a bad configuration, or a folder that holds something else.
         tfcnf.ode.solver.SolverError: where an ODE solve fails.
+        tfcnf.models.base.DivergenceError: where the loss or its gradient is not finite.
     """
     check_config(config)
     source = _source(config, data_dir)
@@ -76,6 +84,7 @@ def train(
         done = checkpoints.restore()
     evaluator = make_evaluator(model, source, config["evaluation"]["batch_size"])
     training = config["training"]
+    recovery = Recovery(**training["divergence"], folder=folder)
     if done:
         print(f"resuming {folder} after epoch {done} of {training['epochs']}")
     if done < training["epochs"]:
@@ -89,9 +98,13 @@ def train(
             config["seed"],
             [
                 *_writers(config, folder, evaluator, source, done),
+                *([Profile(folder / "tensorboard", profile)] if profile else []),
                 SaveCheckpoints(checkpoints),
             ],
+            training["accumulation_steps"],
+            recovery,
         )
+    use_weights(model, None)
     tol = config["evaluation"]["tol"]
     leave_pictures(model, source, folder, tol)
     if model.samples_tolerances:
@@ -106,6 +119,7 @@ def evaluate(
     split: str = "test",
     data_dir: str | None = None,
     dtypes: Sequence[str] = (),
+    weights: str | None = None,
 ) -> list[dict[str, Any]]:
     """Evaluates a run at each tolerance, writes the results and prints a table.
 
@@ -118,17 +132,20 @@ def evaluate(
         split: ``"test"`` or ``"train"``.
         data_dir: of tensorflow-datasets.
         dtypes: float types to evaluate copies of the model in; its own if empty.
+        weights: see `load_model`.
     """
     config = read_config(workdir)
     source = _source(config, data_dir)
-    model = load_model(workdir, source)
+    model = load_model(workdir, source, weights)
     models = [copy_in(model, dtype) for dtype in dtypes] or [model]
     size, draws = (config["evaluation"][key] for key in ("batch_size", "draws"))
     evaluators = [make_evaluator(m, source, size, split) for m in models]
     return _write_results(workdir, evaluators, tols, draws)
 
 
-def evaluate_tolerances(workdir: str, data_dir: str | None = None) -> None:
+def evaluate_tolerances(
+    workdir: str, data_dir: str | None = None, weights: str | None = None
+) -> None:
     """Evaluates a run at the tolerances of its own policies.
 
     ``tolerances.json`` gets ``"evaluations"``, what `ToleranceEvaluator.run` yields,
@@ -137,13 +154,14 @@ def evaluate_tolerances(workdir: str, data_dir: str | None = None) -> None:
     Args:
         workdir: run folder.
         data_dir: of tensorflow-datasets.
+        weights: see `load_model`.
 
     Raises:
         ValueError: where the tolerances are constants.
     """
     config = read_config(workdir)
     source = _source(config, data_dir)
-    model = load_model(workdir, source)
+    model = load_model(workdir, source, weights)
     if not model.samples_tolerances:
         raise ValueError(
             "the run has neither random nor learned tolerances. "
@@ -161,17 +179,25 @@ def load_source(workdir: str, data_dir: str | None = None) -> Source:
     return _source(read_config(workdir), data_dir)
 
 
-def load_model(workdir: str, source: Source) -> Any:
+def load_model(workdir: str, source: Source, weights: str | None = None) -> Any:
     """The model of a run with its newest readable weights.
 
+    Args:
+        workdir: run folder.
+        source: its data.
+        weights: ``"average"`` or ``"last"``; if None, the average where the run keeps
+            one.
+
     Raises:
-        ValueError: for a folder without a run or without a checkpoint.
+        ValueError: for a folder without a run or without a checkpoint, or an average
+            that the run does not keep.
     """
     model = _build(read_config(workdir), source)
     if not Checkpoints(Path(workdir) / "checkpoints", model).restore():
         raise ValueError(
             f"the run has no checkpoint yet. Received: workdir={workdir!r}"
         )
+    use_weights(model, weights)
     return model
 
 
@@ -183,6 +209,7 @@ def sample(
     seed: int = 0,
     temperature: float = 1.0,
     data_dir: str | None = None,
+    weights: str | None = None,
 ) -> None:
     """Draws images of one class from a run into a PNG.
 
@@ -194,15 +221,16 @@ def sample(
         seed: the same seed gives the same images.
         temperature: see `InfoCNF.sample`.
         data_dir: of tensorflow-datasets.
+        weights: see `load_model`.
     """
     if num < 1:
         raise ValueError(f"num must be positive. Received: num={num}")
     if not Path(out).absolute().parent.is_dir():
         raise ValueError(f"out must be in an existing folder. Received: out={out!r}")
     source = catalog.get(read_config(workdir)["data"], data_dir)
-    if epoch_images(None, source) is None:
+    if len(source.event_shape) != 3:
         raise ValueError(f"only images are drawn. Received: data={source.name!r}")
-    model = load_model(workdir, source)
+    model = load_model(workdir, source, weights)
     labels: np.ndarray = np.zeros([num, len(model.num_classes)], np.int32)
     labels[:, 0] = label
     images = model.sample(labels, seed, temperature).numpy()
@@ -221,11 +249,12 @@ def export(
     draws: int = DRAWS,
     overwrite: bool = False,
     data_dir: str | None = None,
+    weights: str | None = None,
 ) -> Path:
-    """Exports a run as a SavedModel, see `tfcnf.serving.export.export_run`."""
+    """Exports a run as a SavedModel, see `export_run` and `load_model`."""
     config = read_config(workdir)
     source: Any = _source(config, data_dir)
-    model = load_model(workdir, source)
+    model = load_model(workdir, source, weights)
     return export_run(
         workdir, config, model, source, export_dir, tol, trace, draws, overwrite
     )
@@ -289,6 +318,8 @@ def _build(config: Mapping[str, Any], source: Source) -> Any:
             schedule,
             epsilon=optimizer["epsilon"],
             global_clipnorm=optimizer["clipnorm"] or None,
+            use_ema=optimizer["ema_momentum"] > 0,
+            ema_momentum=optimizer["ema_momentum"],
         )
     )
     return model
@@ -303,19 +334,27 @@ def _writers(
 ) -> list[keras.callbacks.Callback]:
     """What measures and records a training, in this order."""
     evaluation, model = config["evaluation"], evaluator.model
-    draw = epoch_images(model, source)
-    tolerances = None
-    if model.samples_tolerances:
-        tolerances = functools.partial(
-            ToleranceEvaluator(model, source).distribution,
+    solves = None
+    if isinstance(model, InfoCNF):
+        solves = functools.partial(
+            ToleranceEvaluator(model, source).solves,
             "train",
-            config["training"]["batch_size"],
+            evaluation["batch_size"],
         )
 
+    def measure() -> Iterator[tuple[str, float]]:
+        with averaged(model):
+            yield from evaluator.run(evaluation["tol"])
+
     return [
-        calls.Evaluate(lambda: evaluator.run(evaluation["tol"]), evaluation["every"]),
+        calls.Evaluate(measure, evaluation["every"]),
         calls.MetricsLog(folder / "metrics.jsonl", done),
-        calls.TensorBoardLog(folder / "tensorboard", draw, tolerances=tolerances),
+        TensorBoardLog(
+            folder / "tensorboard",
+            epoch_images(model, source),
+            solves=solves,
+            config=config,
+        ),
         calls.Progress(),
     ]
 

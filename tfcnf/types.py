@@ -28,12 +28,18 @@ class SolveStats(NamedTuple):
         num_accepted: accepted steps, scalar int32.
         num_rejected: rejected steps, scalar int32.
         status: 0 solved, 1 step limit reached, 2 step size underflow; int32.
+        dt: size of the step that would have come next, scalar.
+        low: smallest value of the state where the solve ended, scalar.
+        high: largest value of the state there, scalar.
     """
 
     nfe: Tensor
     num_accepted: Tensor
     num_rejected: Tensor
     status: Tensor
+    dt: Tensor
+    low: Tensor
+    high: Tensor
 
 
 class On(NamedTuple):
@@ -65,6 +71,9 @@ class Control(NamedTuple):
             cheaper.
         share_noise: all examples get the same noise, so that what an example gives
             does not depend on its place in the batch.
+        drawn_tol: tolerances ``[N]`` that the layers' policies gave for another part
+            of the same batch, to be used again; unlike ``tol`` it leaves the
+            gradient's tolerance to the layers.
     """
 
     tol: Tensor = None
@@ -75,6 +84,7 @@ class Control(NamedTuple):
     exact: On | None = None
     skip_log_det: On | None = None
     share_noise: On | None = None
+    drawn_tol: Tensor = None
 
     def part(self, start: int, count: int) -> Control:
         """The control of ``count`` solves from solve ``start`` on."""
@@ -92,6 +102,7 @@ class Control(NamedTuple):
             adjoint_tol=take(self.adjoint_tol),
             seed=seed,
             nfe_backward_probe=take(self.nfe_backward_probe),
+            drawn_tol=take(self.drawn_tol),
         )
 
 

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.flows.base import FlowLayer
+from tfcnf.flows.base import FlowLayer, Policies
 from tfcnf.gates.policy import FixedTolerance, check_tolerance
 from tfcnf.ode.adjoint import GRADIENTS, Method, solve
 from tfcnf.ode.conventions import SOLVERS
@@ -99,15 +99,15 @@ class CNFLayer(FlowLayer):
 
     def build(self, shape: Sequence[int | None]) -> None:
         """Creates the weights for states of this shape."""
-        for part in (self.dynamics, *self.policies):
-            if not part.built:
+        for part in (self.dynamics, self.policy, self.adjoint_tol):
+            if part is not None and not part.built:
                 part.build(shape)
         self.built = True
 
     @property
-    def policies(self) -> list[keras.layers.Layer]:
+    def policies(self) -> list[Policies]:
         """The policy of the forward solve and, if it has its own, of the backward."""
-        return [self.policy] + [self.adjoint_tol] * (self.adjoint_tol is not None)
+        return [(self.policy, self.adjoint_tol)]
 
     def compute_output_shape(self, shape: Any) -> Any:
         """The shape is unchanged."""
@@ -166,6 +166,8 @@ class CNFLayer(FlowLayer):
         sample = training if control.sample_tol is None else control.sample_tol
         if control.tol is not None:
             tol, log_pi = _scalar(control.tol, x.dtype), tf.zeros([], x.dtype)
+        elif control.drawn_tol is not None:
+            tol, log_pi = _scalar(control.drawn_tol, x.dtype), tf.zeros([], x.dtype)
         else:
             tol, log_pi = self.policy(x, training=sample, seed=control.seed)
         tol = tf.stop_gradient(tf.cast(tol, x.dtype))

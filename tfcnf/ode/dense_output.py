@@ -80,7 +80,7 @@ class GridSolver(DormandPrince):
             kept = [a.write(*w) for a, w in zip(kept, written, strict=True)]
             return clock, y, f, kept
 
-        clock, _, _, kept = tf.while_loop(
+        clock, last, _, kept = tf.while_loop(
             lambda clock, *_: (clock.s < end) & (clock.status == SOLVED),
             attempt,
             [Clock.start(first), y, f, kept],
@@ -91,8 +91,7 @@ class GridSolver(DormandPrince):
         steps = Steps(
             *(a.gather(tf.range(size)) for a, size in zip(kept, sizes, strict=True))
         )
-        nfe = 2 + self.ODE_FN_EVALS_PER_STEP * (clock.accepted + clock.rejected)
-        return steps, SolveStats(nfe, clock.accepted, clock.rejected, clock.status)
+        return steps, clock.stats(2, last)
 
 
 def interpolate(steps: Steps, s: Tensor) -> Tensor:

@@ -14,7 +14,10 @@ from tfcnf.data.pipeline import steps_per_epoch, training_batches
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.models.base import FlowModel
-from tfcnf.ode.solver import SolverError
+from tfcnf.training.accumulation import make_step
+from tfcnf.training.divergence import FAILURES, Recovery
+
+NAMED = {error.__name__: error for error in (*FAILURES, ValueError)}
 
 
 def run_epochs(
@@ -26,8 +29,10 @@ def run_epochs(
     initial_epoch: int = 0,
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    accumulation_steps: int = 1,
+    recovery: Recovery | None = None,
 ) -> None:
-    """Trains a compiled model with ``strategy.run(model.train_step, ...)``.
+    """Trains a compiled model with ``strategy.run``.
 
     Args:
         model: built and compiled under the strategy's scope.
@@ -39,23 +44,26 @@ def run_epochs(
         seed: with the epoch, determines the order of the data.
         callbacks: Keras callbacks. The logs of an epoch are its means, the
             learning rate and the seconds that its steps took.
+        accumulation_steps: parts that a batch is computed in, one after the other, see
+            `tfcnf.training.accumulation`.
+        recovery: what to do about failed steps; the training stops if None.
 
     Raises:
-        ValueError: for a batch that the replicas do not divide.
+        ValueError: for a batch that replicas and parts do not divide.
         SolverError: where an ODE solve fails, with the layer and advice.
+        DivergenceError: where the loss or its gradient is not finite.
     """
     replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
+    if batch_size % (replicas * accumulation_steps):
         raise ValueError(
-            f"batch_size must be divisible by the {replicas} replicas. "
+            f"batch_size must be divisible by the {replicas} replicas times the "
+            f"{accumulation_steps} accumulation steps. "
             f"Received: batch_size={batch_size}"
         )
     steps = steps_per_epoch(source.train, batch_size)
 
-    @tf.function(autograph=False)
-    def train_step(batch: Any) -> None:
-        strategy.run(model.train_step, args=(batch,))
-
+    train_step = make_step(model, strategy, accumulation_steps)
+    recovery = recovery or Recovery()
     calls = keras.callbacks.CallbackList(
         list(callbacks),
         model=model,
@@ -64,7 +72,10 @@ def run_epochs(
         initial_epoch=initial_epoch,
     )
     calls.on_train_begin()
-    for epoch in range(initial_epoch, epochs):
+    recovery.begin(model)
+    model.stop_training = False
+    epoch = initial_epoch
+    while epoch < epochs and not model.stop_training:
         model.reset_metrics()
         model.set_epoch(epoch)
         calls.on_epoch_begin(epoch)
@@ -74,15 +85,21 @@ def run_epochs(
             dataset = strategy.experimental_distribute_dataset(dataset)
         for step, batch in enumerate(dataset):
             calls.on_train_batch_begin(step)
-            _run(train_step, batch)
+            recovery.remember(epoch, step)
+            try:
+                _run(train_step, batch)
+            except FAILURES as failure:
+                if not recovery.handle(failure, epoch, step, batch):
+                    train_step = make_step(model, strategy, accumulation_steps)
+                    break
             calls.on_train_batch_end(step)
-        logs = {m.name: float(m.result()) for m in model.metrics}
-        rate = tf.convert_to_tensor(model.optimizer.learning_rate)
-        logs["learning_rate"] = float(rate)
-        logs["seconds"] = time.perf_counter() - started
-        calls.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
+        else:
+            logs = {m.name: float(m.result()) for m in model.metrics}
+            rate = tf.convert_to_tensor(model.optimizer.learning_rate)
+            logs["learning_rate"] = float(rate)
+            logs["seconds"] = time.perf_counter() - started
+            calls.on_epoch_end(epoch, logs)
+            epoch += 1
     calls.on_train_end()
 
 
@@ -91,8 +108,7 @@ def _run(step: Any, batch: Any) -> None:
     try:
         step(batch)
     except tf.errors.InvalidArgumentError as failure:
-        found = re.search(r"\[(SolverError|ValueError): (.*)\]", str(failure))
+        found = re.search(rf"\[({'|'.join(NAMED)}): (.*)\]", str(failure))
         if not found:
             raise
-        error = SolverError if found[1] == "SolverError" else ValueError
-        raise error(found[2].replace("] [", " ")) from None
+        raise NAMED[found[1]](found[2].replace("] [", " ")) from None

@@ -52,6 +52,34 @@ class WarmupPiecewise(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+@keras.saving.register_keras_serializable("tfcnf")
+class Scaled(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule times a constant.
+
+    Args:
+        schedule: the schedule.
+        factor: the constant, positive.
+    """
+
+    def __init__(self, schedule: Any, factor: float):
+        self.schedule, self.factor = schedule, factor
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """The rate at a step, counted from 0."""
+        return self.factor * self.schedule(step)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords."""
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "factor": self.factor}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Scaled:
+        """Rebuilds the schedule from `get_config`."""
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["factor"])
+
+
 def learning_rate(
     base: float,
     total_steps: int,
