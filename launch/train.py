@@ -11,8 +11,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from tfcnf import command_line, experiment
-from tfcnf.training.profile import parse_steps
 from tfcnf.training.strategy import STRATEGIES
+from tfcnf.training.tracing import parse_steps
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file, with ':VARIANT' behind it if wanted."

@@ -14,6 +14,10 @@ from tfcnf.ode.solver import SolverError
 
 BAD_INPUT = 2
 FAILED = 1
+# what flags and the configuration files that they name raise
+BAD_FLAGS = (
+    *(flags.Error, AttributeError, LookupError, OSError, SyntaxError, ValueError),
+)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -30,7 +34,7 @@ def run(main: Callable[[], None]) -> None:
 def _parse(arguments: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(arguments)
-    except (flags.Error, AttributeError, LookupError, OSError, ValueError) as failure:
+    except BAD_FLAGS as failure:
         _exit(failure, BAD_INPUT)
     if len(rest) > 1:
         _exit(ValueError(f"unexpected arguments. Received: {rest[1:]}"), BAD_INPUT)

@@ -35,14 +35,15 @@ from tfcnf.run_folder import open_folder, read_config
 from tfcnf.serving.export import DRAWS, export_run
 from tfcnf.studies import Source, epoch_images, leave_pictures, make_evaluator
 from tfcnf.training import callbacks as calls
+from tfcnf.training.accumulation import check_parts
 from tfcnf.training.averaging import averaged, use_weights
 from tfcnf.training.board import TensorBoardLog
 from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
 from tfcnf.training.divergence import Recovery
 from tfcnf.training.loop import run_epochs
-from tfcnf.training.profile import Profile
 from tfcnf.training.schedules import learning_rate
 from tfcnf.training.strategy import get_strategy, start_faster
+from tfcnf.training.tracing import Profile
 
 TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
 
@@ -61,7 +62,7 @@ def train(
         workdir: run folder; a folder with the same configuration is resumed.
         data_dir: of tensorflow-datasets.
         strategy: see `tfcnf.training.strategy.get_strategy`.
-        profile: first and last step to trace, see `tfcnf.training.profile`.
+        profile: first and last step to trace, see `tfcnf.training.tracing`.
 
     Returns:
         What was written to ``eval.json``.
@@ -74,7 +75,12 @@ def train(
     check_config(config)
     source = _source(config, data_dir)
     seen = _with_labels_hidden(config, source)
-    scope = get_strategy(strategy)
+    scope, training = get_strategy(strategy), config["training"]
+    check_parts(
+        training["batch_size"],
+        scope.num_replicas_in_sync,
+        training["accumulation_steps"],
+    )
     with scope.scope():
         model = _build(config, source)
         folder = open_folder(config, workdir)
@@ -83,7 +89,6 @@ def train(
         checkpoints = Checkpoints(folder / "checkpoints", model)
         done = checkpoints.restore()
     evaluator = make_evaluator(model, source, config["evaluation"]["batch_size"])
-    training = config["training"]
     recovery = Recovery(**training["divergence"], folder=folder)
     if done:
         print(f"resuming {folder} after epoch {done} of {training['epochs']}")

@@ -125,7 +125,8 @@ def _solve(
     # functions of the graph: traced once and called by each stage of a step
     @tf.function(autograph=False)
     def ode_fn(theta: Any, t: Tensor, y: Any) -> Any:
-        return value_and_divergence(field, theta, t, y[0], probes)
+        with tf.name_scope("dynamics"):  # what `tfcnf.reporting.profile` looks for
+            return value_and_divergence(field, theta, t, y[0], probes)
 
     if method.gradient == "store":
         solver = discrete.DifferentiableDormandPrince(
@@ -206,9 +207,10 @@ def _solve_adjoint(
     def derivatives(
         wrt_theta: bool, theta: Any, a_log_det: Tensor, t: Tensor, y: Any
     ) -> Any:
-        (dz, divergence), grad_z, grad_theta = adjoint_dynamics(
-            field, theta, t, y[0], probes, y[-1], a_log_det, wrt_theta
-        )
+        with tf.name_scope("dynamics"):
+            (dz, divergence), grad_z, grad_theta = adjoint_dynamics(
+                field, theta, t, y[0], probes, y[-1], a_log_det, wrt_theta
+            )
         dy = (*(dz, divergence)[: len(kept)], -grad_z)
         return (dy, tuple(-g for g in grad_theta)) if wrt_theta else dy
 

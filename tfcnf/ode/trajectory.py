@@ -105,7 +105,8 @@ def _solve(
     # functions of the graph: traced once and called by each stage of a step
     @tf.function(autograph=False)
     def dynamics(theta: Any, s: Tensor, y: Tensor) -> Tensor:
-        return direction * field.value(theta, start + direction * s, y)
+        with tf.name_scope("dynamics"):
+            return direction * field.value(theta, start + direction * s, y)
 
     step = tf.function(functools.partial(_step, dynamics), autograph=False)
     step_back = tf.function(functools.partial(_step_back, step), autograph=False)

@@ -23,6 +23,15 @@ from tfcnf.models.base import FlowModel, Part
 from tfcnf.types import Tensor
 
 
+def check_parts(batch_size: int, replicas: int, parts: int) -> None:
+    """Raises a ValueError unless every replica can cut its share into equal parts."""
+    if batch_size % (replicas * parts):
+        raise ValueError(
+            f"batch_size must be divisible by the {replicas} replicas times the "
+            f"{parts} accumulation steps. Received: batch_size={batch_size}"
+        )
+
+
 def make_step(
     model: FlowModel, strategy: tf.distribute.Strategy, parts: int = 1
 ) -> Callable[[Any], None]:
@@ -33,6 +42,9 @@ def make_step(
         strategy: of the model.
         parts: into how many parts each replica cuts its share of a batch.
     """
+    with strategy.scope():
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
     if parts == 1:
 
         @tf.function(autograph=False)

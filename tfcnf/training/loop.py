@@ -14,7 +14,7 @@ from tfcnf.data.pipeline import steps_per_epoch, training_batches
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.models.base import FlowModel
-from tfcnf.training.accumulation import make_step
+from tfcnf.training.accumulation import check_parts, make_step
 from tfcnf.training.divergence import FAILURES, Recovery
 
 NAMED = {error.__name__: error for error in (*FAILURES, ValueError)}
@@ -54,12 +54,7 @@ def run_epochs(
         DivergenceError: where the loss or its gradient is not finite.
     """
     replicas = strategy.num_replicas_in_sync
-    if batch_size % (replicas * accumulation_steps):
-        raise ValueError(
-            f"batch_size must be divisible by the {replicas} replicas times the "
-            f"{accumulation_steps} accumulation steps. "
-            f"Received: batch_size={batch_size}"
-        )
+    check_parts(batch_size, replicas, accumulation_steps)
     steps = steps_per_epoch(source.train, batch_size)
 
     train_step = make_step(model, strategy, accumulation_steps)

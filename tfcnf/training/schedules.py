@@ -30,8 +30,7 @@ class WarmupPiecewise(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, base: float, warmup_steps: int = 0, drops: Sequence[int] = ()):
-        if not base > 0:
-            raise ValueError(f"base must be positive. Received: base={base!r}")
+        _check_rate(base)
         if list(drops) != sorted(set(drops)):
             raise ValueError(f"drops must be increasing. Received: drops={drops!r}")
         self.base, self.warmup_steps, self.drops = base, warmup_steps, tuple(drops)
@@ -97,9 +96,10 @@ def learning_rate(
         drops: steps at which a piecewise rate is divided by 10.
 
     Raises:
-        ValueError: for an unknown decay.
+        ValueError: for an unknown decay, or a rate that is not positive.
     """
     check_choice("decay", decay, DECAYS)
+    _check_rate(base)
     if decay == "piecewise":
         return WarmupPiecewise(base, warmup_steps, drops)
     return keras.optimizers.schedules.CosineDecay(
@@ -108,3 +108,8 @@ def learning_rate(
         warmup_target=base if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
+
+
+def _check_rate(base: float) -> None:
+    if not base > 0:
+        raise ValueError(f"base must be positive. Received: base={base!r}")
