@@ -18,9 +18,9 @@ def served_run(once, finished_run, digits):
             (folder / name).write_bytes((finished_run / name).read_bytes())
         model = experiment.load_model(str(finished_run), digits)
         for weight in model.flow.trainable_variables:
-            weight.assign(3.0 * weight)
+            weight.assign(2.0 * weight)
         for weight in model.prior.trainable_variables:
-            weight.assign(weight + 0.1 * np.sin(np.arange(weight.shape[-1])))
+            weight.assign(weight + 0.02 * np.sin(np.arange(weight.shape[-1])))
         Checkpoints(folder / "checkpoints", model).save(2)
 
     return once("served_run", fill)
