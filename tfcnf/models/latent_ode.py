@@ -167,7 +167,7 @@ class LatentODE(FlowModel):
         names = ["loss", "elbo", "log_likelihood", "kl"]
         if self.is_supervised:
             names.append("label_nll")
-        names += ["nfe_forward", "nfe_backward"]
+        names += ["gradient_norm", "nfe_forward", "nfe_backward"]
         names += [f"{name}/cnf_00" for name in self._per_solve]
         self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
         mean, begun = (
