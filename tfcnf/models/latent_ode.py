@@ -51,6 +51,7 @@ class LatentODE(FlowModel):
         latent_dims: D, dimensions of z.
         code_dims: dimensions of the code of each label, for ``"code"``.
         encoder_units: units of the recurrent encoder.
+        encoder_start: of its recurrent weights, see `Recognition`.
         dynamics_units: widths of the hidden layers of f.
         decoder_units: units of the decoder's hidden layer.
         activation: of f, see `AutonomousDynamics`.
@@ -79,6 +80,7 @@ class LatentODE(FlowModel):
         latent_dims: int = 5,
         code_dims: int = 1,
         encoder_units: int = 25,
+        encoder_start: str = "uniform",
         dynamics_units: Sequence[int] = (20,),
         decoder_units: int = 20,
         activation: str = "elu",
@@ -104,6 +106,7 @@ class LatentODE(FlowModel):
             "latent_dims": latent_dims,
             "code_dims": code_dims,
             "encoder_units": encoder_units,
+            "encoder_start": encoder_start,
             "dynamics_units": tuple(dynamics_units),
             "decoder_units": decoder_units,
             "activation": activation,
@@ -138,6 +141,7 @@ class LatentODE(FlowModel):
             options["encode_gaps"],
             options["regular"],
             next_int(seeds),
+            options["encoder_start"],
             dtype=policy,
         )
         dynamics = AutonomousDynamics(
