@@ -59,6 +59,8 @@ class LatentODE(FlowModel):
         beta: weight of the KL divergence.
         kl_warmup_steps: steps over which that weight grows from 0; 0 for none.
         label_weights: weight of each label's term.
+        label_map: ``"linear"``, the paper's q_theta, or ``"identity"``, the authors'
+            code's, see `LabelPredictor`.
         encode_gaps: give the encoder the time to the next observation too; for
             irregular times.
         regular: all series have the same times and no missing point; saves work.
@@ -88,6 +90,7 @@ class LatentODE(FlowModel):
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
         label_weights: Sequence[float] = (1.0, 1.0, 1.0),
+        label_map: str = "linear",
         encode_gaps: bool = False,
         regular: bool = False,
         tol: float = 1e-4,
@@ -114,6 +117,7 @@ class LatentODE(FlowModel):
             "beta": beta,
             "kl_warmup_steps": kl_warmup_steps,
             "label_weights": tuple(label_weights),
+            "label_map": label_map,
             "encode_gaps": encode_gaps,
             "regular": regular,
             "tol": tol,
@@ -165,7 +169,9 @@ class LatentODE(FlowModel):
         )
         self.prior = LinearPrior(self.partition, dtype=policy)
         kinds = options["label_kinds"] if self.is_supervised else ()
-        self.predictor = LabelPredictor(self.partition, kinds, dtype=policy)
+        self.predictor = LabelPredictor(
+            self.partition, kinds, options["label_map"], dtype=policy
+        )
 
     def _track_metrics(self) -> None:
         names = ["loss", "elbo", "log_likelihood", "kl"]
