@@ -23,6 +23,7 @@ ROOMS = [
     {"studies"},
     {"experiment"},
     {"sweep"},
+    {"local_cluster"},
     {"benchmarks"},
     {"command_line"},
 ]

@@ -8,13 +8,15 @@ also ``tolerances.json``.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfcnf.configuration import MODELS, check_config
 from tfcnf.data import catalog
@@ -27,13 +29,27 @@ from tfcnf.files import write_json
 from tfcnf.models.precision import copy_in
 from tfcnf.reporting.figures import draw_grid
 from tfcnf.reporting.tables import results_table
-from tfcnf.run_folder import open_folder, read_config
+from tfcnf.run_folder import check_folder, hold_folder, open_folder, read_config
 from tfcnf.studies import Source, epoch_images, leave_pictures, make_evaluator
 from tfcnf.training import callbacks as calls
-from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
+from tfcnf.training.checkpoints import (
+    EVERY,
+    KEPT,
+    START,
+    Checkpoints,
+    SaveCheckpoints,
+)
 from tfcnf.training.loop import run_epochs
+from tfcnf.training.preemption import Preemption
 from tfcnf.training.schedules import learning_rate
-from tfcnf.training.strategy import get_strategy, start_faster
+from tfcnf.training.strategy import (
+    WAIT,
+    check_agreement,
+    cluster_of,
+    get_strategy,
+    start_faster,
+    stay_together,
+)
 
 TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
 
@@ -43,54 +59,52 @@ def train(
     workdir: str,
     data_dir: str | None = None,
     strategy: str = "auto",
-) -> dict[str, Any]:
+    checkpoint_every: int = EVERY,
+    keep: int = KEPT,
+    wait: float = WAIT,
+) -> dict[str, Any] | None:
     """Trains, or resumes, a run and evaluates it.
 
     Args:
         config: as `tfcnf.configuration.default_config` describes.
-        workdir: run folder; a folder with the same configuration is resumed.
+        workdir: run folder; a folder with the same configuration is resumed. All
+            workers must see it; the first alone writes it.
         data_dir: of tensorflow-datasets.
         strategy: see `tfcnf.training.strategy.get_strategy`.
+        checkpoint_every: steps between checkpoints, besides those of each epoch.
+        keep: how many checkpoints are kept; see `Checkpoints`.
+        wait: seconds to wait for absent workers.
 
     Returns:
-        What was written to ``eval.json``.
+        What was written to ``eval.json``; None in all workers but the first.
 
     Raises:
         ValueError: for a bad configuration, or a folder that holds something else.
         tfcnf.ode.solver.SolverError: where an ODE solve fails.
+        tfcnf.training.preemption.Preempted: where SIGTERM ended the training.
+        tfcnf.training.preemption.WorkerLost: where another worker is gone.
     """
     check_config(config)
-    source = _source(config, data_dir)
-    scope = get_strategy(strategy)
-    with scope.scope():
-        model = _build(config, source)
-        folder = open_folder(config, workdir)
-        checkpoints = Checkpoints(folder / "checkpoints", model)
-        done = checkpoints.restore()
-    evaluator = make_evaluator(model, source, config["evaluation"]["batch_size"])
-    training = config["training"]
-    if done:
-        print(f"resuming {folder} after epoch {done} of {training['epochs']}")
-    if done < training["epochs"]:
-        run_epochs(
-            model,
-            source,
-            scope,
-            training["batch_size"],
-            training["epochs"],
-            done,
-            config["seed"],
-            [
-                *_writers(config, folder, evaluator, source, done),
-                SaveCheckpoints(checkpoints),
-            ],
-        )
-    tol = config["evaluation"]["tol"]
-    leave_pictures(model, source, folder, tol)
-    if model.samples_tolerances:
-        _write_tolerances(workdir, model, source, training["batch_size"])
-    draws = config["evaluation"]["draws"]
-    return _write_results(workdir, [evaluator], [tol], draws)[0]
+    preemption = Preemption()
+    with preemption.watch():
+        scope = get_strategy(strategy, wait)
+        with stay_together(scope, preemption):
+            source = _source(config, data_dir)
+            with scope.scope():
+                model = _build(config, source)
+            leads = cluster_of(scope).rank == 0
+            with _open(config, workdir, leads) as folder:
+                with scope.scope():
+                    checkpoints = Checkpoints(folder / "checkpoints", model, keep)
+                saver = SaveCheckpoints(
+                    checkpoints, checkpoint_every, functools.partial(_best, folder)
+                )
+                size = config["evaluation"]["batch_size"]
+                evaluator = make_evaluator(model, source, size)
+                _run(config, folder, evaluator, source, scope, preemption, saver)
+                if not leads:
+                    return None
+                return _leave_results(config, folder, evaluator, source)
 
 
 def evaluate(
@@ -152,7 +166,7 @@ def load_model(workdir: str, source: Source) -> Any:
         ValueError: for a folder without a run or without a checkpoint.
     """
     model = _build(read_config(workdir), source)
-    if not Checkpoints(Path(workdir) / "checkpoints", model).restore():
+    if Checkpoints(Path(workdir) / "checkpoints", model).restore() == START:
         raise ValueError(
             f"the run has no checkpoint yet. Received: workdir={workdir!r}"
         )
@@ -241,6 +255,58 @@ def _build(config: Mapping[str, Any], source: Source) -> Any:
     return model
 
 
+@contextlib.contextmanager
+def _open(config: Mapping[str, Any], workdir: str, leads: bool) -> Iterator[Path]:
+    """The folder of a run; the first worker makes it and keeps others out of it."""
+    if not leads:
+        check_folder(config, workdir)
+        yield Path(workdir)
+        return
+    folder = open_folder(config, workdir)
+    with hold_folder(folder):
+        yield folder
+
+
+def _run(
+    config: Mapping[str, Any],
+    folder: Path,
+    evaluator: Any,
+    source: Source,
+    scope: tf.distribute.Strategy,
+    preemption: Preemption,
+    saver: SaveCheckpoints,
+) -> None:
+    """The epochs that are still to be done; the first worker alone writes."""
+    training = config["training"]
+    with scope.scope():
+        start = saver.checkpoints.restore()
+    check_agreement(scope, start)
+    if start.epoch == training["epochs"]:
+        return
+    callbacks: list[keras.callbacks.Callback] = []
+    if cluster_of(scope).rank == 0:
+        callbacks = [*_writers(config, folder, evaluator, source, start.epoch), saver]
+        if start != START:
+            after = f"epoch {start.epoch} of {training['epochs']}"
+            within = f", step {start.step}" if start.step else ""
+            print(f"resuming {folder} after {after}{within}")
+    run_epochs(
+        evaluator.model,
+        source,
+        scope,
+        training["batch_size"],
+        training["epochs"],
+        start,
+        config["seed"],
+        callbacks,
+        preemption,
+    )
+
+
+def _best(folder: Path) -> int | None:
+    return calls.best_epoch(calls.read_metrics(folder / "metrics.jsonl"))
+
+
 def _writers(
     config: Mapping[str, Any],
     folder: Path,
@@ -265,6 +331,18 @@ def _writers(
         calls.TensorBoardLog(folder / "tensorboard", draw, tolerances=tolerances),
         calls.Progress(),
     ]
+
+
+def _leave_results(
+    config: Mapping[str, Any], folder: Path, evaluator: Any, source: Source
+) -> dict[str, Any]:
+    """Evaluates a finished training and leaves its pictures."""
+    evaluation, model = config["evaluation"], evaluator.model
+    tol = evaluation["tol"]
+    leave_pictures(model, source, folder, tol)
+    if model.samples_tolerances:
+        _write_tolerances(str(folder), model, source, config["training"]["batch_size"])
+    return _write_results(str(folder), [evaluator], [tol], evaluation["draws"])[0]
 
 
 def _write_results(

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from tfcnf import experiment
 from tfcnf.run_folder import open_folder
-from tfcnf.training.checkpoints import Checkpoints
+from tfcnf.training.checkpoints import Checkpoints, Position
 from tfcnf.types import Control
 
 DATA = "data-00000-of-00001"
@@ -77,7 +77,6 @@ def test_a_run_leaves_exactly_the_files_promised(finished_run):
         *("checkpoints", "tensorboard"),
     }
     assert {path.name for path in (finished_run / "checkpoints").iterdir()} == {
-        "checkpoint",
         *(f"ckpt-{n}.{end}" for n in (1, 2) for end in ("index", DATA)),
     }
     (events,) = (finished_run / "tensorboard").iterdir()
@@ -299,7 +298,7 @@ def test_evaluate_at_two_tolerances(run_copy, digits, data_dir, capsys):
     model = experiment.load_model(str(run_copy), digits)
     for weight in model.flow.trainable_variables:
         weight.assign(5.0 * weight)
-    Checkpoints(run_copy / "checkpoints", model).save(3)
+    Checkpoints(run_copy / "checkpoints", model).save(Position(3))
     results = experiment.evaluate(str(run_copy), [1e-5, 1e-2], data_dir=data_dir)
     after = read_json(run_copy / "eval.json")
     assert after == results[0] | {"evaluations": results}

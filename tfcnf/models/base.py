@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfcnf.gates.policy import ScheduledTolerance
 from tfcnf.gates.reinforce import Reinforce
 from tfcnf.gates.sampled import LearnedTolerance, RandomTolerance
+from tfcnf.models.metrics import EpochMean, over_replicas
 from tfcnf.types import Control, FlowOutput, Tensor
 
 
@@ -75,7 +76,7 @@ class FlowModel(keras.Model):
         names += ["nfe_forward", "nfe_backward"]
         for i in range(self.flow.num_solves):
             names += [f"{name}/cnf_{i:02d}" for name in self._per_solve]
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self._trackers = {name: EpochMean(name) for name in names}
 
     @property
     def _per_solve(self) -> list[str]:
@@ -144,20 +145,21 @@ class FlowModel(keras.Model):
         nfe_backward: Tensor | None,
     ) -> dict[str, Tensor]:
         """Updates the means; without a backward solve there is no backward count."""
-        for name, value in terms.items():
-            self._trackers[name].update_state(value)
         per_solve = {
             "nfe_forward": nfe_forward,
             "nfe_backward": nfe_backward,
             "log10_tol": tf.math.log(out.tolerance) / math.log(10.0),
             "log_pi": out.log_pi,
         }
+        measures = dict(terms)
         for name in self._per_solve:
             value = per_solve[name]
             if value is None:
                 continue
             if name in self._trackers:
-                self._trackers[name].update_state(tf.reduce_sum(value))
+                measures[name] = tf.reduce_sum(value)
             for i in range(self.flow.num_solves):
-                self._trackers[f"{name}/cnf_{i:02d}"].update_state(value[i])
+                measures[f"{name}/cnf_{i:02d}"] = value[i]
+        for name, (mean, weight) in over_replicas(measures).items():
+            self._trackers[name].update_state(mean, weight)
         return {name: tracker.result() for name, tracker in self._trackers.items()}

@@ -16,6 +16,7 @@ from tfcnf.gates.policy import check_tolerance
 from tfcnf.latent.partition import Partition
 from tfcnf.latent.regression import LabelPredictor, LinearPrior
 from tfcnf.models.base import FlowModel
+from tfcnf.models.metrics import EpochMean
 from tfcnf.models.recognition import Recognition
 from tfcnf.ode.autonomous import AutonomousDynamics, uniform
 from tfcnf.ode.trajectory import solve_on_grid
@@ -97,8 +98,8 @@ class RunningMean(keras.metrics.Metric):
         super().__init__(name=name)
         self.mean, self.begun, self.momentum = mean, begun, momentum
 
-    def update_state(self, values: Tensor) -> None:
-        """Takes in the mean of one step's values."""
+    def update_state(self, values: Tensor, weight: Tensor = None) -> None:
+        """Takes in the mean of one step's values, whatever its weight."""
         value = tf.cast(tf.reduce_mean(values), self.mean.dtype)
         kept = self.momentum * self.begun.value
         self.mean.assign(kept * self.mean.value + (1.0 - kept) * value)
@@ -253,7 +254,7 @@ class LatentODE(FlowModel):
             names.append("label_nll")
         names += ["nfe_forward", "nfe_backward"]
         names += [f"{name}/cnf_00" for name in self._per_solve]
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self._trackers = {name: EpochMean(name) for name in names}
         mean, begun = (
             self.add_weight(
                 shape=(),

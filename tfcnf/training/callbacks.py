@@ -7,10 +7,11 @@ write come after.
 from __future__ import annotations
 
 import json
+import operator
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -83,6 +84,15 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return lines
+
+
+def best_epoch(lines: Sequence[Logs]) -> int | None:
+    """The epoch whose test measure is the best; None where nothing was measured."""
+    for name, better in (("test/bits_per_dim", min), ("test/elbo", max)):
+        measured = [line for line in lines if name in line]
+        if measured:
+            return better(measured, key=operator.itemgetter(name))["epoch"]
+    return None
 
 
 class TensorBoardLog(keras.callbacks.Callback):
@@ -178,6 +188,7 @@ class Progress(keras.callbacks.Callback):
     def _remaining(self) -> str:
         done_before = self.params.get("initial_epoch", 0)
         total = (self.params["epochs"] - done_before) * self.params["steps"]
+        total -= self.params.get("initial_step", 0)
         seconds = time.perf_counter() - self.started
         left = seconds / max(self.steps, 1) * max(total - self.steps, 0)
         minutes, seconds = divmod(round(left), 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Sequence
@@ -15,6 +16,15 @@ from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.models.base import FlowModel
 from tfcnf.ode.solver import SolverError
+from tfcnf.training.checkpoints import START, Position
+from tfcnf.training.preemption import Preempted, Preemption
+from tfcnf.training.strategy import (
+    cluster_of,
+    distribute,
+    share_of,
+    sum_over_workers,
+)
+from tfcnf.types import Tensor
 
 
 def run_epochs(
@@ -23,9 +33,10 @@ def run_epochs(
     strategy: tf.distribute.Strategy,
     batch_size: int,
     epochs: int,
-    initial_epoch: int = 0,
+    start: Position = START,
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    preemption: Preemption | None = None,
 ) -> None:
     """Trains a compiled model with ``strategy.run(model.train_step, ...)``.
 
@@ -35,47 +46,52 @@ def run_epochs(
         strategy: from `get_strategy`.
         batch_size: examples of a step over all replicas.
         epochs: epochs in all.
-        initial_epoch: epochs already done.
+        start: what was done before.
         seed: with the epoch, determines the order of the data.
         callbacks: Keras callbacks. The logs of an epoch are its means, the
-            learning rate and the seconds that its steps took.
+            learning rate and the seconds that its steps took since the start.
+        preemption: tells when to stop.
 
     Raises:
         ValueError: for a batch that the replicas do not divide.
         SolverError: where an ODE solve fails, with the layer and advice.
+        Preempted: after a step of all workers, where one of them was told to stop;
+            ``model.stop_training`` tells the callbacks of that step.
+        WorkerLost: where another worker is gone.
     """
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
-        raise ValueError(
-            f"batch_size must be divisible by the {replicas} replicas. "
-            f"Received: batch_size={batch_size}"
-        )
+    share = share_of(strategy, batch_size)
     steps = steps_per_epoch(source.train, batch_size)
-
-    @tf.function(autograph=False)
-    def train_step(batch: Any) -> None:
-        strategy.run(model.train_step, args=(batch,))
-
+    preemption = preemption or Preemption()
+    train_step = _make_step(model, strategy)
     calls = keras.callbacks.CallbackList(
         list(callbacks),
         model=model,
         epochs=epochs,
         steps=steps,
-        initial_epoch=initial_epoch,
+        initial_epoch=start.epoch,
+        initial_step=start.step,
     )
     calls.on_train_begin()
-    for epoch in range(initial_epoch, epochs):
-        model.reset_metrics()
+    for epoch in range(start.epoch, epochs):
+        first_step = start.step if epoch == start.epoch else 0
+        if not first_step:
+            model.reset_metrics()
         model.set_epoch(epoch)
         calls.on_epoch_begin(epoch)
         started = time.perf_counter()
-        dataset = training_batches(source, batch_size, seed, epoch)
-        if replicas > 1:
-            dataset = strategy.experimental_distribute_dataset(dataset)
-        for step, batch in enumerate(dataset):
-            calls.on_train_batch_begin(step)
-            _run(train_step, batch)
-            calls.on_train_batch_end(step)
+        batches = functools.partial(
+            training_batches, source, batch_size, seed, epoch, first_step, share
+        )
+        with preemption.deferred():
+            iterator = iter(distribute(strategy, batches))
+            for step in range(first_step, steps):
+                calls.on_train_batch_begin(step)
+                told = tf.constant(preemption.received)
+                stopped = bool(_run(train_step, next(iterator), told))
+                model.stop_training |= stopped
+                calls.on_train_batch_end(step)
+                if stopped:
+                    raise Preempted
         logs = {m.name: float(m.result()) for m in model.metrics}
         rate = tf.convert_to_tensor(model.optimizer.learning_rate)
         logs["learning_rate"] = float(rate)
@@ -86,10 +102,24 @@ def run_epochs(
     calls.on_train_end()
 
 
-def _run(step: Any, batch: Any) -> None:
+def _make_step(model: FlowModel, strategy: tf.distribute.Strategy) -> Any:
+    """A step of all replicas that tells whether any worker was told to stop."""
+    alone = len(cluster_of(strategy).addresses) == 1
+
+    @tf.function(autograph=False)
+    def train_step(batch: Any, stop: Tensor) -> Tensor:
+        strategy.run(model.train_step, args=(batch,))
+        if alone:
+            return stop
+        return sum_over_workers(strategy, tf.cast(stop, tf.float32)) > 0
+
+    return train_step
+
+
+def _run(step: Any, *args: Any) -> Tensor:
     """One step; a failed assertion of the graph becomes the error it names."""
     try:
-        step(batch)
+        return step(*args)
     except tf.errors.InvalidArgumentError as failure:
         found = re.search(r"\[(SolverError|ValueError): (.*)\]", str(failure))
         if not found:
