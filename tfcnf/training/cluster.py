@@ -86,7 +86,7 @@ def join_cluster(wait: float) -> tf.distribute.MultiWorkerMirroredStrategy:
     """
     cluster = read_cluster()
     check_port(cluster.addresses[cluster.rank])
-    # without the coordination service, which ends the process itself, in many lines
+    # instead of the coordination service: a thread that also bounds the first wait
     context.context().configure_coordination_service(service_type="")
     health = collective_all_reduce_strategy.CollectiveAllReduceExtended
     health._check_health_initial_timeout = wait
