@@ -22,6 +22,9 @@ SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate: test or train."
 LEARNED = flags.DEFINE_bool(
     "learned", False, "Evaluate at the run's own random or learned tolerances."
 )
+BEST = flags.DEFINE_bool(
+    "best", False, "Evaluate the kept checkpoint of the best test measure."
+)
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
 )
@@ -32,7 +35,9 @@ def main() -> None:
         experiment.evaluate_tolerances(WORKDIR.value, DATA_DIR.value)
         return
     tols = parse_tolerances(TOL.value)
-    experiment.evaluate(WORKDIR.value, tols, SPLIT.value, DATA_DIR.value, DTYPE.value)
+    experiment.evaluate(
+        WORKDIR.value, tols, SPLIT.value, DATA_DIR.value, DTYPE.value, BEST.value
+    )
 
 
 if __name__ == "__main__":

@@ -113,11 +113,13 @@ def evaluate(
     split: str = "test",
     data_dir: str | None = None,
     dtypes: Sequence[str] = (),
+    best: bool = False,
 ) -> list[dict[str, Any]]:
     """Evaluates a run at each tolerance, writes the results and prints a table.
 
     The test split's go to ``eval.json`` (the first tolerance's measures, and all
-    under ``"evaluations"``), another split's to ``eval_SPLIT.json``.
+    under ``"evaluations"``), another split's to ``eval_SPLIT.json``, those of the best
+    checkpoint to ``eval_best.json`` or ``eval_SPLIT_best.json``.
 
     Args:
         workdir: run folder.
@@ -125,14 +127,15 @@ def evaluate(
         split: ``"test"`` or ``"train"``.
         data_dir: of tensorflow-datasets.
         dtypes: float types to evaluate copies of the model in; its own if empty.
+        best: evaluate the checkpoint of the best test measure, not the newest.
     """
     config = read_config(workdir)
     source = _source(config, data_dir)
-    model = load_model(workdir, source)
+    model = load_model(workdir, source, best)
     models = [copy_in(model, dtype) for dtype in dtypes] or [model]
     size, draws = (config["evaluation"][key] for key in ("batch_size", "draws"))
     evaluators = [make_evaluator(m, source, size, split) for m in models]
-    return _write_results(workdir, evaluators, tols, draws)
+    return _write_results(workdir, evaluators, tols, draws, "_best" * best)
 
 
 def evaluate_tolerances(workdir: str, data_dir: str | None = None) -> None:
@@ -159,14 +162,15 @@ def evaluate_tolerances(workdir: str, data_dir: str | None = None) -> None:
     _write_tolerances(workdir, model, source, config["training"]["batch_size"])
 
 
-def load_model(workdir: str, source: Source) -> Any:
-    """The model of a run with its newest readable weights.
+def load_model(workdir: str, source: Source, best: bool = False) -> Any:
+    """The model of a run with its newest readable weights, or the best kept.
 
     Raises:
         ValueError: for a folder without a run or without a checkpoint.
     """
     model = _build(read_config(workdir), source)
-    if Checkpoints(Path(workdir) / "checkpoints", model).restore() == START:
+    epoch = _best(Path(workdir)) if best else None
+    if Checkpoints(Path(workdir) / "checkpoints", model).restore(epoch) == START:
         raise ValueError(
             f"the run has no checkpoint yet. Received: workdir={workdir!r}"
         )
@@ -346,7 +350,11 @@ def _leave_results(
 
 
 def _write_results(
-    workdir: str, evaluators: Sequence[Any], tols: Sequence[float], draws: int
+    workdir: str,
+    evaluators: Sequence[Any],
+    tols: Sequence[float],
+    draws: int,
+    suffix: str = "",
 ) -> list[dict[str, Any]]:
     """Evaluates at each tolerance, writes a JSON file and prints a table."""
     results = [
@@ -356,8 +364,8 @@ def _write_results(
         for tol in tols
     ]
     split = evaluators[0].split_name
-    name = "eval.json" if split == "test" else f"eval_{split}.json"
-    write_json(Path(workdir) / name, results[0] | {"evaluations": results})
+    name = "eval" if split == "test" else f"eval_{split}"
+    write_json(Path(workdir) / f"{name}{suffix}.json", results[0] | {"evaluations": results})
     print(results_table(results))
     return results
 

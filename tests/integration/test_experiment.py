@@ -11,7 +11,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from tfcnf import experiment
-from tfcnf.run_folder import open_folder
+from tfcnf.run_folder import hold_folder, open_folder
 from tfcnf.training.checkpoints import Checkpoints, Position
 from tfcnf.types import Control
 
@@ -382,3 +382,34 @@ def test_a_run_folder_can_be_moved(finished_run, digits, tmp_path):
     assert moved.weights
     for mine, theirs in zip(moved.weights, original.weights, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+
+# many workers, long trainings
+
+
+def test_the_best_checkpoint_is_kept_and_evaluated(run_copy, data_dir):
+    lines = read_lines(run_copy)
+    best = min(lines, key=lambda line: line["test/bits_per_dim"])
+    before = (run_copy / "eval.json").read_bytes()
+    (result,) = experiment.evaluate(str(run_copy), [1e-2], data_dir=data_dir, best=True)
+    assert read_json(run_copy / "eval_best.json")["evaluations"] == [result]
+    assert result["bits_per_dim"] == pytest.approx(best["test/bits_per_dim"], rel=1e-6)
+    assert (run_copy / "eval.json").read_bytes() == before
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(
+    run_copy, config, data_dir, no_training
+):
+    with hold_folder(run_copy), pytest.raises(ValueError, match="another process"):
+        experiment.train(config, str(run_copy), data_dir)
+    experiment.train(config, str(run_copy), data_dir)
+
+
+def test_a_run_that_was_killed_while_its_folder_was_made_is_begun(config, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "metadata.json").write_text("{}")
+    (folder / ".config.json.tmp").write_text('{"data": "dig')
+    assert open_folder(config, str(folder)) == folder
+    config["optimizer"]["drop_epochs"] = []  # JSON has no tuples
+    assert read_json(folder / "config.json") == config

@@ -85,8 +85,11 @@ class Checkpoints:
         self.saved = position
         self._remove_all_but(self._kept(position, best))
 
-    def restore(self) -> Position:
+    def restore(self, epoch: int | None = None) -> Position:
         """Restores the newest checkpoint that can be read.
+
+        Args:
+            epoch: restore none but the checkpoint of so many epochs.
 
         Returns:
             Where the training stands; `START` where there is no checkpoint.
@@ -95,7 +98,7 @@ class Checkpoints:
             ValueError: where there are checkpoints and none can be read, or they
                 are of another architecture.
         """
-        position, arrays = read_newest(self.directory)
+        position, arrays = read_newest(self.directory, epoch)
         if position == START:
             return START
         # at the start of an epoch its means are empty
@@ -126,8 +129,14 @@ class Checkpoints:
                 path.unlink()
 
 
-def read_newest(directory: Path) -> tuple[Position, dict[str, np.ndarray]]:
+def read_newest(
+    directory: Path, epoch: int | None = None
+) -> tuple[Position, dict[str, np.ndarray]]:
     """The newest checkpoint that can be read, and its arrays by name.
+
+    Args:
+        directory: of the checkpoints.
+        epoch: read none but the checkpoint of so many epochs.
 
     Returns:
         `START` and nothing where there is no checkpoint.
@@ -136,6 +145,8 @@ def read_newest(directory: Path) -> tuple[Position, dict[str, np.ndarray]]:
         ValueError: where there are checkpoints and none can be read.
     """
     found = {p for p, path in _files(directory) if path.suffix == ".index"}
+    if epoch is not None:
+        found &= {Position(epoch)}
     for position in sorted(found, reverse=True):
         path = _path(directory, position)
         arrays = _read(path)
