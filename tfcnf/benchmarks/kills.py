@@ -24,7 +24,7 @@ from tfcnf.training.callbacks import read_metrics
 from tfcnf.training.checkpoints import SCRATCH, read_newest
 
 MOMENTS = ("training", "saving", "training", "starting")
-COVERED = 0.8  # of the training, by the kills together
+COVERED = 0.5  # of the training, by the kills together
 POLL = 1e-3  # seconds
 
 
@@ -60,7 +60,7 @@ def run(
     for number in itertools.count(1):
         folder = root / f"killed_{number}"
         while not (folder / "eval.json").exists():
-            rng = np.random.default_rng([seed, len(records)])
+            rng = np.random.default_rng([seed, number, len(records)])
             moment = MOMENTS[len(records) % len(MOMENTS)]
             if len(records) >= kills:
                 moment = "never"
