@@ -365,7 +365,9 @@ def _write_results(
     ]
     split = evaluators[0].split_name
     name = "eval" if split == "test" else f"eval_{split}"
-    write_json(Path(workdir) / f"{name}{suffix}.json", results[0] | {"evaluations": results})
+    write_json(
+        Path(workdir) / f"{name}{suffix}.json", results[0] | {"evaluations": results}
+    )
     print(results_table(results))
     return results
 

@@ -18,13 +18,7 @@ from tfcnf.models.base import FlowModel
 from tfcnf.ode.solver import SolverError
 from tfcnf.training.checkpoints import START, Position
 from tfcnf.training.preemption import Preempted, Preemption
-from tfcnf.training.strategy import (
-    cluster_of,
-    distribute,
-    share_of,
-    sum_over_workers,
-)
-from tfcnf.types import Tensor
+from tfcnf.training.strategy import distribute, make_vote, share_of
 
 
 def run_epochs(
@@ -62,7 +56,12 @@ def run_epochs(
     share = share_of(strategy, batch_size)
     steps = steps_per_epoch(source.train, batch_size)
     preemption = preemption or Preemption()
-    train_step = _make_step(model, strategy)
+    any_worker = make_vote(strategy)
+
+    @tf.function(autograph=False)
+    def train_step(batch: Any) -> None:
+        strategy.run(model.train_step, args=(batch,))
+
     calls = keras.callbacks.CallbackList(
         list(callbacks),
         model=model,
@@ -86,8 +85,8 @@ def run_epochs(
             iterator = iter(distribute(strategy, batches))
             for step in range(first_step, steps):
                 calls.on_train_batch_begin(step)
-                told = tf.constant(preemption.received)
-                stopped = bool(_run(train_step, next(iterator), told))
+                _run(train_step, next(iterator))
+                stopped = any_worker(preemption.received)
                 model.stop_training |= stopped
                 calls.on_train_batch_end(step)
                 if stopped:
@@ -102,24 +101,10 @@ def run_epochs(
     calls.on_train_end()
 
 
-def _make_step(model: FlowModel, strategy: tf.distribute.Strategy) -> Any:
-    """A step of all replicas that tells whether any worker was told to stop."""
-    alone = len(cluster_of(strategy).addresses) == 1
-
-    @tf.function(autograph=False)
-    def train_step(batch: Any, stop: Tensor) -> Tensor:
-        strategy.run(model.train_step, args=(batch,))
-        if alone:
-            return stop
-        return sum_over_workers(strategy, tf.cast(stop, tf.float32)) > 0
-
-    return train_step
-
-
-def _run(step: Any, *args: Any) -> Tensor:
+def _run(step: Any, batch: Any) -> None:
     """One step; a failed assertion of the graph becomes the error it names."""
     try:
-        return step(*args)
+        step(batch)
     except tf.errors.InvalidArgumentError as failure:
         found = re.search(r"\[(SolverError|ValueError): (.*)\]", str(failure))
         if not found:

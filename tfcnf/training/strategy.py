@@ -113,7 +113,7 @@ def check_agreement(strategy: tf.distribute.Strategy, start: Sequence[int]) -> N
         return
 
     mine = tf.constant(start, tf.float32)
-    total = tf.function(sum_over_workers, autograph=False)(strategy, mine)
+    total = _sum_over_workers(strategy)(mine)
     if not np.array_equal(total, mine * strategy.num_replicas_in_sync):
         raise ValueError(
             "the workers have read different checkpoints; workdir must be one folder "
@@ -121,14 +121,28 @@ def check_agreement(strategy: tf.distribute.Strategy, start: Sequence[int]) -> N
         )
 
 
-def sum_over_workers(strategy: tf.distribute.Strategy, value: Tensor) -> Tensor:
-    """The sum over all replicas of what each worker has; within graphs."""
+def make_vote(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
+    """Tells whether any worker says yes; all must ask at the same time."""
+    if len(cluster_of(strategy).addresses) == 1:
+        return bool
+    add_up = _sum_over_workers(strategy)
+    return lambda mine: float(add_up(tf.constant(mine, tf.float32))) > 0
 
-    def add_up() -> Tensor:
+
+def _sum_over_workers(strategy: tf.distribute.Strategy) -> Callable[[Tensor], Tensor]:
+    """Sums over all replicas what each worker has."""
+
+    def add_up(value: Tensor) -> Tensor:
         context = tf.distribute.get_replica_context()
+        # what comes from outside of the replica has no device to reduce to
         return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
 
-    return strategy.experimental_local_results(strategy.run(add_up))[0]
+    @tf.function(autograph=False)
+    def everywhere(value: Tensor) -> Tensor:
+        total = strategy.run(add_up, args=(value,))
+        return strategy.experimental_local_results(total)[0]
+
+    return everywhere
 
 
 @contextmanager
