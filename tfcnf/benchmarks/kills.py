@@ -54,8 +54,8 @@ def run(
         raise ValueError(f"kills must be positive. Received: kills={kills}")
     root = Path(out)
     root.mkdir(parents=True, exist_ok=True)
-    times = _train_straight(command, root / "straight", workers)
-    times["pause"] = COVERED * (times["total"] - times["first"]) / kills
+    plan = _train_straight(command, root / "straight", workers)
+    plan["between"] = COVERED * plan["checkpoints"] / kills
     records = _read_records(root / "kills.json")
     for number in itertools.count(1):
         folder = root / f"killed_{number}"
@@ -64,7 +64,7 @@ def run(
             moment = MOMENTS[len(records) % len(MOMENTS)]
             if len(records) >= kills:
                 moment = "never"
-            record = _attempt(command, folder, workers, moment, times, rng)
+            record = _attempt(command, folder, workers, moment, plan, rng)
             if record:
                 records.append(record)
                 write_json(root / "kills.json", records)
@@ -113,21 +113,23 @@ def compare(one: Path, other: Path) -> list[str]:
 def _train_straight(
     command: Sequence[str], folder: Path, workers: int
 ) -> dict[str, float]:
-    """Trains without interruption; seconds to the first checkpoint and in all."""
+    """Trains without interruption: seconds to the first checkpoint, and how many."""
     path = folder.with_name("straight.json")
     if path.exists():
         return json.loads(path.read_text())
     shutil.rmtree(folder, ignore_errors=True)  # it was interrupted
     started = time.monotonic()
     processes = local_cluster.start([*command, f"--workdir={folder}"], workers)
-    while not _checkpoints(folder) and processes[0].poll() is None:
+    seen: dict[str, float] = {}
+    while processes[0].poll() is None:
+        _look(folder, seen)
         time.sleep(POLL)
-    first = time.monotonic() - started
     _check_ended_well(local_cluster.wait(processes), command)
-    times = {"first": first, "total": time.monotonic() - started}
-    write_json(path, times)
-    print(f"without interruption: {times['total']:.0f} s", flush=True)
-    return times
+    first = min(seen.values()) - started
+    plan = {"seconds_to_first": first, "checkpoints": len(seen)}
+    write_json(path, plan)
+    print(f"without interruption: {time.monotonic() - started:.0f} s", flush=True)
+    return plan
 
 
 def _attempt(
@@ -135,28 +137,27 @@ def _attempt(
     folder: Path,
     workers: int,
     moment: str,
-    times: dict[str, float],
+    plan: dict[str, float],
     rng: np.random.Generator,
 ) -> dict[str, Any] | None:
     """Starts, or resumes, a training and kills it; None where it ended before."""
-    before = _checkpoints(folder)
+    before = set(_checkpoints(folder))
     processes = local_cluster.start([*command, f"--workdir={folder}"], workers)
     victim = processes[rng.integers(workers)]
     started = time.monotonic()
-    progress = None
-    pause = 2 * times["pause"] * rng.random()
+    wanted = 1 + int(2 * plan["between"] * rng.random())
+    share = rng.random()
+    seen: dict[str, float] = {}
     while victim.poll() is None:
-        now = time.monotonic()
-        if progress is None and _checkpoints(folder) - before:
-            progress = now
-        passed = progress is not None and now > progress + pause
+        _look(folder, seen)
+        new = sorted(at for name, at in seen.items() if name not in before)
+        # some way into the time between two checkpoints
+        gap = new[-1] - new[-2] if len(new) > 1 else 0.1
+        far = len(new) >= wanted and time.monotonic() > new[wanted - 1] + share * gap
+        early = time.monotonic() > started + share * plan["seconds_to_first"]
         writing = (folder / "checkpoints" / SCRATCH).exists()
-        if {
-            "training": passed,
-            "saving": passed and writing,
-            "starting": now > started + times["first"] * pause / times["pause"] / 2,
-            "never": False,
-        }[moment]:
+        now = {"training": far, "saving": far and writing, "starting": early}
+        if now.get(moment):
             break
         time.sleep(POLL)
     if victim.poll() is not None:
@@ -169,15 +170,21 @@ def _attempt(
         "moment": moment,
         "worker": processes.index(victim),
         "seconds": round(killed - started, 3),
-        "checkpoint": max(_checkpoints(folder), default=None),
+        "checkpoints": sorted(_checkpoints(folder)),
         "was_writing": (folder / "checkpoints" / SCRATCH).exists(),
         "status": status,
         "seconds_to_end": round(time.monotonic() - killed, 3),
     }
 
 
-def _checkpoints(folder: Path) -> set[str]:
-    return {path.stem for path in folder.glob("checkpoints/ckpt-*.index")}
+def _look(folder: Path, seen: dict[str, float]) -> None:
+    """Notes when each checkpoint was first there."""
+    for name in _checkpoints(folder):
+        seen.setdefault(name, time.monotonic())
+
+
+def _checkpoints(folder: Path) -> list[str]:
+    return [path.stem for path in folder.glob("checkpoints/ckpt-*.index")]
 
 
 def _check_ended_well(status: int, command: Sequence[str]) -> None:
