@@ -22,8 +22,8 @@ import tfcnf
 from tfcnf.configuration import check_config
 from tfcnf.files import write_json
 
-# what a process leaves that was killed while it made the folder
-BEGUN = {"metadata.json", ".metadata.json.tmp", ".config.json.tmp"}
+# what a process leaves that was killed while it wrote the first file
+BEGUN = {".config.json.tmp"}
 
 
 def open_folder(config: Mapping[str, Any], workdir: str) -> Path:
@@ -50,8 +50,8 @@ def open_folder(config: Mapping[str, Any], workdir: str) -> Path:
             with hold_folder(folder):
                 pass
         folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, plain)  # first: it marks the folder as that of a run
         write_json(folder / "metadata.json", _metadata(config))
-        write_json(path, plain)  # last: it marks the folder as that of a run
     except OSError as failure:
         raise ValueError(
             f"the folder cannot be written ({failure.strerror}). "
