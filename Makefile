@@ -10,6 +10,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 train: $(READY)
 	$(BIN)/python launch/train.py --config=configs/digits.py --workdir=runs/digits
+	$(BIN)/python launch/export.py --workdir=runs/digits \
+		--export_dir=runs/digits/export --overwrite
 
 baselines: $(READY)
 	$(BIN)/python launch/baselines.py --out=runs/baselines.json

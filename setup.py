@@ -7,7 +7,7 @@ setup(
     version="0.1.0",
     description="Conditional continuous normalizing flows in TensorFlow",
     packages=find_packages(include=["tfcnf", "tfcnf.*"]),
-    package_data={"tfcnf.reporting": ["*.json"]},
+    package_data={"tfcnf.reporting": ["*.css", "*.json"]},
     python_requires=">=3.11",
     install_requires=[
         "tensorflow>=2.21,<2.22",
@@ -30,6 +30,7 @@ setup(
             "ruff>=0.17,<0.18",
             "mypy>=2.4,<3",
             "scipy>=1.16,<2",
+            "playwright>=1.60,<2",  # drives an installed Chromium, if there is one
         ],
         # peers of launch/benchmark.py; any of them may be absent
         "bench": [

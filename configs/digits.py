@@ -18,8 +18,11 @@ about ten minutes; see BUILD_NOTES.md.
 steps an epoch, where theirs has six, with a larger learning rate, a longer warm-up and
 dropout.
 
+``labels=10`` keeps the labels of ten training images of each class; the others are
+trained on by their marginal likelihood. ``labels=10,alone`` leaves them out.
+
 Variants: model=infocnf|ccnf|cnf, policy=learned|fixed|scheduled|random,
-batch=128|718, smoke (seconds, to see that all works).
+batch=128|718, labels=all|5|10|50, alone, smoke (seconds, to see that all works).
 """
 
 import ml_collections
@@ -31,6 +34,8 @@ VARIANTS = {
     "model": ("infocnf", "ccnf", "cnf"),
     "policy": ("learned", "fixed", "scheduled", "random"),
     "batch": (128, 718),
+    "labels": ("all", 5, 10, 50),
+    "alone": (False, True),
     "smoke": (False, True),
 }
 
@@ -56,6 +61,9 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.optimizer.decay = "cosine"
     config.training.batch_size = choice["batch"]
     config.training.epochs = 60
+    config.training.labels = 0 if choice["labels"] == "all" else choice["labels"]
+    if choice["alone"]:
+        config.training.labelled_part = 1.0
     config.evaluation.every = 2
     config.evaluation.draws = 10
     if choice["smoke"]:

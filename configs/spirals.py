@@ -19,7 +19,7 @@ import ml_collections
 
 from tfcnf.configuration import default_config, parse_variant
 from tfcnf.data.spirals import DESIGNS
-from tfcnf.models.latent_ode import PARTITIONS
+from tfcnf.models.latent_options import PARTITIONS
 
 FULL_BATCH = {"batch_size": 5_000, "epochs": 200, "passes": 100}
 

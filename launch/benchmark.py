@@ -5,7 +5,8 @@
     python launch/report.py --benchmark=runs/benchmarks/step.json
 
 Suites: solver (evaluations against error), step (a training step), start (from process
-start to the first step), memory (peak against the number of steps).
+start to the first step), memory (peak against the number of steps), serve (an exported
+run beside the model in memory).
 """
 
 from absl import flags
@@ -20,7 +21,7 @@ SIZES = flags.DEFINE_list(
 )
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings of each contender.", 1)
 CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Run folder of trained flows for the solver suite."
+    "checkpoint", None, "Run folder of trained flows for solver and serve."
 )
 CONTENDERS = flags.DEFINE_list(
     "contenders", [], "Only these contenders of the step suite; all if empty."

@@ -3,15 +3,20 @@
     python launch/evaluate.py --workdir=runs/digits --tol=1e-5,1e-6 \\
         --dtype=float32,float64
     python launch/evaluate.py --workdir=runs/digits --learned
+    python launch/evaluate.py --workdir=runs/digits \\
+        --uses=calibration,outliers,gallery --data_dir=DIR
 
 Writes eval.json into the run folder and prints a table; with --learned, evaluates at
-the tolerances that the run's own policies give and writes tolerances.json.
+the tolerances that the run's own policies give and writes tolerances.json; with --uses,
+evaluates what the likelihoods and codes of a run on images are good for, at the first
+tolerance, and writes a NAME.json and a NAME.npz for each.
 """
 
 from absl import flags
 
-from tfcnf import command_line, experiment
+from tfcnf import command_line, experiment, uses
 from tfcnf.gates.policy import parse_tolerances
+from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 TOL = flags.DEFINE_list("tol", ["1e-5"], "Solver tolerances, comma-separated.")
@@ -25,18 +30,34 @@ LEARNED = flags.DEFINE_bool(
 BEST = flags.DEFINE_bool(
     "best", False, "Evaluate the kept checkpoint of the best test measure."
 )
+USES = flags.DEFINE_list(
+    "uses", [], f"Uses to evaluate, comma-separated: {', '.join(uses.USES)}."
+)
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
+)
+
+WEIGHTS = flags.DEFINE_enum(
+    "weights", None, KEPT, "Weights to take; the average if the run keeps one."
 )
 
 
 def main() -> None:
     if LEARNED.value:
-        experiment.evaluate_tolerances(WORKDIR.value, DATA_DIR.value)
+        experiment.evaluate_tolerances(WORKDIR.value, DATA_DIR.value, WEIGHTS.value)
         return
     tols = parse_tolerances(TOL.value)
+    if USES.value:
+        uses.evaluate(WORKDIR.value, USES.value, tols[0], DATA_DIR.value)
+        return
     experiment.evaluate(
-        WORKDIR.value, tols, SPLIT.value, DATA_DIR.value, DTYPE.value, BEST.value
+        WORKDIR.value,
+        tols,
+        SPLIT.value,
+        DATA_DIR.value,
+        DTYPE.value,
+        WEIGHTS.value,
+        BEST.value,
     )
 
 

@@ -7,9 +7,10 @@
     python launch/report.py --benchmark=runs/benchmarks/step.json
 
 ``--runs`` compares all run folders below a folder and writes report.md; ``--workdir``
-draws what one run on points, series or images left, or several together with a table of
-their scores and its spread over seeds; ``--benchmark`` writes a Markdown file and a
-figure beside the JSON that launch/benchmark.py left.
+draws what one run on points, series or images left and writes report.html about it, a
+single file to open in a browser, or several together with a table of their scores and
+its spread over seeds; ``--benchmark`` writes a Markdown file and a figure beside the
+JSON that launch/benchmark.py left.
 """
 
 from absl import flags

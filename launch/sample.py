@@ -6,6 +6,7 @@ python launch/sample.py --workdir=runs/digits --label=3 --num=20 --out=three.png
 from absl import flags
 
 from tfcnf import command_line, experiment
+from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 LABEL = flags.DEFINE_integer("label", None, "Class to draw.")
@@ -19,6 +20,10 @@ DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
 )
 
+WEIGHTS = flags.DEFINE_enum(
+    "weights", None, KEPT, "Weights to take; the average if the run keeps one."
+)
+
 
 def main() -> None:
     experiment.sample(
@@ -29,6 +34,7 @@ def main() -> None:
         SEED.value,
         TEMPERATURE.value,
         DATA_DIR.value,
+        WEIGHTS.value,
     )
 
 

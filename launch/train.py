@@ -16,6 +16,7 @@ from ml_collections import config_flags
 
 from tfcnf import command_line, experiment
 from tfcnf.training import checkpoints, strategy
+from tfcnf.training.tracing import parse_steps
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file, with ':VARIANT' behind it if wanted."
@@ -42,6 +43,9 @@ WAIT = flags.DEFINE_float("wait", strategy.WAIT, "Seconds to wait for absent wor
 LOGICAL_CPUS = flags.DEFINE_integer(
     "logical_cpus", 1, "Makes one CPU several, to try out --strategy=mirrored."
 )
+PROFILE = flags.DEFINE_string(
+    "profile", None, "START:STOP, steps to trace for TensorBoard and launch/profile.py."
+)
 
 
 def main() -> None:
@@ -54,6 +58,7 @@ def main() -> None:
         EVERY.value,
         KEEP.value,
         WAIT.value,
+        parse_steps(PROFILE.value) if PROFILE.value else None,
     )
 
 

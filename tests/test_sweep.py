@@ -2,7 +2,11 @@
 
 import copy
 import json
+import os
 import runpy
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,3 +97,75 @@ def test_the_table_of_the_digits_is_accepted(variant):
                 assert config["model"]["tol"] == float(name.split("_")[-1])
     if variant != "regime=large,smoke":
         assert len(sweep_config["arms"]["batch_128"]) == 10
+
+
+@pytest.mark.parametrize("variant", ["", "smoke"])
+def test_the_table_of_the_labels_pairs_every_arm_with_its_control(variant):
+    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / "labels.py"))
+    arms = table["get_config"](variant).to_dict()["arms"]["labels"]
+    assert len(arms) == 7
+    for config in arms.values():
+        check_config(config)
+    assert arms["all"]["training"]["labels"] == 0
+    for labels in (5, 10, 50):
+        semi, alone = (
+            arms[f"{labels}_{name}"] for name in ("with_unlabelled", "alone")
+        )
+        assert semi["training"]["labels"] == labels
+        assert semi["training"]["labelled_part"] < 1
+        assert alone["training"] == semi["training"] | {"labelled_part": 1.0}
+        assert semi | {"training": None} == alone | {"training": None}
+
+
+@pytest.mark.parametrize("variant", ["", "data=spirals", "study=parity", "smoke"])
+def test_the_table_of_the_spirals_is_accepted(variant):
+    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / "spirals.py"))
+    sweep_config = table["get_config"](variant).to_dict()
+    ((folder, arms),) = sweep_config["arms"].items()
+    plain = []
+    for partition, config in arms.items():
+        check_config(config)
+        assert config["model"].pop("partition") == partition
+        plain.append(config)
+    assert all(config == plain[0] for config in plain)  # of equal budget
+    if variant == "study=parity":
+        assert (folder, plain[0]["data"]) == ("parity", "spirals_reference")
+        assert list(arms) == ["none", "code"]
+    else:
+        assert folder == plain[0]["data"]
+        assert list(arms) == ["code", "head", "none"]
+    assert len(sweep_config["seeds"]) == (3 if variant in ("", "data=spirals") else 1)
+
+
+ORPHAN = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from tfcnf.sweep import end_with_parent
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(1, context, end_with_parent) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(time.sleep, 600).result()
+"""
+
+
+def test_a_killed_sweep_leaves_no_training_behind(tmp_path):
+    script = tmp_path / "orphan.py"
+    script.write_text(ORPHAN)
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE)
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 30
+    while _is_there(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _is_there(child)
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -10,19 +10,24 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from tfcnf.models.base import DivergenceError
 from tfcnf.ode.solver import SolverError
 from tfcnf.training.preemption import RESTART, Preempted, WorkerLost
 
 BAD_INPUT = 2
 FAILED = 1
+# what flags and the configuration files that they name raise
+BAD_FLAGS = (
+    *(flags.Error, AttributeError, LookupError, OSError, SyntaxError, ValueError),
+)
 
 
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls ``main``.
 
-    A `ValueError` (bad input) ends with its message and exit status 2, a failed
-    solve with its message and exit status 1; `Preempted` with 143 and `WorkerLost`
-    with 75. None shows a traceback.
+    A `ValueError` (bad input) ends with its message and exit status 2, a failed solve
+    or a loss that is not finite with its message and exit status 1; `Preempted` with
+    143 and `WorkerLost` with 75. None shows a traceback.
     """
     logging.set_verbosity(logging.WARNING)
     app.run(lambda _: _call(main), flags_parser=_parse)
@@ -47,7 +52,7 @@ def _parse(arguments: Sequence[str]) -> list[str]:
 def _parse_flags(arguments: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(arguments)
-    except (flags.Error, AttributeError, LookupError, OSError, ValueError) as failure:
+    except BAD_FLAGS as failure:
         _exit(failure, BAD_INPUT)
 
 
@@ -56,7 +61,7 @@ def _call(main: Callable[[], None]) -> None:
         main()
     except (ValueError, OSError) as failure:
         _exit(failure, BAD_INPUT)
-    except SolverError as failure:
+    except (SolverError, DivergenceError) as failure:
         _exit(failure, FAILED)
     except WorkerLost as failure:
         _exit(failure, RESTART)

@@ -16,6 +16,7 @@ from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.latent_ode import LatentODE
+from tfcnf.training.divergence import Recovery
 from tfcnf.training.schedules import DECAYS
 
 MODELS = {"infocnf": InfoCNF, "ccnf": CCNF, "cnf": CNF, "latent_ode": LatentODE}
@@ -30,6 +31,7 @@ LEAST = {
     "optimizer.warmup_epochs": 0,
     "optimizer.clipnorm": 0,
     "training.epochs": 1,
+    "training.accumulation_steps": 1,
     "evaluation.batch_size": 1,
     "evaluation.every": 1,
     "evaluation.draws": 1,
@@ -69,8 +71,13 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         ``reference_batch`` is the batch it was chosen for (0: no scaling),
         ``warmup_epochs``, ``decay`` ("cosine" to zero or
         "piecewise", a tenth at each of ``drop_epochs``), ``epsilon`` and
-        ``clipnorm`` (0 for none). ``training``: ``batch_size``, ``epochs``, and for
-        latent ODEs the ``passes`` over the data that make an epoch.
+        ``clipnorm`` (0 for none), ``ema_momentum`` (of the moving average of the
+        weights, which is then what is evaluated; 0 for none). ``training``:
+        ``batch_size``, ``epochs``, ``accumulation_steps`` (parts that a batch is
+        computed in), ``divergence`` (keywords of
+        `tfcnf.training.divergence.Recovery`), for flows ``labels`` and
+        ``labelled_part`` as `tfcnf.data.labels.hide_labels` has them, and for latent
+        ODEs the ``passes`` over the data that make an epoch.
         ``evaluation``: ``tol``, ``batch_size``, ``every`` epochs, and the ``draws`` of
         noise that the closing evaluation averages.
     """
@@ -78,8 +85,14 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
     is_flow = model in FRACTIONS
     for function in (InfoCNF, build_flow) if is_flow else (LatentODE,):
         options |= _defaults(function)
-    training = {"batch_size": 900, "epochs": 400}
+    training: dict[str, Any] = {
+        "batch_size": 900,
+        "epochs": 400,
+        "accumulation_steps": 1,
+        "divergence": _defaults(Recovery),
+    }
     if is_flow:
+        training |= {"labels": 0, "labelled_part": 0.5}
         options["supervised_fraction"] = FRACTIONS[model]
         options["adjoint_tol"] = None  # as the forward solve's
         options["policy"] = policy
@@ -100,6 +113,7 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
             "drop_epochs": (),
             "epsilon": 1e-8,
             "clipnorm": 0.0,
+            "ema_momentum": 0.0,
         },
         "training": training,
         "evaluation": {"tol": 1e-5, "batch_size": 500, "every": 1, "draws": 1},
@@ -140,6 +154,19 @@ def points_config(data: str, smoke: bool = False) -> dict[str, Any]:
         "optimizer": {"decay": "cosine", "learning_rate": 2e-3},
         "training": {"batch_size": 400, "epochs": 1 if smoke else 60},
         "evaluation": {"batch_size": 4000, "every": 20},
+    }
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a run, with the keys that later versions added."""
+    model = config.get("model_name")
+    if model not in MODELS:
+        return dict(config)
+    known = default_config(model)
+    return dict(config) | {
+        group: known[group] | dict(config[group])
+        for group in ("optimizer", "training", "evaluation")
+        if isinstance(config.get(group), Mapping)
     }
 
 
@@ -197,6 +224,13 @@ def check_config(config: Mapping[str, Any]) -> None:
         if not isinstance(value, (int, float)) or not value >= least:
             raise ValueError(f"{key} must be at least {least}. Received: {key}={value}")
     check_tolerance("evaluation.tol", config["evaluation"]["tol"])
+    Recovery(**config["training"]["divergence"])
+    momentum = config["optimizer"]["ema_momentum"]
+    if not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
+        raise ValueError(
+            "ema_momentum must be at least 0 and less than 1. "
+            f"Received: ema_momentum={momentum!r}"
+        )
 
 
 def _check_keys(given: Mapping[str, Any], known: Mapping[str, Any], place: str) -> None:

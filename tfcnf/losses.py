@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfcnf.data.source import HIDDEN
 from tfcnf.types import Tensor
 
 
@@ -30,10 +31,12 @@ def cross_entropy(logits: Sequence[Tensor], y: Tensor) -> Tensor:
 
     Args:
         logits: one ``[B, K_i]`` a factor.
-        y: integer labels ``[B, L]``.
+        y: integer labels ``[B, L]``; where one is hidden, its term is zero.
     """
+    labels = tf.maximum(y, 0)
     terms = [
-        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y[:, i], logits=scores)
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels[:, i], scores)
+        * tf.cast(y[:, i] != HIDDEN, scores.dtype)
         for i, scores in enumerate(logits)
     ]
     return tf.add_n(terms) / len(terms)

@@ -19,7 +19,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfcnf
-from tfcnf.configuration import check_config
+from tfcnf.configuration import check_config, complete
 from tfcnf.files import write_json
 
 # what a process leaves that was killed while it wrote the first file
@@ -105,7 +105,7 @@ def read_config(workdir: str) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"no run in this folder. Received: workdir={workdir!r}")
     try:
-        config = json.loads(path.read_text())
+        config = complete(json.loads(path.read_text()))
     except json.JSONDecodeError as failure:
         raise ValueError(
             f"config.json is damaged ({failure}). Received: workdir={workdir!r}"

@@ -12,12 +12,18 @@ from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.evaluation.density import DensityEvaluator, density_arrays
 from tfcnf.evaluation.image import Evaluator
-from tfcnf.evaluation.pictures import class_samples, reconstructions
+from tfcnf.evaluation.pictures import (
+    class_samples,
+    gallery_pages,
+    reconstructions,
+    tiled,
+)
 from tfcnf.evaluation.trajectories import TrajectoryEvaluator, trajectory_arrays
 from tfcnf.files import replace_file
 from tfcnf.reporting.density import draw_density
 from tfcnf.reporting.figures import draw_curves, draw_grid
 from tfcnf.reporting.trajectories import draw_trajectories
+from tfcnf.training.averaging import averaged
 from tfcnf.training.callbacks import read_metrics
 
 Source = DataSource | SeriesSource
@@ -33,11 +39,21 @@ def make_evaluator(
     return kind(model, source, batch_size, split)
 
 
-def epoch_images(model: Any, source: Source) -> Callable[[], np.ndarray] | None:
-    """What draws the images of an epoch for TensorBoard; None without images."""
+def epoch_images(
+    model: Any, source: Source
+) -> Callable[[], dict[str, np.ndarray]] | None:
+    """What draws the pictures of an epoch for TensorBoard; None without images."""
     if len(source.event_shape) != 3:
         return None
-    return lambda: np.concatenate(class_samples(model, columns=4, tol=1e-3))
+
+    def draw() -> dict[str, np.ndarray]:
+        x, y = source.test.x, source.test.y
+        with averaged(model):
+            restored = reconstructions(model, x[:10], tol=1e-3)
+            pages = gallery_pages(model, x, y, tol=1e-3)
+        return {**pages, "reconstructions": tiled(restored)[None]}
+
+    return draw
 
 
 def leave_pictures(model: Any, source: Source, folder: Path, tol: float) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import statistics
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -98,8 +101,20 @@ def _plan(
 def _train(config: Mapping[str, Any], folder: str, data_dir: str | None) -> None:
     """Trains a run in a process of its own."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, context, end_with_parent) as pool:
         pool.submit(experiment.train, config, folder, data_dir).result()
+
+
+def end_with_parent() -> None:
+    """Ends this process with SIGTERM when its parent is gone, even by SIGKILL."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _remaining(todo: Sequence[Run], runs: Sequence[Run]) -> str:

@@ -28,18 +28,33 @@ class SolveStats(NamedTuple):
         num_accepted: accepted steps, scalar int32.
         num_rejected: rejected steps, scalar int32.
         status: 0 solved, 1 step limit reached, 2 step size underflow; int32.
+        dt: size of the step that would have come next, scalar.
+        low: smallest value of the state where the solve ended, scalar.
+        high: largest value of the state there, scalar.
     """
 
     nfe: Tensor
     num_accepted: Tensor
     num_rejected: Tensor
     status: Tensor
+    dt: Tensor
+    low: Tensor
+    high: Tensor
+
+
+class On(NamedTuple):
+    """A switch that is on.
+
+    A record without fields, because Keras takes no Python values among the tensors of
+    an argument. Test it with ``is not None``: it is an empty tuple.
+    """
 
 
 class Control(NamedTuple):
     """How the ODE solves of one pass through a flow are to be done.
 
-    Every field is a tensor or None; ``Control()`` leaves all to the layers.
+    The first five fields are tensors or None, the others switches, `On` or None;
+    ``Control()`` leaves all to the layers.
 
     Attributes:
         tol: error tolerance overriding the layers' own, a scalar or ``[N]``.
@@ -51,6 +66,14 @@ class Control(NamedTuple):
         nfe_backward_probe: ``[N]`` zeros, watched by a gradient tape. The
             "gradient" with respect to it is the number of evaluations that
             each layer's backward solve took.
+        exact: the trace is exact, whatever the layers have.
+        skip_log_det: the log-determinant is not needed; it is 0 then, and a solve is
+            cheaper.
+        share_noise: all examples get the same noise, so that what an example gives
+            does not depend on its place in the batch.
+        drawn_tol: tolerances ``[N]`` that the layers' policies gave for another part
+            of the same batch, to be used again; unlike ``tol`` it leaves the
+            gradient's tolerance to the layers.
     """
 
     tol: Tensor = None
@@ -58,6 +81,10 @@ class Control(NamedTuple):
     seed: Tensor = None
     sample_tol: Tensor = None
     nfe_backward_probe: Tensor = None
+    exact: On | None = None
+    skip_log_det: On | None = None
+    share_noise: On | None = None
+    drawn_tol: Tensor = None
 
     def part(self, start: int, count: int) -> Control:
         """The control of ``count`` solves from solve ``start`` on."""
@@ -75,6 +102,7 @@ class Control(NamedTuple):
             adjoint_tol=take(self.adjoint_tol),
             seed=seed,
             nfe_backward_probe=take(self.nfe_backward_probe),
+            drawn_tol=take(self.drawn_tol),
         )
 
 

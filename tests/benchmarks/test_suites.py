@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.benchmarks import machine, memory, start, step, suites
+from tfcnf.benchmarks import machine, memory, serve, start, step, suites
 from tfcnf.benchmarks.network import Size, make_arrays, plan, weight_names
 from tfcnf.benchmarks.tfcnf_contender import TfcnfContender
 from tfcnf.flows.cnf import CNFLayer
@@ -143,6 +143,21 @@ RESULTS = {
         }
     },
     "memory": {"adjoint": [{"steps": 3, "peak_gib": 1.0}]},
+    "serve": {
+        "cases": [
+            {
+                "question": "classify",
+                "batch": 64,
+                "difference": 1e-6,
+                "seconds": {
+                    serve.SAVED: [3.0, 2.0, 9.0],
+                    serve.GRAPH: [3.0],
+                    serve.EAGER: [4.0, 4.0, 1.0],
+                },
+                "floor": {"nfe": [8, 14], "evaluation": [0.01, 0.1]},
+            }
+        ]
+    },
 }
 
 
@@ -151,6 +166,29 @@ def test_ratios_are_of_medians():
     assert (ours["ratio"], peer["ratio"]) == (0.5, 1.0)
     assert ours["overhead"] == pytest.approx(1.25)
     assert ours["conv_share"] == pytest.approx(0.8)
+
+
+def test_overhead_is_of_medians_and_the_floor_of_all_layers():
+    (row,) = serve.summarise(RESULTS["serve"])
+    assert row["overhead"] == pytest.approx(3.0 / 4.0)
+    assert row["saved model (images/s)"] == pytest.approx(64 / 3.0)
+    assert row["floor (images/s)"] == pytest.approx(64 / 1.48)
+    assert row["over_floor"] == pytest.approx(3.0 / 1.48)
+
+
+def test_the_serve_suite_measures_a_run(finished_run, data_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", data_dir)
+    monkeypatch.setattr(serve, "BATCHES", (2,))
+    lines = []
+    results = serve.run(str(finished_run), lines.append, rounds=1)
+    classify, log_prob = results["cases"]
+    for case in (classify, log_prob):
+        assert all(len(times) == 1 for times in case["seconds"].values())
+        assert case["floor"]["nfe"][0] >= 8
+        assert case["difference"] < 1e-4
+    assert len(lines) == 2
+    with pytest.raises(ValueError, match="Received: checkpoint=None"):
+        serve.run(None, lines.append)
 
 
 def test_stages_are_differences():

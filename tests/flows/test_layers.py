@@ -12,7 +12,7 @@ from tfcnf.flows.multiscale import MultiscaleFlow, build_multiscale
 from tfcnf.flows.reshape import Squeeze
 from tfcnf.gates.policy import FixedTolerance
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
-from tfcnf.types import Control
+from tfcnf.types import Control, On
 
 IMAGE, VECTOR = (4, 4, 1), (3,)
 
@@ -107,6 +107,32 @@ def test_control_overrides_tolerance_and_counts_backward():
     backward = tape.gradient(value, probe).numpy()
     assert ((backward - 1) % 6 == 0).all()
     assert (backward >= 7).all()
+
+
+def test_switches_of_a_control(layer_and_x):
+    layer, x = layer_and_x
+    skipped = layer(x, control=Control(skip_log_det=On()))
+    out = layer(x)
+    np.testing.assert_allclose(skipped.z, out.z, atol=1e-7)
+    if isinstance(layer, CNFLayer):
+        assert not skipped.log_det.numpy().any()
+        rough = CNFLayer(layer.dynamics, layer.policy, seed=3, dtype="float64")
+        rough.build(x.shape)
+        exact = rough(x, control=Control(exact=On()))
+        np.testing.assert_allclose(exact.log_det, out.log_det, atol=1e-8)
+        assert np.abs(rough(x).log_det - out.log_det).max() > 1e-3
+
+
+def test_shared_noise_is_the_same_for_every_example():
+    flow = Chain([Dequantize(17, 0.05), CNFLayer(ConvDynamics((3,), seed=1))])
+    flow.build((None, *IMAGE))
+    x = tf.repeat(np.arange(16, dtype=np.uint8).reshape(1, *IMAGE), 3, 0)
+    control = Control(seed=tf.constant([0, 1]), share_noise=On())
+    out = flow(x, control=control)
+    for value in (out.z.numpy(), out.log_det.numpy()):
+        np.testing.assert_allclose(value, np.repeat(value[:1], 3, 0), rtol=1e-5)
+    own = flow(x, control=Control(seed=tf.constant([0, 1]))).log_det.numpy()
+    assert abs(own[1] - own[0]) > 1e-2
 
 
 def test_a_seed_fixes_the_noise_and_its_absence_draws_anew():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.gates.reinforce import Reinforce, costs_to_go
+from tfcnf.gates.reinforce import Reinforce, costs_to_go, decide
 from tfcnf.gates.sampled import LearnedTolerance
 from tfcnf.types import FlowOutput
 
@@ -37,7 +37,7 @@ def make_gates(count, tol, low, high, log_scale, spread=0.1):
     ]
     for gate in gates:
         gate.build(X.shape)
-    return gates, [w for gate in gates for w in gate.trainable_variables]
+    return gates, [(i, gate.trainable_variables) for i, gate in enumerate(gates)]
 
 
 LOG = {"low": 1e-6, "high": 1e-1, "log_scale": True}
@@ -56,19 +56,22 @@ LINEAR = {"low": 1e-5, "high": 1e-3, "log_scale": False}
     ids=["log, below", "log, above", "log, below, two", "linear, below", "above"],
 )
 def test_gates_find_the_optimum(options, start, best, baseline):
-    gates, weights = make_gates(2, start, **options)
+    gates, pairs = make_gates(2, start, **options)
     reinforce = Reinforce(ALPHA, baseline=baseline, learning_rate=0.01)
-    reinforce.prepare(weights, 2)
+    reinforce.prepare([w for _, weights in pairs for w in weights], 2)
 
     def step():
-        with tf.GradientTape() as tape:
-            passes = []
+        outputs, losses = [], []
+        with tf.GradientTape(persistent=True) as tape:
             for _ in range(1 + reinforce.extra_passes):
                 draws = [gate(X, training=True) for gate in gates]
                 out = output(*zip(*draws, strict=True))
                 loss = 2.0 + tf.reduce_sum(loss_at(out.tolerance, tf.constant(best)))
-                passes.append((loss[None], out))
-        reinforce.learn(tape, weights, passes, tf.zeros([2]))
+                outputs.append(out)
+                losses.append(loss)
+        decision = decide(tape, pairs, outputs)
+        nfe = tf.stack([out.nfe for out in outputs])
+        reinforce.learn(decision, pairs, tf.stack(losses), nfe, tf.zeros([2]))
 
     @tf.function
     def steps(count):
@@ -252,22 +255,28 @@ def test_bad_arguments_are_named(options, words):
 def learn_once(scope, x):
     """Tolerances of a step, and Adam's first moment: a tenth of the gradient."""
     with scope.scope():
-        gates, weights = make_gates(2, 1e-3, **LOG)
+        gates, pairs = make_gates(2, 1e-3, **LOG)
         for gate in gates:
             gate.network.head.kernel.assign(
                 tf.random.stateless_normal([4, 2], [1, gate.seed])
             )
         reinforce = Reinforce(ALPHA, baseline="none")
-        reinforce.prepare(weights, 2)
+        reinforce.prepare([w for _, weights in pairs for w in weights], 2)
 
     @tf.function(autograph=False)
     def step(x):
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=True) as tape:
             out = output(*zip(*(g(x, training=True) for g in gates), strict=True))
         # per-example losses, and evaluations that differ between the replicas
         loss = tf.reduce_sum(x**2, 1) * out.tolerance[0]
         nfe = evaluations(out.tolerance) + 10.0 * tf.reduce_mean(x)
-        reinforce.learn(tape, weights, [(loss, out._replace(nfe=nfe))], nfe)
+        reinforce.learn(
+            decide(tape, pairs, [out]),
+            pairs,
+            tf.reduce_mean(loss)[None],
+            nfe[None],
+            nfe,
+        )
         return out.tolerance
 
     data = tf.data.Dataset.from_tensors(x).unbatch().batch(len(x))

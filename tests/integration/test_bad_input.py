@@ -547,6 +547,16 @@ def test_evaluate_and_sample_do_what_their_flags_say(
         ("sample", ["--workdir=x", "--out=y.png"], "--label"),
         ("sample", ["--workdir=x", "--out=y.png", "--label=a"], "--label=a"),
         ("sample", ["--workdir=x", "--out=y.png", "--label=1"], "workdir='x'"),
+        ("export", ["--workdir=x"], "--export_dir"),
+        ("export", ["--workdir=x", "--export_dir=y"], "no run in this folder"),
+        ("export", ["--workdir=x", "--export_dir=y", "--trace=z"], "--trace=z"),
+        ("predict", ["--saved_model=x", "--images=y"], "--out"),
+        ("predict", ["--saved_model=x", "--images=y", "--out=z.png"], "out='z.png'"),
+        (
+            "predict",
+            ["--saved_model=x", "--images=y", "--out=z.csv"],
+            "what launch/export.py made. Received: saved_model='x'",
+        ),
     ],
 )
 def test_scripts_refuse_bad_flags(name, arguments, part, script):

@@ -63,7 +63,9 @@ def test_points_are_trained_evaluated_in_both_float_types_and_reported(
     ]
     assert rows[3]["bits_per_dim"] == pytest.approx(rows[1]["bits_per_dim"], abs=1e-4)
     written = {path.name for path in report([str(folder)])}
-    assert written == {"area_error.png", "tolerances.png", "density.png"}
+    assert written == {
+        *("area_error.png", "tolerances.png", "density.png", "report.html")
+    }
     with pytest.raises(ValueError, match="Received: data='mixture1d'"):
         experiment.sample(str(folder), 0, 1, str(tmp_path / "x.png"))
 
@@ -92,7 +94,9 @@ def test_spirals_are_trained_resumed_evaluated_and_reported(few_spirals, tmp_pat
     assert not any("/" in name for name in train)
     assert (folder / "eval_train.json").exists()
     written = {path.name for path in report([str(folder)])}
-    assert written == {"trajectories.png", "spirals.png", "elbo.png", "elbo.md"}
+    assert written == {
+        *("trajectories.png", "spirals.png", "elbo.png", "elbo.md", "report.html")
+    }
     assert Path(folder / "trajectories.npz").exists()
 
 

@@ -64,6 +64,24 @@ def test_marginal_is_the_mixture_over_all_labels(prior):
     assert (prior.marginal_log_prob(Z).numpy() >= bound).all()
 
 
+def test_hidden_labels_are_marginalised_factor_by_factor(prior):
+    first, second = (
+        np.stack([class_log_prob(prior, i, k, Z) for k in range(CLASSES[i])], 1)
+        for i in range(2)
+    )
+    chosen = np.arange(6)
+    expected = rest_log_prob(Z) + np.where(
+        chosen % 2, logsumexp(first, 1) - np.log(3), first[chosen, Y[:, 0]]
+    )
+    expected += np.where(
+        chosen < 2, logsumexp(second, 1) - np.log(2), second[chosen, Y[:, 1]]
+    )
+    labels = np.stack(
+        [np.where(chosen % 2, -1, Y[:, 0]), np.where(chosen < 2, -1, Y[:, 1])], 1
+    )
+    np.testing.assert_allclose(prior.log_prob(Z, labels), expected, rtol=1e-10)
+
+
 def test_class_log_probs_give_the_posterior_by_bayes(prior):
     for factor, scores in enumerate(prior.class_log_probs(tf.constant(Z))):
         expected = np.stack(

@@ -206,6 +206,19 @@ def test_a_model_is_rebuilt_from_its_configuration_and_in_float64():
         copy_in(model, "float16")
 
 
+@pytest.mark.parametrize("partition", ["code", "none"])
+def test_a_saved_model_is_the_same_when_loaded(partition, tmp_path):
+    model = make(partition=partition)
+    train(model, X, Y, 2)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    for name, value in parts(model).items():
+        np.testing.assert_array_equal(parts(loaded)[name], value)
+    again = train(loaded, X, Y, 1)  # its optimizer and its noise went along
+    assert np.isfinite(again).all()
+
+
 X64 = Series(*(part.astype(np.float64) for part in X))
 
 

@@ -151,3 +151,49 @@ def test_unknown_choices_are_named():
 def test_own_dynamics_use_the_general_field():
     dynamics, _ = make("own")
     assert isinstance(dynamics.prepare()[0], LayerField)
+
+
+@pytest.mark.parametrize(
+    ("shape", "hidden", "directions"),
+    [((8, 8, 2), (3,), 9 * 2), ((9, 7, 1), (3, 3), 16), ((2, 6, 1), (3,), 2 * 3)],
+)
+def test_pixels_out_of_reach_share_a_direction(shape, hidden, directions):
+    dynamics = ConvDynamics(hidden, seed=0, dtype="float64")
+    dynamics.build((None, *shape))
+    field, theta = dynamics.prepare()
+    z = tf.constant(np.random.default_rng(0).normal(size=(3, *shape)))
+    few = draw_probes(z, "exact", 1, [0, 0], dynamics.reach)
+    assert few.directions.shape[0] == directions
+    np.testing.assert_array_equal(tf.reduce_sum(few.directions, 0), tf.ones_like(z))
+    all_units = draw_probes(z, "exact", 1, [0, 0])
+    assert all_units.directions.shape[0] == np.prod(shape)
+    _, expected = value_and_divergence(field, theta, T, z, all_units)
+    _, found = value_and_divergence(field, theta, T, z, few)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    # one pixel less of reach would not do
+    wrong = draw_probes(z, "exact", 1, [0, 0], dynamics.reach - 1)
+    _, found = value_and_divergence(field, theta, T, z, wrong)
+    assert np.abs(found - expected).max() > 1e-6
+
+
+def test_no_directions_no_divergence():
+    for kind in ("conv", "own"):
+        dynamics, z = make(kind)
+        field, theta = dynamics.prepare()
+        probes = draw_probes(z, "none", 1, [0, 0])
+        dz, divergence = value_and_divergence(field, theta, T, z, probes)
+        np.testing.assert_allclose(dz, field.value(theta, T, z), rtol=1e-12)
+        assert divergence.shape == (len(z),)
+        assert not divergence.numpy().any()
+
+
+@pytest.mark.parametrize("trace", ["rademacher", "gaussian"])
+def test_shared_probes_are_the_same_for_every_example(trace):
+    z = tf.zeros([4, 6])
+    probes = draw_probes(z, trace, 3, [1, 2], share=True).directions.numpy()
+    assert probes.shape == (3, 4, 6)
+    assert (probes == probes[:, :1]).all()
+    alone = draw_probes(z[:1], trace, 3, [1, 2]).directions
+    np.testing.assert_array_equal(probes[:, :1], alone)
+    own = draw_probes(z, trace, 3, [1, 2]).directions.numpy()
+    assert (own != own[:, :1]).any()

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -141,9 +143,14 @@ def test_failures_end_in_the_named_error(kind, status, words, graph):
     assert np.isnan(y1.numpy()).all()
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         check_solved(stats, "cnf_3", tf.constant(1e-6))
-    assert "SolverError: cnf_3: the step" in str(caught.value)
-    received = str(caught.value).partition("evaluations =")[2]
-    assert str(int(stats.nfe)) in received
+    message = str(caught.value)
+    assert "SolverError: cnf_3: the step" in message
+    assert "Received: tol=1e-06, step size=" in message
+    assert f"evaluations={int(stats.nfe)}" in message
+    # the last state that was accepted, and a step too large from there
+    low, high = map(float, re.search(r"state from (\S+) to (\S+),", message).groups())
+    assert low == high == pytest.approx(float(stats.low), rel=1e-4)
+    assert np.isfinite(low)
     assert words in str(caught.value)
 
 

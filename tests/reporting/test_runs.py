@@ -8,6 +8,12 @@ from tfcnf.reporting.runs import group_by_configuration, report
 from tfcnf.reporting.spread import gain, spread_table
 from tfcnf.reporting.trajectories import elbo_table, read_reference
 
+CONFIG = {
+    "seed": 0,
+    "model_name": "infocnf",
+    "data": "mixture1d",
+    "training": {"epochs": 3, "batch_size": 400},
+}
 GRID = np.linspace(-3, 3, 31)
 
 
@@ -36,7 +42,7 @@ def points_run(tmp_path):
     log_p = -0.5 * GRID**2
     arrays = {"axis_0": GRID, "truth": log_p, "model/marginal": log_p, "data": GRID}
     labels = {"labels": np.zeros([31, 1]), "samples": GRID[:, None]}
-    return write_run(tmp_path / "line", {"seed": 0}, rows, density=arrays | labels)
+    return write_run(tmp_path / "line", CONFIG, rows, density=arrays | labels)
 
 
 @pytest.fixture
@@ -57,9 +63,7 @@ def spirals_run(tmp_path):
     }
     lines = [{"step": s, "running_elbo": -1e5 / s} for s in (100, 500, 700, 1000)]
     rows = [{"tolerance": 1e-4, "dtype": "float32", "rmse_window": 0.2}]
-    return write_run(
-        tmp_path / "spirals", {"seed": 0}, rows, lines, trajectories=arrays
-    )
+    return write_run(tmp_path / "spirals", CONFIG, rows, lines, trajectories=arrays)
 
 
 def is_picture(path):
@@ -69,10 +73,10 @@ def is_picture(path):
 
 def test_a_run_on_points_is_drawn(points_run, tmp_path):
     written = report([points_run], str(tmp_path / "out"))
-    names = {"area_error.png", "tolerances.png", "density.png"}
+    names = {"area_error.png", "tolerances.png", "density.png", "report.html"}
     assert {path.name for path in written} == names
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
-    assert all(is_picture(path) for path in written)
+    assert all(is_picture(path) for path in written if path.suffix == ".png")
 
 
 def test_a_density_in_the_plane_is_drawn(tmp_path):
@@ -81,27 +85,30 @@ def test_a_density_in_the_plane_is_drawn(tmp_path):
     arrays = dict.fromkeys(names, log_p) | {"axis_0": GRID, "axis_1": GRID}
     x = np.random.default_rng(0).normal(size=(50, 2))
     arrays |= {"data": x, "samples": x, "labels": np.arange(50)[:, None] % 3}
-    run = write_run(tmp_path / "plane", {"seed": 0}, [evaluation(1e-4)], density=arrays)
-    written = report([run])
+    run = write_run(tmp_path / "plane", CONFIG, [evaluation(1e-4)], density=arrays)
+    *written, page = report([run])
     assert {path.name for path in written} == {"area_error.png", "density.png"}
     assert all(is_picture(path) for path in written)
+    assert page.name == "report.html"
 
 
 def test_a_run_on_spirals_is_drawn(spirals_run):
     written = {path.name: path for path in report([spirals_run])}
-    assert set(written) == {*("trajectories.png", "spirals.png", "elbo.png", "elbo.md")}
+    assert set(written) == {
+        *("trajectories.png", "spirals.png", "elbo.png", "elbo.md", "report.html")
+    }
     assert all(is_picture(p) for name, p in written.items() if name.endswith("png"))
-    assert "| this run | -1000.0 | -200.0 | -100.0 |  |" in (
-        written["elbo.md"].read_text()
-    )
+    first = written["elbo.md"].read_text().splitlines()[2].split("|")
+    cells = [cell.strip() for cell in first[1:6]]
+    assert cells == ["spirals", "-1000.0", "-200.0", "-100.0", ""]
 
 
 def test_the_authors_figures_are_beside_ours():
     reference = read_reference()
     assert "authors" in reference["source"]
-    table = elbo_table([{"step": 20000, "running_elbo": -60.0}])
+    table = elbo_table({"ours": [{"step": 20000, "running_elbo": -60.0}]})
     assert table.splitlines()[0].endswith("| 20000 |")
-    assert "-60.0" in table
+    assert table.splitlines()[2].split("|")[-2].strip() == "-60.0"
     assert "-64.9" in table  # the partitioned model of reference section 5.5
 
 
@@ -119,6 +126,8 @@ def test_runs_that_differ_in_their_seed_are_one_group():
     # standard error of the difference: sqrt(2 * 0.1^2 / 3) = 0.0816
     assert "| rmse | 1.1 ± 0.1 | 2.1 ± 0.1 | +12.2 |" in table
     assert list(group_by_configuration(runs[:3])) == ["all"]
+    groups["none"] = [{"rmse": 1.2 + 0.1 * s} for s in range(3)]
+    assert "| +12.2 | +1.2 |" in spread_table(groups, ["rmse"])
 
 
 def test_the_gain_needs_two_runs_each():
@@ -132,6 +141,7 @@ def test_several_runs_share_a_table(points_run, tmp_path):
     other = write_run(tmp_path / "other", {"seed": 1, "tol": 1}, rows)
     written = {path.name for path in report([points_run, other], str(tmp_path / "o"))}
     assert "scores.md" in written
+    assert "report.html" not in written  # a page is about one run
 
 
 @pytest.mark.parametrize("missing", ["config.json", "eval.json"])

@@ -15,14 +15,15 @@ from tfcnf.types import FlowOutput
 class Line(FlowModel):
     """y = w x by gradient descent on the mean square, with gradient 2 x (w x - y)."""
 
-    def __init__(self, rate=0.1, clipnorm=None):
+    def __init__(self, rate=0.1, clipnorm=None, ema=None):
         super().__init__()
         self.w = self.add_weight(shape=(), initializer="zeros", name="w")
         self.flow = types.SimpleNamespace(num_solves=1, policies=[])
         self.is_supervised = False
         self._track_metrics()
         self.built = True
-        self.compile(keras.optimizers.SGD(rate, global_clipnorm=clipnorm))
+        average = {"use_ema": True, "ema_momentum": ema} if ema else {}
+        self.compile(keras.optimizers.SGD(rate, global_clipnorm=clipnorm, **average))
 
     def terms(self, x, y, control, training):
         error = x[:, 0] * self.w.value - tf.cast(y[:, 0], tf.float32)

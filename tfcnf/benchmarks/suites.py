@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfcnf.benchmarks import machine, memory, solver, start, step
+from tfcnf.benchmarks import machine, memory, serve, solver, start, step
 from tfcnf.checks import check_choice
 from tfcnf.files import write_json
 
-SUITES = ("solver", "step", "start", "memory")
+SUITES = ("solver", "step", "start", "memory", "serve")
 
 
 def run(
@@ -30,7 +30,7 @@ def run(
         out: the file; an existing one is refused.
         sizes: numbers of the sizes of the step suite; all if empty.
         rounds: timings of each contender.
-        checkpoint: run folder of trained flows for the solver suite.
+        checkpoint: run folder of trained flows for the solver and serve suites.
         contenders: names of the step suite's contenders; all if empty.
 
     Raises:
@@ -51,6 +51,9 @@ def run(
             check_choice("contenders", name, known)
         results = step.run(_log, _choose(sizes), contenders or known, rounds=rounds)
         summary = step.summarise(results)
+    elif suite == "serve":
+        results = serve.run(checkpoint, _log, rounds)
+        summary = serve.summarise(results)
     else:
         module: Any = {"start": start, "memory": memory}[suite]
         results = module.run(_log)

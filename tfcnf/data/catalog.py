@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 from collections.abc import Callable
+from pathlib import Path
 
-from tfcnf.data import images, mixture1d, spirals, toy2d
+from tfcnf.data import images, mixture1d, own, spirals, toy2d
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 
@@ -26,18 +28,25 @@ def get(name: str, data_dir: str | None = None) -> DataSource | SeriesSource:
     Args:
         name: ``"digits"`` (embedded), ``"mnist"``, ``"cifar10"``, ``"mixture1d"``,
             one of the toys of `tfcnf.data.toy2d`, or the spirals of
-            `tfcnf.data.spirals`.
+            `tfcnf.data.spirals`; ``"tfds:NAME"`` for any data set of
+            tensorflow-datasets with image and label; or the path of your own images,
+            see `tfcnf.data.own.load`.
         data_dir: where tensorflow-datasets keeps prepared data; its default,
             ``~/tensorflow_datasets``, if None.
 
     Raises:
         ValueError: for an unknown name, or data that is neither there nor reachable.
     """
+    if name.startswith("tfds:"):
+        return images.load_any(name.removeprefix("tfds:"), data_dir)
+    if os.sep in name or name.endswith(".npz") or Path(name).is_dir():
+        return own.load(name)
     if name not in LOADERS:
         near = difflib.get_close_matches(name, LOADERS, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"unknown data set; the catalog has {', '.join(LOADERS)}.{hint} "
+            f"unknown data set; the catalog has {', '.join(LOADERS)}, and takes "
+            f"'tfds:NAME', a folder of class folders or an .npz file.{hint} "
             f"Received: name={name!r}"
         )
     return LOADERS[name](data_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import urllib.parse
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,6 @@ import tensorflow_datasets as tfds
 
 from tfcnf.data import digits
 from tfcnf.data.source import DataSource, Split
-
-HOSTS = {"mnist": "storage.googleapis.com", "cifar10": "www.cs.toronto.edu"}
 
 
 def load_digits(data_dir: str | None = None) -> DataSource:
@@ -34,22 +33,59 @@ def load_cifar10(data_dir: str | None = None) -> DataSource:
     return _from_builder(_prepared("cifar10", data_dir), 256, flip=True)
 
 
+def load_any(name: str, data_dir: str | None = None) -> DataSource:
+    """Any data set of tensorflow-datasets with image and label.
+
+    Its test split is ``test`` or, without one, ``validation``.
+
+    Raises:
+        ValueError: for an unknown name, or data of another kind.
+    """
+    builder = _prepared(name, data_dir)
+    features = builder.info.features
+    known = isinstance(features, tfds.features.FeaturesDict) and "image" in features
+    if not known or not hasattr(features.get("label"), "num_classes"):
+        raise ValueError(
+            "the data set must have an image and a class label. "
+            f"Received: data='tfds:{name}' with {', '.join(features)}"
+        )
+    if None in features["image"].shape:
+        raise ValueError(
+            "all images must have one size; write them as a folder or an .npz file. "
+            f"Received: data='tfds:{name}' with {features['image'].shape}"
+        )
+    tests = [part for part in ("test", "validation") if part in builder.info.splits]
+    if "train" not in builder.info.splits or not tests:
+        raise ValueError(
+            "the data set must have the splits train, and test or validation. "
+            f"Received: data='tfds:{name}' with {', '.join(builder.info.splits)}"
+        )
+    return _from_builder(builder, 256, test=tests[0])
+
+
 def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     """The builder of a data set found in data_dir, downloaded if need be and can be."""
-    builder = tfds.builder(name, data_dir=data_dir)
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as failure:
+        raise ValueError(
+            "tensorflow-datasets has no data set of this name. "
+            f"Received: data='tfds:{name}'"
+        ) from failure
     if Path(builder.data_dir).exists():
         return builder
     root = Path(builder.data_dir).parents[1]
     manual = root / "downloads" / "manual"
+    host = _host(builder)
     try:
-        if not (manual.is_dir() and any(manual.iterdir())):
+        if host and not (manual.is_dir() and any(manual.iterdir())):
             # asked first, because a download without a network retries for minutes
-            socket.getaddrinfo(HOSTS[name], 443)
+            socket.getaddrinfo(host, 443)
         builder.download_and_prepare()
     except OSError as failure:
         raise ValueError(
             f"{name} is not prepared in {builder.data_dir} and could not be "
-            f"downloaded from {HOSTS[name]} ({failure}). Prepare it where there is a "
+            f"downloaded from {host} ({failure}). Prepare it where there is a "
             f"network with `tfds build {name} --data_dir=DIR` and copy DIR/{name} to "
             f"{root / name}, or put its archives into {manual} and run again. "
             f"Received: data_dir={data_dir!r}"
@@ -57,8 +93,18 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     return builder
 
 
+def _host(builder: tfds.core.DatasetBuilder) -> str | None:
+    """Where the archives of a data set lie, if that is known."""
+    for url in builder.url_infos or {}:
+        return urllib.parse.urlsplit(url).hostname
+    return None
+
+
 def _from_builder(
-    builder: tfds.core.DatasetBuilder, num_levels: int, flip: bool = False
+    builder: tfds.core.DatasetBuilder,
+    num_levels: int,
+    flip: bool = False,
+    test: str = "test",
 ) -> DataSource:
     """Decodes both splits once, into memory."""
 
@@ -70,5 +116,5 @@ def _from_builder(
 
     classes = builder.info.features["label"].num_classes
     return DataSource(
-        builder.name, split("train"), split("test"), (classes,), num_levels, flip
+        builder.name, split("train"), split(test), (classes,), num_levels, flip
     )

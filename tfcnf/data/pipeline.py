@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf.data.series import SeriesSource
-from tfcnf.data.source import DataSource, Split
+from tfcnf.data.source import HIDDEN, DataSource, Split
 from tfcnf.types import Tensor
 
 
@@ -52,7 +52,9 @@ def training_batches(
     """One epoch of full batches ``(x, y)``; the incomplete last one is dropped.
 
     Order and flips depend on (seed, epoch) alone, so a resumed run sees what an
-    uninterrupted one would have seen, and so do any number of replicas.
+    uninterrupted one would have seen, and so do any number of replicas. Where labels
+    are hidden, every batch has as many labelled examples as every other; the fewer of
+    either kind there are, the more often they come.
 
     Args:
         source: the data.
@@ -63,10 +65,9 @@ def training_batches(
         share: parts to give; the parts of a step follow one another.
     """
     split = source.train
-    used = steps_per_epoch(split, batch_size) * batch_size // split.passes
     rng = np.random.default_rng([seed, epoch])
-    passes = [rng.permutation(len(split))[:used] for _ in range(split.passes)]
-    order = np.concatenate(passes)
+    draw = _mix if np.any(split.y == HIDDEN) else _permute
+    order = draw(split, steps_per_epoch(split, batch_size), batch_size, rng)
     flips = rng.random(order.shape) < 0.5
     order, flips = (
         _take(values, batch_size, first_step, share) for values in (order, flips)
@@ -92,6 +93,42 @@ def _take(
     parts = values.reshape(-1, share.parts, batch_size // share.parts)
     mine = parts[first_step:, share.first : share.first + share.taken]
     return mine.reshape(-1, mine.shape[-1])
+
+
+def _permute(
+    split: Split, steps: int, batch_size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Indices ``[steps, batch_size]``: in each pass every example at most once."""
+    used = steps * batch_size // split.passes
+    passes = [rng.permutation(len(split))[:used] for _ in range(split.passes)]
+    return np.concatenate(passes).reshape(steps, batch_size)
+
+
+def _mix(
+    split: Split, steps: int, batch_size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Indices ``[steps, batch_size]``: as many labelled examples in every row."""
+    known = np.all(split.y != HIDDEN, 1)
+    labelled = round((split.labelled_part or 0) * batch_size)
+    if not labelled:
+        raise ValueError(
+            f"labelled_part leaves none of the batch of {batch_size} to labelled "
+            f"examples. Received: labelled_part={split.labelled_part}"
+        )
+    columns = [
+        _cycle(np.flatnonzero(known), (steps, labelled), rng),
+        _cycle(np.flatnonzero(~known), (steps, batch_size - labelled), rng),
+    ]
+    return rng.permuted(np.concatenate(columns, 1), axis=1)
+
+
+def _cycle(
+    members: np.ndarray, shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """The members in random order, in a new one each time they have all been there."""
+    rounds = -(-shape[0] * shape[1] // len(members))
+    order = rng.permuted(np.tile(members, (rounds, 1)), axis=1)
+    return order.ravel()[: shape[0] * shape[1]].reshape(shape)
 
 
 def evaluation_batches(

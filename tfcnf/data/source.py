@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 
+HIDDEN = -1  # the label of an example whose label is not known
+
 
 @dataclass(frozen=True)
 class Split:
     """Examples ``[n, *event_shape]`` and labels ``[n, L]``, integers for flows.
 
-    An epoch of training makes ``passes`` passes over the examples.
+    An epoch of training makes ``passes`` passes over the examples. Where some have the
+    label `HIDDEN`, ``labelled_part`` of every training batch is drawn from the others.
     """
 
     x: Any
     y: np.ndarray
     passes: int = 1
+    labelled_part: float | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -47,7 +51,7 @@ class DataSource:
 
     Attributes:
         name: catalog name.
-        train: training split.
+        train: training split; labels may be `HIDDEN`.
         test: test split.
         num_classes: classes K_i of each label factor.
         num_levels: grey levels of integer images; 1 for vectors.
@@ -78,13 +82,18 @@ class DataSource:
 
     def __post_init__(self) -> None:
         for name, split in [("train", self.train), ("test", self.test)]:
+            lowest = 0 if split.labelled_part is None else HIDDEN
             _check_split(
-                f"{self.name}/{name}", split, self.num_classes, self.num_levels
+                f"{self.name}/{name}", split, self.num_classes, self.num_levels, lowest
             )
 
 
 def _check_split(
-    name: str, split: Split, num_classes: tuple[int, ...], num_levels: int
+    name: str,
+    split: Split,
+    num_classes: tuple[int, ...],
+    num_levels: int,
+    lowest: int,
 ) -> None:
     if len(split.x) != len(split.y) or not len(split.x):
         raise ValueError(
@@ -98,9 +107,9 @@ def _check_split(
         )
     for i, classes in enumerate(num_classes):
         low, high = split.y[:, i].min(), split.y[:, i].max()
-        if low < 0 or high >= classes:
+        if low < lowest or high >= classes:
             raise ValueError(
-                f"{name} must have labels 0..{classes - 1}. "
+                f"{name} must have labels {lowest}..{classes - 1}. "
                 f"Received: labels from {low} to {high}"
             )
     if num_levels > 1 and not (split.x.min() >= 0 and split.x.max() < num_levels):

@@ -84,7 +84,7 @@ def load(name: str, data_dir: str | None = None) -> SeriesSource:
         domains,
         LABELS,
         ("gaussian", "gaussian", "bernoulli"),
-        window=float(_times(design)[design.window - 1]),
+        window=float(times(design)[design.window - 1]),
     )
 
 
@@ -113,20 +113,18 @@ def draw(design: Design, seed: int) -> SeriesSplit:
     rng.shuffle(clockwise)
     a, b = _parameters(design, clockwise, rng)
     n = design.window
-    after = n if design.room_after is None else design.room_after
-    last = design.length - n - after
-    _check(design, last)
-    starts = rng.integers(n, last + 1, design.spirals)
-    times = _times(design)
-    at = starts[:, None] + np.arange(-n, 2 * n)
+    possible = starts(design)
+    chosen = rng.integers(possible[0], possible[-1] + 1, design.spirals)
+    t = times(design)
+    at = chosen[:, None] + np.arange(-n, 2 * n)
     inside = at < design.length
-    truth = curve(a[:, None], b[:, None], clockwise[:, None], times[at * inside])
+    truth = curve(a[:, None], b[:, None], clockwise[:, None], t[at * inside])
     values = truth[:, n : 2 * n] + rng.normal(0, design.noise, (len(a), n, 2))
     return SeriesSplit(
-        make_series(values, times[:n]),
+        make_series(values, t[:n]),
         np.stack([a, b, clockwise], 1).astype(np.float32),
         truth=truth.astype(np.float32),
-        truth_times=np.concatenate([-times[n:0:-1], times[: 2 * n]]).astype(np.float32),
+        truth_times=np.concatenate([-t[n:0:-1], t[: 2 * n]]).astype(np.float32),
         truth_mask=inside.astype(np.float32),
     )
 
@@ -149,6 +147,24 @@ def curve(
     return np.stack([radius * np.cos(s) + centre, radius * np.sin(s)], -1)
 
 
+def times(design: Design) -> np.ndarray:
+    """t at the points of a curve, ``[length]``."""
+    return np.linspace(0, END, design.length)
+
+
+def starts(design: Design) -> np.ndarray:
+    """Indices at which a window may start, increasing by 1.
+
+    Raises:
+        ValueError: for a window that does not fit on the curve, or another entry of
+            the design out of range.
+    """
+    after = design.window if design.room_after is None else design.room_after
+    last = design.length - design.window - after
+    _check(design, last)
+    return np.arange(design.window, last + 1)
+
+
 def held_out(b: np.ndarray, clockwise: np.ndarray) -> np.ndarray:
     """Whether spirals are of the region that `Design.hold_out` keeps out."""
     return (clockwise > 0.5) & (b > MEAN[1] + HELD_OUT * DEVIATION[1])
@@ -169,10 +185,6 @@ def _parameters(
             break
         drawn[wrong] = normal(int(wrong.sum()))
     return drawn[:, 0], drawn[:, 1]
-
-
-def _times(design: Design) -> np.ndarray:
-    return np.linspace(0, END, design.length)
 
 
 def _check(design: Design, last: int) -> None:

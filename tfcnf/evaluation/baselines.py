@@ -1,6 +1,8 @@
-"""Independent baselines on a source of images, to compare a model's results with.
+"""Independent baselines on images, to compare a model's results with.
 
-They share with the flow only the data and its dequantization to
+For spirals `save` measures the exact posterior (`tfcnf.evaluation.spiral_posterior`).
+
+The baselines of images share with the flow only the data and its dequantization to
 ``u = (level + noise) / num_levels``; their densities of u are made of TensorFlow
 Probability's parts. As in `tfcnf.flows.dequantize`, u is modelled on the scale
 ``logit(alpha + (1 - 2 alpha) u)``, which covers slightly more than [0, 1]: what a
@@ -18,12 +20,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
-from sklearn.linear_model import LogisticRegression
 
 from tfcnf import losses
 from tfcnf.data.pipeline import steps_per_epoch, training_batches
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
+from tfcnf.evaluation import spiral_posterior
+from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.files import write_json
 from tfcnf.types import Tensor
 
@@ -37,15 +40,17 @@ def save(source: DataSource | SeriesSource, seed: int, out: str) -> None:
     """Runs the baselines, prints a line for each measure and writes them as JSON.
 
     Args:
-        source: images with grey levels.
-        seed: see `run`.
+        source: images with grey levels, or spirals.
+        seed: see `run`; spirals need none.
         out: path of the JSON file.
 
     Raises:
-        ValueError: for data that are not images, or where there can be no such file.
+        ValueError: for points, or where there can be no such file.
     """
-    if isinstance(source, SeriesSource) or source.num_levels < 2:
-        raise ValueError(f"the baselines are for images. Received: {source.name!r}")
+    if not isinstance(source, SeriesSource) and source.num_levels < 2:
+        raise ValueError(
+            f"the baselines are for images and spirals. Received: {source.name!r}"
+        )
     path = Path(out)
     if path.is_dir():
         raise ValueError(f"out must be a file. Received: out={out!r}")
@@ -55,8 +60,12 @@ def save(source: DataSource | SeriesSource, seed: int, out: str) -> None:
         raise ValueError(
             f"the folder cannot be made ({failure.strerror}). Received: out={out!r}"
         ) from failure
+    if isinstance(source, SeriesSource):
+        measures = spiral_posterior.run(source)
+    else:
+        measures = run(source, seed)
     results = {}
-    for name, value in run(source, seed):
+    for name, value in measures:
         print(f"{name}: {value:g}", flush=True)
         results[name] = value
     write_json(path, results)
@@ -74,7 +83,8 @@ def run(source: DataSource, seed: int) -> Iterator[tuple[str, float]]:
         ``gaussian_bits_per_dim`` (conditional on the label), ``gaussian_error``
         (percent), ``realnvp_bits_per_dim`` (conditional), ``realnvp_num_parameters``.
     """
-    yield "logistic_regression_error", logistic_regression_error(source)
+    classifier = PixelClassifier(source.train, source.num_levels)
+    yield "logistic_regression_error", classifier.error(source.test)
     u = dequantize(source.test.x, source.num_levels, [seed, -1])
     y = source.test.y
     scores = fit_gaussians(source, seed).log_prob(u[:, None, :])
@@ -85,18 +95,6 @@ def run(source: DataSource, seed: int) -> Iterator[tuple[str, float]]:
     log_prob = model.distribution(y).log_prob(u)
     yield "realnvp_bits_per_dim", _mean_bits(log_prob, source)
     yield "realnvp_num_parameters", model.count_params()
-
-
-def logistic_regression_error(source: DataSource) -> float:
-    """Test error of a logistic regression on pixels scaled to [0, 1], percent."""
-
-    def pixels(x: np.ndarray) -> np.ndarray:
-        return x.reshape(len(x), -1) / (source.num_levels - 1)
-
-    train, test = source.train, source.test
-    classifier = LogisticRegression(max_iter=1000)
-    classifier.fit(pixels(train.x), train.y[:, 0])
-    return 100 * (1 - classifier.score(pixels(test.x), test.y[:, 0]))
 
 
 def dequantize(x: Tensor, num_levels: int, seed: Sequence[int]) -> Tensor:

@@ -1,6 +1,11 @@
-"""Arrays of images that show what a model has learned."""
+"""Arrays of images that show what a model has learned.
+
+Whole numbers of grey levels l become u = (l + 1/2) / levels before they are encoded.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -25,14 +30,128 @@ def class_samples(
     return samples.numpy().reshape(classes, columns, *model.event_shape)
 
 
+def tempered_samples(
+    model: InfoCNF,
+    temperatures: Sequence[float],
+    labels: np.ndarray,
+    seed: int = 0,
+    tol: float | None = None,
+) -> np.ndarray:
+    """The same draws at several temperatures, ``[temperatures, n, H, W, C]``.
+
+    Args:
+        model: the model.
+        temperatures: factors on the deviations of the code; 1 samples the model and
+            0 gives the image of each class' mean code.
+        labels: integers ``[n, L]``.
+        seed: the same seed gives the same images.
+        tol: solver tolerance instead of the layers' own.
+    """
+    rows = [model.sample(labels, seed, t, tol).numpy() for t in temperatures]
+    return np.stack(rows)
+
+
 def reconstructions(model: InfoCNF, x: np.ndarray, tol: float) -> np.ndarray:
     """x, decode(encode(x)) and their absolute difference, ``[3, n, H, W, C]``.
 
     Args:
         model: the model.
-        x: integer images ``[n, H, W, C]``; level l is taken as (l + 1/2) / levels.
+        x: integer images ``[n, H, W, C]``.
         tol: solver tolerance.
     """
-    u = (x.astype(np.float32) + 0.5) / model.num_levels
+    u = unit_interval(model, x)
     decoded = model.decode(model.encode(tf.constant(u), tol=tol), tol=tol).numpy()
     return np.stack([u, decoded, np.abs(u - decoded)])
+
+
+def interpolations(
+    model: InfoCNF, first: np.ndarray, second: np.ndarray, steps: int, tol: float
+) -> np.ndarray:
+    """Images of the codes on a straight line between two, ``[n, steps, H, W, C]``.
+
+    Args:
+        model: the model.
+        first: integer images ``[n, H, W, C]``, where the lines begin.
+        second: where they end.
+        steps: images of a line, both ends included.
+        tol: solver tolerance.
+    """
+    z, end = (model.encode(unit_interval(model, x), tol=tol) for x in (first, second))
+    share = tf.cast(tf.linspace(0.0, 1.0, steps), z.dtype)[:, None]
+    codes = (1 - share) * z[:, None, :] + share * end[:, None, :]
+    images = model.decode(tf.reshape(codes, [-1, model.num_dims]), tol=tol)
+    return images.numpy().reshape(len(first), steps, *model.event_shape)
+
+
+def swaps(
+    model: InfoCNF, contents: np.ndarray, classes: np.ndarray, tol: float
+) -> np.ndarray:
+    """Images with the z_u of one and the z_y of another, ``[n, m, H, W, C]``.
+
+    Args:
+        model: a model with a supervised code.
+        contents: integer images ``[n, H, W, C]`` that give the unsupervised code.
+        classes: integer images ``[m, H, W, C]`` that give the supervised one.
+        tol: solver tolerance.
+
+    Raises:
+        ValueError: for a model without a supervised or an unsupervised code.
+    """
+    partition = model.prior.partition
+    if not (partition.supervised and partition.unsupervised):
+        raise ValueError(
+            "codes are swapped where a part is supervised and a part is not. "
+            f"Received: supervised_fraction={model.supervised_fraction}"
+        )
+    rest, code = (
+        model.encode(unit_interval(model, x), tol=tol) for x in (contents, classes)
+    )
+    z_u = tf.repeat(partition.split(rest)[1], len(classes), 0)
+    z_y = [tf.tile(part, [len(contents), 1]) for part in partition.split(code)[0]]
+    images = model.decode(partition.merge(z_y, z_u), tol=tol).numpy()
+    return images.reshape(len(contents), len(classes), *model.event_shape)
+
+
+def gallery_pages(
+    model: InfoCNF, x: np.ndarray, y: np.ndarray, tol: float
+) -> dict[str, np.ndarray]:
+    """Samples, interpolations and swaps, each as one picture ``[1, H', W', C]``.
+
+    Args:
+        model: the model.
+        x: integer images to start from ``[n, H, W, C]``.
+        y: their labels ``[n, L]``.
+        tol: solver tolerance.
+    """
+    first = x[first_of_each_class(y, model.num_classes[0])]
+    rows = {
+        "samples": class_samples(model, columns=8, tol=tol),
+        "interpolations": interpolations(model, first, np.roll(first, -1, 0), 8, tol),
+    }
+    if model.prior.partition.supervised and model.prior.partition.unsupervised:
+        rows["swaps"] = swaps(model, first, first, tol)
+    return {name: tiled(images)[None] for name, images in rows.items()}
+
+
+def tiled(images: np.ndarray) -> np.ndarray:
+    """``[rows, columns, H, W, C]`` in [0, 1] as one picture with white lines between.
+
+    Every image has a margin of one pixel: ``[rows (H + 2), columns (W + 2), C]``.
+    """
+    rows, columns, height, width, channels = images.shape
+    tiles = np.pad(images, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)], constant_values=1)
+    shape = rows * (height + 2), columns * (width + 2), channels
+    return np.clip(tiles.swapaxes(1, 2).reshape(shape), 0, 1)
+
+
+def first_of_each_class(y: np.ndarray, num_classes: int) -> np.ndarray:
+    """Index ``[K]`` of the first example of each class of the first factor.
+
+    Of a class without an example it is 0.
+    """
+    return np.argmax(y[:, :1] == np.arange(num_classes), 0)
+
+
+def unit_interval(model: InfoCNF, x: np.ndarray) -> np.ndarray:
+    """Grey levels as floats in (0, 1), in the model's precision."""
+    return ((x + 0.5) / model.num_levels).astype(model.compute_dtype)

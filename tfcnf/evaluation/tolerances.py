@@ -17,6 +17,7 @@ from tfcnf.types import Control, Tensor
 
 BATCH_SIZES = (1, 10, 100, 1000)
 MOST_BATCHES = 500
+SHOWN_BATCHES = 20
 MODES = {"mean": 0.0, "sampled": 1.0}  # `Control.sample_tol`
 
 
@@ -85,6 +86,21 @@ class ToleranceEvaluator:
             for i, (x, y) in enumerate(batches):
                 tols.append(self._measure(x, y, [draw, i], MODES[mode])[2])
         return np.stack(tols)
+
+    def solves(self, split: str, batch_size: int) -> dict[str, np.ndarray]:
+        """What some batches' solves take with sampled tolerances, ``[n, N]`` by name.
+
+        Args:
+            split: ``"test"`` or ``"train"``; its first `SHOWN_BATCHES` are taken.
+            batch_size: examples that share a tolerance.
+        """
+        batches = evaluation_batches(getattr(self.source, split), batch_size)
+        tols, nfe = [], []
+        for i, (x, y) in zip(range(SHOWN_BATCHES), batches, strict=False):
+            _, evaluations, tol = self._measure(x, y, [0, i], MODES["sampled"])
+            tols.append(tol.numpy())
+            nfe.append(evaluations.numpy())
+        return {"log10_tol": np.log10(tols), "nfe_forward": np.stack(nfe)}
 
     def _run(self, mode: str, batch_size: int) -> Iterator[tuple[str, float]]:
         sums: dict[str, float] = defaultdict(float)

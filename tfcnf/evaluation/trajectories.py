@@ -108,7 +108,7 @@ class TrajectoryEvaluator:
             curves.append(curve)
             labels.append(label)
         squares = np.square(np.concatenate(curves) - split.truth).sum(-1)
-        yield from _distances(squares, split)
+        yield from distances(squares, split)
         for name, values in sums.items():
             yield name, float(np.mean(np.concatenate(values), dtype=np.float64))
         if self.model.is_supervised:
@@ -175,8 +175,16 @@ def trajectory_arrays(
     }
 
 
-def _distances(squares: np.ndarray, split: SeriesSplit) -> Iterator[tuple[str, float]]:
-    """Root mean squares over the parts of the curves that exist."""
+def distances(squares: np.ndarray, split: SeriesSplit) -> Iterator[tuple[str, float]]:
+    """Root mean squares over the parts of the curves that exist.
+
+    Args:
+        squares: squared distances at the split's ``truth_times``, ``[n, P]``.
+        split: the curves.
+
+    Yields:
+        ``rmse_...`` and ``median_rmse_...``, see the module.
+    """
     last = split.x.times.max()
     parts = {
         "window": (split.truth_times >= 0) & (split.truth_times <= last),

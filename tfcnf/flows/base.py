@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from tfcnf.types import Control, FlowOutput, Tensor
 
+Policies = tuple[keras.layers.Layer | None, keras.layers.Layer | None]
+
 
 class FlowLayer(keras.layers.Layer):
     """A bijection: ``call(x, inverse=False, control=None) -> FlowOutput``.
@@ -21,9 +23,9 @@ class FlowLayer(keras.layers.Layer):
     num_solves = 0
 
     @property
-    def policies(self) -> list[keras.layers.Layer]:
-        """Tolerance policies of its solves, in their order."""
-        return []
+    def policies(self) -> list[Policies]:
+        """Tolerance policies of the forward and backward way of each of its solves."""
+        return [(None, None)] * self.num_solves
 
     def __init__(self, **kwargs: Any):
         # layers that only move values keep the dtype they are given
@@ -63,7 +65,7 @@ class Chain(FlowLayer):
         self.built = True
 
     @property
-    def policies(self) -> list[keras.layers.Layer]:
+    def policies(self) -> list[Policies]:
         """Those of the layers."""
         return [policy for layer in self.layers for policy in layer.policies]
 

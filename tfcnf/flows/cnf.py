@@ -9,11 +9,11 @@ import keras
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.flows.base import FlowLayer
+from tfcnf.flows.base import FlowLayer, Policies
 from tfcnf.gates.policy import FixedTolerance, check_tolerance
 from tfcnf.ode.adjoint import GRADIENTS, Method, solve
 from tfcnf.ode.conventions import SOLVERS
-from tfcnf.ode.divergence import TRACES, draw_probes
+from tfcnf.ode.divergence import TRACES, Probes, draw_probes
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.seeds import next_seed
 from tfcnf.types import Control, FlowOutput, Tensor
@@ -32,7 +32,8 @@ class CNFLayer(FlowLayer):
         adjoint_tol: tolerance of the backward solve, a number or a policy; the
             forward solve's if None.
         trace: ``"rademacher"`` or ``"gaussian"`` probes (Hutchinson) or
-            ``"exact"``, which costs D directional derivatives.
+            ``"exact"``, which costs D directional derivatives, or fewer where the
+            dynamics have a `reach`.
         num_probes: random probes averaged in a Hutchinson trace.
         max_num_steps: bound on attempted steps of a solve.
         gradient: ``"adjoint"``, or the exact gradient of the discrete solution by
@@ -98,15 +99,15 @@ class CNFLayer(FlowLayer):
 
     def build(self, shape: Sequence[int | None]) -> None:
         """Creates the weights for states of this shape."""
-        for part in (self.dynamics, *self.policies):
-            if not part.built:
+        for part in (self.dynamics, self.policy, self.adjoint_tol):
+            if part is not None and not part.built:
                 part.build(shape)
         self.built = True
 
     @property
-    def policies(self) -> list[keras.layers.Layer]:
+    def policies(self) -> list[Policies]:
         """The policy of the forward solve and, if it has its own, of the backward."""
-        return [self.policy] + [self.adjoint_tol] * (self.adjoint_tol is not None)
+        return [(self.policy, self.adjoint_tol)]
 
     def compute_output_shape(self, shape: Any) -> Any:
         """The shape is unchanged."""
@@ -133,7 +134,7 @@ class CNFLayer(FlowLayer):
             field,
             theta,
             x,
-            draw_probes(x, self.trace, self.num_probes, seed),
+            self._probes(x, control, seed),
             tol,
             adjoint_tol,
             probe,
@@ -150,6 +151,14 @@ class CNFLayer(FlowLayer):
         nfe = tf.cast(stats.nfe, x.dtype)
         return FlowOutput(z, log_det, nfe[None], tol[None], log_pi[None])
 
+    def _probes(self, x: Tensor, control: Control, seed: Tensor) -> Probes:
+        trace = self.trace if control.exact is None else "exact"
+        if control.skip_log_det is not None:
+            trace = "none"
+        share = control.share_noise is not None
+        reach = self.dynamics.reach
+        return draw_probes(x, trace, self.num_probes, seed, reach, share)
+
     def _tolerances(
         self, x: Tensor, control: Control, training: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -157,6 +166,8 @@ class CNFLayer(FlowLayer):
         sample = training if control.sample_tol is None else control.sample_tol
         if control.tol is not None:
             tol, log_pi = _scalar(control.tol, x.dtype), tf.zeros([], x.dtype)
+        elif control.drawn_tol is not None:
+            tol, log_pi = _scalar(control.drawn_tol, x.dtype), tf.zeros([], x.dtype)
         else:
             tol, log_pi = self.policy(x, training=sample, seed=control.seed)
         tol = tf.stop_gradient(tf.cast(tol, x.dtype))

@@ -77,10 +77,12 @@ class Dequantize(FlowLayer):
         x = tf.convert_to_tensor(x)
         if x.dtype.is_floating:
             return tf.cast(x, self.compute_dtype)
-        seed = control.seed if control is not None else None
+        control = control or Control()
+        seed = control.seed
         seed = next_seed(self.seed_generator) if seed is None else seed
         # drawn in float32, so that a float64 copy of a model sees the same images
-        noise = tf.random.stateless_uniform(tf.shape(x), seed, dtype=tf.float32)
+        shape = tf.shape(x if control.share_noise is None else x[:1])
+        noise = tf.random.stateless_uniform(shape, seed, dtype=tf.float32)
         noise = tf.cast(noise, self.compute_dtype)
         # the largest u stays below 1 where the sum rounds up
         u = (tf.cast(x, self.compute_dtype) + noise) / self.num_levels

@@ -9,7 +9,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.flows.base import Chain, FlowLayer, merge_outputs, split_control
+from tfcnf.flows.base import (
+    Chain,
+    FlowLayer,
+    Policies,
+    merge_outputs,
+    split_control,
+)
 from tfcnf.flows.reshape import Squeeze, flatten_code, split_channels, unflatten_code
 from tfcnf.types import Control, FlowOutput, Tensor
 
@@ -60,7 +66,7 @@ class MultiscaleFlow(FlowLayer):
         self.built = True
 
     @property
-    def policies(self) -> list[keras.layers.Layer]:
+    def policies(self) -> list[Policies]:
         """Those of the scales."""
         return [policy for scale in self.scales for policy in scale.policies]
 

@@ -22,7 +22,7 @@ because E[grad log pi] = 0, and takes variance away.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -48,6 +48,47 @@ def costs_to_go(loss: Tensor, nfe: Tensor, alpha: float) -> Tensor:
     """
     to_go = tf.cumsum(nfe, axis=-1, reverse=True)
     return loss[:, None] + alpha / nfe.shape[-1] * to_go
+
+
+Gate = tuple[int, Sequence[keras.Variable]]  # its solve, from 0, and its weights
+
+
+class Decision(NamedTuple):
+    """The tolerances of a step, and how likely they were.
+
+    Attributes:
+        tolerance: of K samples for N solves, ``[K, N]``.
+        log_pi: their log-densities, ``[K, N]``.
+        scores: for each sample, the gradient of log pi_i in each weight of gate i, one
+            gate after the other.
+    """
+
+    tolerance: Tensor
+    log_pi: Tensor
+    scores: list[list[Tensor]]
+
+
+def decide(
+    tape: tf.GradientTape, gates: Sequence[Gate], outputs: Sequence[FlowOutput]
+) -> Decision:
+    """The decision of the K forward passes of a step.
+
+    Args:
+        tape: a persistent one that has watched the gates' weights in every pass.
+        gates: each gate's solve and trainable variables.
+        outputs: the output of the flow in each pass.
+    """
+
+    def score(out: FlowOutput, i: int, weights: Sequence[keras.Variable]) -> Any:
+        alone = tf.one_hot(i, out.log_pi.shape[0], dtype=out.log_pi.dtype)
+        none = tf.UnconnectedGradients.ZERO
+        return tape.gradient(out.log_pi, [w.value for w in weights], alone, none)
+
+    return Decision(
+        tf.stack([out.tolerance for out in outputs]),
+        tf.stack([out.log_pi for out in outputs]),
+        [[g for gate in gates for g in score(out, *gate)] for out in outputs],
+    )
 
 
 @keras.saving.register_keras_serializable("tfcnf")
@@ -143,33 +184,35 @@ class Reinforce(keras.layers.Layer):
 
     def learn(
         self,
-        tape: tf.GradientTape,
-        weights: Sequence[keras.Variable],
-        passes: Sequence[tuple[Tensor, FlowOutput]],
+        decision: Decision,
+        gates: Sequence[Gate],
+        loss: Tensor,
+        nfe: Tensor,
         nfe_backward: Tensor,
     ) -> None:
         """One step of the gates, with the losses and counts of the whole batch.
 
         Args:
-            tape: has recorded how log pi came from the weights, in every pass.
-            weights: trainable variables of the gates.
-            passes: the loss of each of this replica's examples, ``[B]``, and the
-                output of the flow, for each forward pass (K of them).
+            decision: the tolerances of the step, and how log pi came from the weights.
+            gates: each gate's solve and trainable variables.
+            loss: mean loss of this replica's examples in each forward pass, ``[K]``.
+            nfe: evaluations of each solve in each forward pass, ``[K, N]``.
             nfe_backward: evaluations of the first pass's gradient, ``[N]``.
         """
-        log_pi = [out.log_pi for _, out in passes]
-        loss = tf.stack([tf.reduce_mean(loss) for loss, _ in passes])
-        nfe = tf.stack([out.nfe for _, out in passes])
         if self.nfe == "both":
             nfe += nfe_backward
         advantages = self.advantages(
-            mean_over_replicas(loss), mean_over_replicas(nfe), tf.stack(log_pi)
+            mean_over_replicas(loss), mean_over_replicas(nfe), decision.log_pi
         )
         # log pi is the same on every replica, and the optimizer sums over them
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        share = tf.unstack(advantages / (len(passes) * replicas))
-        gradients = tape.gradient(log_pi, weights, share, tf.UnconnectedGradients.ZERO)
-        self.optimizer.apply(gradients, weights)
+        passes, replicas = len(decision.scores), _replicas()
+        share = advantages / (passes * replicas)
+        owners = [i for i, weights in gates for _ in weights]
+        gradients = [
+            tf.add_n([share[k, i] * score for k, score in enumerate(scores)])
+            for i, *scores in zip(owners, *decision.scores, strict=True)
+        ]
+        self.optimizer.apply(gradients, [w for _, weights in gates for w in weights])
 
     def advantages(self, loss: Tensor, nfe: Tensor, log_pi: Tensor) -> Tensor:
         """c_i minus its baseline, ``[K, N]``; updates the running baseline.
@@ -203,3 +246,7 @@ class Reinforce(keras.layers.Layer):
             "entropy": self.entropy,
             "learning_rate": self.learning_rate,
         }
+
+
+def _replicas() -> int:
+    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfcnf.data.source import HIDDEN
 from tfcnf.latent.linear import ZeroLinear
 from tfcnf.latent.partition import Partition
 from tfcnf.types import Tensor
@@ -71,17 +72,27 @@ class ConditionalPrior(keras.layers.Layer):
         ]
 
     def log_prob(self, z: Tensor, y: Tensor) -> Tensor:
-        """log p(z | y), ``[B]`` nats.
+        """log p(z | y), ``[B]`` nats; labels that are hidden are marginalised.
 
         Args:
             z: codes ``[B, D]``.
-            y: integer labels ``[B, L]``; not looked at without supervised codes.
+            y: integer labels ``[B, L]``, `tfcnf.data.source.HIDDEN` where not known;
+                not looked at without supervised codes.
         """
         codes, rest = self.partition.split(z)
         total = self.unsupervised().log_prob(rest)
         for i, code in enumerate(codes):
-            total += self.component(i, y[:, i]).log_prob(code)
+            total += self._factor_log_prob(i, code, y[:, i])
         return total
+
+    def _factor_log_prob(self, factor: int, code: Tensor, y: Tensor) -> Tensor:
+        """log p(z_yi | y_i), or log p(z_yi) for hidden labels, ``[B]`` nats."""
+        known, hidden = self.component(factor, y).log_prob(code), y == HIDDEN
+        return tf.cond(
+            tf.reduce_any(hidden),
+            lambda: tf.where(hidden, self.mixture(factor).log_prob(code), known),
+            lambda: known,
+        )
 
     def marginal_log_prob(self, z: Tensor) -> Tensor:
         """log p(z), labels marginalised by the mixture, ``[B]`` nats (App. G)."""
@@ -90,6 +101,28 @@ class ConditionalPrior(keras.layers.Layer):
         for i, code in enumerate(codes):
             total += self.mixture(i).log_prob(code)
         return total
+
+    def distribution(self, y: Tensor) -> tfp.distributions.MultivariateNormalDiag:
+        """p(z | y) of the whole code: batch ``[B]``, event z.
+
+        Args:
+            y: integer labels ``[B, L]``.
+        """
+        zeros = tf.zeros(
+            [tf.shape(y)[0], self.partition.unsupervised], self.compute_dtype
+        )
+        parts = [self.component(i, y[:, i]) for i in range(len(self.num_classes))]
+        return tfd.MultivariateNormalDiag(
+            self.partition.merge([part.loc for part in parts], zeros),
+            self.partition.merge([part.scale.diag for part in parts], zeros + 1.0),
+        )
+
+    def marginal(self) -> tfp.distributions.Distribution:
+        """p(z) of the whole code, labels marginalised: batch ``[]``, event z."""
+        parts = [self.mixture(i) for i in range(len(self.num_classes))]
+        if self.partition.unsupervised:
+            parts.append(self.unsupervised())
+        return tfd.Blockwise(parts)
 
     def sample(self, y: Tensor, seed: Tensor, temperature: float = 1.0) -> Tensor:
         """Codes ``[B, D]`` from p(z | y), deviations scaled by the temperature.
@@ -103,8 +136,15 @@ class ConditionalPrior(keras.layers.Layer):
         noise = tf.random.stateless_normal(
             [tf.shape(y)[0], dims], seed, dtype=self.compute_dtype
         )
-        codes, rest = self.partition.split(temperature * noise)
-        for i, code in enumerate(codes):
-            chosen = self.component(i, y[:, i])
-            codes[i] = chosen.loc + chosen.scale.diag * code
-        return self.partition.merge(codes, rest)
+        return self.place(noise, y, temperature)
+
+    def place(self, noise: Tensor, y: Tensor, temperature: Tensor) -> Tensor:
+        """Codes ``[B, D]`` of p(z | y) from standard normal noise ``[B, D]``.
+
+        Args:
+            noise: what is scaled and moved.
+            y: integer labels ``[B, L]``.
+            temperature: factor on the deviations, a scalar or ``[B, 1]``.
+        """
+        chosen = self.distribution(y)
+        return chosen.loc + temperature * chosen.scale.diag * noise

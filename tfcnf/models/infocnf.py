@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfcnf import losses
 from tfcnf.checks import check_choice
+from tfcnf.data.source import HIDDEN
 from tfcnf.flows.base import FlowLayer
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.latent.conditional import ConditionalPrior
@@ -18,8 +19,9 @@ from tfcnf.latent.partition import Partition
 from tfcnf.latent.predictor import Classifier
 from tfcnf.models.base import FlowModel
 from tfcnf.models.build import build_flow
+from tfcnf.models.distribution import FlowBijector, FlowDistribution
 from tfcnf.models.inputs import check_examples, check_labels
-from tfcnf.types import Control, FlowOutput, Tensor
+from tfcnf.types import Control, FlowOutput, On, Tensor
 
 POSTERIORS = ("discriminative", "generative")
 
@@ -31,11 +33,12 @@ class InfoCNF(FlowModel):
     The flow turns an example into a code z = [z_y, z_u]. The supervised z_y has a
     Gaussian for each class, z_u is N(0, I), and a linear classifier reads z_y
     (InfoCNF section 2.2). The loss is ``bits/dim + beta * cross-entropy in nats``
-    (Eq. 4, with the likelihood's sign corrected).
+    (Eq. 4, with the likelihood's sign corrected); for examples without a label it is
+    bits/dim of the marginal likelihood.
 
     Labels are integers ``[B]``, or ``[B, L]`` for L label factors, each with its own
-    slice of z_y. Images are integer grey levels, or floats in [0, 1] which are
-    taken as already dequantized.
+    slice of z_y; in training, -1 is a label that is not known. Images are integer
+    grey levels, or floats in [0, 1] which are taken as already dequantized.
 
     Args:
         event_shape: ``(H, W, C)`` of images or ``(D,)`` of vectors.
@@ -73,8 +76,6 @@ class InfoCNF(FlowModel):
     ):
         super().__init__(name=name, dtype=dtype)
         self.event_shape = _positive_integers("event_shape", event_shape, (1, 3))
-        if isinstance(num_classes, int):
-            num_classes = (num_classes,)
         self.num_classes = _positive_integers("num_classes", num_classes)
         self.num_dims = math.prod(self.event_shape)
         self.num_levels = num_levels if len(self.event_shape) == 3 else 1
@@ -113,26 +114,36 @@ class InfoCNF(FlowModel):
     def terms(
         self, x: Tensor, y: Tensor, control: Control, training: bool
     ) -> tuple[dict[str, Tensor], FlowOutput]:
-        """Loss, bits/dim, cross-entropy (nats) and error (percent), each ``[B]``."""
+        """Loss, bits/dim, cross-entropy (nats) and error (percent), each ``[B]``.
+
+        Examples whose label is `tfcnf.data.source.HIDDEN` have the marginal
+        log-likelihood in place of the conditional one, and neither of the last two.
+        """
         x = check_examples(x, self.event_shape, self.num_levels)
         out = self(x, control=control, training=training)
         if self.is_supervised:
-            y = check_labels(y, self.num_classes)
+            y = check_labels(y, self.num_classes, HIDDEN)
         log_prob = self.prior.log_prob(out.z, y) + out.log_det
         bits = losses.bits_per_dim(log_prob, self.num_dims, self.num_levels)
         if not self.is_supervised:
             return {"loss": bits, "bits_per_dim": bits}, out
         logits = self.classifier(out.z, training=training)
         cross_entropy = losses.cross_entropy(logits, y)
+        known = tf.reduce_all(y != HIDDEN, 1)
         return {
             "loss": bits + self.beta * cross_entropy,
             "bits_per_dim": bits,
-            "cross_entropy": cross_entropy,
-            "error": losses.error(logits, y),
+            "cross_entropy": tf.boolean_mask(cross_entropy, known),
+            "error": tf.boolean_mask(losses.error(logits, y), known),
         }, out
 
     def log_prob(
-        self, x: Any, y: Any = None, tol: float | None = None, seed: int = 0
+        self,
+        x: Any,
+        y: Any = None,
+        tol: float | None = None,
+        seed: int = 0,
+        exact: bool = False,
     ) -> Tensor:
         """log p(x | y), ``[B]`` nats.
 
@@ -144,17 +155,23 @@ class InfoCNF(FlowModel):
             y: labels; not needed at supervised_fraction 0.
             tol: solver tolerance instead of the layers' own.
             seed: fixes dequantization and trace noise.
+            exact: take the exact trace, whatever the layers have; of images as
+                floats the result is then without noise.
         """
         if self.is_supervised:
             y = check_labels(y, self.num_classes)
-        out = self._encode(x, tol, seed)
+        out = self._encode(x, tol, seed, exact)
         return self.prior.log_prob(out.z, y) + out.log_det
 
     def marginal_log_prob(
-        self, x: Any, tol: float | None = None, seed: int = 0
+        self,
+        x: Any,
+        tol: float | None = None,
+        seed: int = 0,
+        exact: bool = False,
     ) -> Tensor:
         """log p(x) with the labels marginalised (InfoCNF App. G), ``[B]`` nats."""
-        out = self._encode(x, tol, seed)
+        out = self._encode(x, tol, seed, exact)
         return self.prior.marginal_log_prob(out.z) + out.log_det
 
     def classify(
@@ -182,7 +199,7 @@ class InfoCNF(FlowModel):
                 "a model without supervised code cannot classify. "
                 f"Received: supervised_fraction={self.supervised_fraction}"
             )
-        z = self._encode(x, tol, seed).z
+        z = self.encode(x, tol, seed)
         generative = posterior == "generative"
         scores = self.prior.class_log_probs(z) if generative else self.classifier(z)
         probabilities = [tf.nn.softmax(score) for score in scores]
@@ -190,7 +207,9 @@ class InfoCNF(FlowModel):
 
     def encode(self, x: Any, tol: float | None = None, seed: int = 0) -> Tensor:
         """Codes ``[B, D]`` of examples."""
-        return self._encode(x, tol, seed).z
+        x = check_examples(x, self.event_shape, self.num_levels)
+        control = self._control(tol, seed)._replace(skip_log_det=On())
+        return self(x, control=control).z
 
     def decode(self, z: Any, tol: float | None = None) -> Tensor:
         """Examples of codes ``[B, D]``; images come as floats in [0, 1]."""
@@ -200,7 +219,7 @@ class InfoCNF(FlowModel):
                 f"codes must have shape [batch, {self.num_dims}]. "
                 f"Received: z.shape={z.shape}"
             )
-        control = self._control(tol, 0)
+        control = self._control(tol, 0)._replace(skip_log_det=On())
         return self(z, inverse=True, control=control).z
 
     def sample(
@@ -223,16 +242,47 @@ class InfoCNF(FlowModel):
         z = self.prior.sample(y, tf.constant([seed, 1]), temperature)
         return self.decode(z, tol)
 
-    def _encode(self, x: Any, tol: float | None, seed: int) -> FlowOutput:
-        x = check_examples(x, self.event_shape, self.num_levels)
-        return self(x, control=self._control(tol, seed))
+    def distribution(
+        self,
+        y: Any = None,
+        tol: float | None = None,
+        seed: int = 0,
+        exact: bool = False,
+    ) -> FlowDistribution:
+        """p(x | y), or p(x) without labels, as a `tfd.Distribution`.
 
-    def _control(self, tol: float | None, seed: int) -> Control:
+        Its batch shape is that of the labels and its event shape that of an example;
+        its ``bijector`` turns codes into examples. The space is continuous: images are
+        floats in [0, 1], densities those of dequantized images in nats.
+
+        Args:
+            y: labels: one ``[]`` (for several factors ``[L]``), or ``[B]`` or
+                ``[B, L]``; None marginalises them.
+            tol: solver tolerance instead of the layers' own.
+            seed: fixes the trace noise.
+            exact: as in `log_prob`.
+        """
+        control = self._control(tol, seed, exact)
+        bijector = FlowBijector(self.flow, self.event_shape, control)
+        if y is None:
+            return FlowDistribution(self.prior.marginal(), bijector)
+        y = tf.convert_to_tensor(y)
+        single = y.shape.rank == int(len(self.num_classes) > 1)
+        y = check_labels(y[None] if single else y, self.num_classes)
+        code = self.prior.distribution(y)
+        return FlowDistribution(code[0] if single else code, bijector)
+
+    def _encode(self, x: Any, tol: float | None, seed: int, exact: bool) -> FlowOutput:
+        x = check_examples(x, self.event_shape, self.num_levels)
+        return self(x, control=self._control(tol, seed, exact))
+
+    def _control(self, tol: float | None, seed: int, exact: bool = False) -> Control:
         if tol is not None and not tf.is_tensor(tol):
             tol = check_tolerance("tol", tol)
         if tol is not None:
             tol = tf.cast(tol, self.compute_dtype)
-        return Control(tol=tol, seed=tf.constant([seed, 0]))
+        switch = On() if exact else None
+        return Control(tol=tol, seed=tf.constant([seed, 0]), exact=switch)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""
@@ -260,9 +310,9 @@ class InfoCNF(FlowModel):
 
 
 def _positive_integers(
-    name: str, values: Sequence[int], lengths: Sequence[int] = ()
+    name: str, values: Any, lengths: Sequence[int] = ()
 ) -> tuple[int, ...]:
-    values = tuple(values)
+    values = tuple(values) if isinstance(values, Iterable) else (values,)
     if not values or not all(isinstance(v, int) and v > 0 for v in values):
         raise ValueError(f"{name} must be positive integers. Received: {name}={values}")
     if lengths and len(values) not in lengths:

@@ -49,16 +49,17 @@ def check_examples(x: Any, event_shape: Sequence[int], num_levels: int) -> Tenso
     return _require(valid, f"{message}. Received: x=", x)
 
 
-def check_labels(y: Any, num_classes: Sequence[int]) -> Tensor:
+def check_labels(y: Any, num_classes: Sequence[int], lowest: int = 0) -> Tensor:
     """Labels as int32 ``[B, L]``.
 
     Args:
         y: integers ``[B, L]``, or ``[B]`` for a single label factor.
         num_classes: classes K_i of each factor.
+        lowest: 0, or `tfcnf.data.source.HIDDEN` where labels may be hidden.
 
     Raises:
         ValueError: for a wrong shape or dtype, and, in eager mode, for labels
-            outside 0..K_i-1 (an InvalidArgumentError in a graph).
+            outside lowest..K_i-1 (an InvalidArgumentError in a graph).
     """
     y = tf.convert_to_tensor(y)
     if not y.dtype.is_integer:
@@ -71,8 +72,8 @@ def check_labels(y: Any, num_classes: Sequence[int]) -> Tensor:
             f"labels must have shape [batch, {len(num_classes)}]. "
             f"Received: y.shape={y.shape}"
         )
-    inside = tf.reduce_all((y >= 0) & (y < tf.constant(list(num_classes))))
-    bounds = ", ".join(f"0..{k - 1}" for k in num_classes)
+    inside = tf.reduce_all((y >= lowest) & (y < tf.constant(list(num_classes))))
+    bounds = ", ".join(f"{lowest}..{k - 1}" for k in num_classes)
     return _require(inside, f"labels must be in {bounds}. Received: y=", y)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,101 +15,17 @@ from tfcnf.gates.policy import check_tolerance
 from tfcnf.latent.partition import Partition
 from tfcnf.latent.regression import LabelPredictor, LinearPrior
 from tfcnf.models.base import FlowModel
+from tfcnf.models.decoder import Decoder
+from tfcnf.models.latent_options import check_options
+from tfcnf.models.latent_path import LatentPath
 from tfcnf.models.metrics import EpochMean
 from tfcnf.models.recognition import Recognition
-from tfcnf.ode.autonomous import AutonomousDynamics, uniform
-from tfcnf.ode.trajectory import solve_on_grid
+from tfcnf.models.running_mean import RunningMean
+from tfcnf.ode.autonomous import AutonomousDynamics
 from tfcnf.seeds import next_int, next_seed
 from tfcnf.types import Control, FlowOutput, Tensor
 
 tfd = tfp.distributions
-PARTITIONS = ("code", "head", "none")
-
-
-class LatentPath(keras.layers.Layer):
-    """z(t) at many times from z(0), by one solve; `num_solves` is 1.
-
-    Attributes:
-        policies: of tolerances; none, its tolerance is a constant.
-
-    Args:
-        dynamics: the vector field.
-        tol: tolerance of the solve.
-        max_num_steps: bound on its attempted steps.
-    """
-
-    num_solves = 1
-    policies: tuple[keras.layers.Layer, ...] = ()
-
-    def __init__(
-        self,
-        dynamics: AutonomousDynamics,
-        tol: float,
-        max_num_steps: int,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.dynamics, self.max_num_steps = dynamics, max_num_steps
-        self.tol = check_tolerance("tol", tol)
-
-    def call(
-        self, z: Tensor, times: Tensor, control: Control, direction: int = 1
-    ) -> tuple[Tensor, FlowOutput]:
-        """Codes ``[B, D]`` to paths ``[B, T, D]`` and what the solve cost."""
-        tol = tf.constant(self.tol, z.dtype) if control.tol is None else control.tol
-        tol = tf.reshape(tf.cast(tol, z.dtype), [])
-        probe = control.nfe_backward_probe
-        field, theta = self.dynamics.prepare()
-        path, stats = solve_on_grid(
-            field,
-            theta,
-            z,
-            times,
-            tol,
-            direction=direction,
-            max_num_steps=self.max_num_steps,
-            nfe_backward_probe=None if probe is None else probe[0],
-            name=self.name,
-        )
-        nfe, none = tf.cast(stats.nfe, z.dtype)[None], tf.zeros([1], z.dtype)
-        return path, FlowOutput(z, tf.zeros_like(z[:, 0]), nfe, tol[None], none)
-
-
-class RunningMean(keras.metrics.Metric):
-    """An exponential mean over all steps, which no epoch resets.
-
-    The authors print their ELBO so, with momentum 0.99 and from the first value on.
-
-    Args:
-        name: of the metric.
-        mean: a variable of the model, so that checkpoints have it.
-        begun: another, 0 before the first value.
-        momentum: weight of the mean so far.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        mean: keras.Variable,
-        begun: keras.Variable,
-        momentum: float = 0.99,
-    ):
-        super().__init__(name=name)
-        self.mean, self.begun, self.momentum = mean, begun, momentum
-
-    def update_state(self, values: Tensor, weight: Tensor = None) -> None:
-        """Takes in the mean of one step's values, whatever its weight."""
-        value = tf.cast(tf.reduce_mean(values), self.mean.dtype)
-        kept = self.momentum * self.begun.value
-        self.mean.assign(kept * self.mean.value + (1.0 - kept) * value)
-        self.begun.assign(1.0)
-
-    def result(self) -> Tensor:
-        """The running mean."""
-        return tf.convert_to_tensor(self.mean)
-
-    def reset_state(self) -> None:
-        """Keeps the mean."""
 
 
 @keras.saving.register_keras_serializable("tfcnf")
@@ -203,11 +118,11 @@ class LatentODE(FlowModel):
             "max_num_steps": max_num_steps,
             "seed": seed,
         }
-        _check(self.options)
+        check_options(self.options)
         self.is_supervised = partition != "none"
         sizes = (code_dims,) * len(label_kinds) if partition == "code" else ()
         self.partition = Partition(sizes, latent_dims - sum(sizes))
-        self.sigma, self.beta, self.kl_warmup_steps = sigma, beta, kl_warmup_steps
+        self.beta, self.kl_warmup_steps = beta, kl_warmup_steps
         self.label_weights, self.regular = tuple(label_weights), regular
         self._make_parts(self.options, self.dtype_policy)
         self._track_metrics()
@@ -215,10 +130,10 @@ class LatentODE(FlowModel):
 
     def _make_parts(self, options: dict[str, Any], policy: Any) -> None:
         seeds = keras.random.SeedGenerator(options["seed"])
-        latent, decoder_units = options["latent_dims"], options["decoder_units"]
+        obs, latent = options["obs_dims"], options["latent_dims"]
         self.noise = keras.random.SeedGenerator(next_int(seeds))
         self.recognition = Recognition(
-            options["obs_dims"],
+            obs,
             latent,
             options["encoder_units"],
             options["encode_gaps"],
@@ -237,13 +152,14 @@ class LatentODE(FlowModel):
             dynamics, options["tol"], options["max_num_steps"], dtype=policy
         )
         self.flow.built = True
-        self.decoder = keras.Sequential(
-            [
-                _linear(decoder_units, latent, "relu", seeds, policy),
-                _linear(options["obs_dims"], decoder_units, None, seeds, policy),
-            ]
+        self.decoder = Decoder(
+            obs,
+            latent,
+            options["decoder_units"],
+            options["sigma"],
+            next_int(seeds),
+            dtype=policy,
         )
-        self.decoder.build((None, None, latent))
         self.prior = LinearPrior(self.partition, dtype=policy)
         kinds = options["label_kinds"] if self.is_supervised else ()
         self.predictor = LabelPredictor(self.partition, kinds, dtype=policy)
@@ -333,7 +249,7 @@ class LatentODE(FlowModel):
         noise = tf.random.stateless_normal(tf.shape(mean), seed, dtype=mean.dtype)
         z = mean + posterior.stddev() * noise
         path, out = self.flow(z, self._times(x), control=control)
-        log_likelihood = self._log_likelihood(x, self.decoder(path))
+        log_likelihood = self.decoder.log_prob(x, self.decoder(path))
         kl = tfd.kl_divergence(posterior, self.prior.distribution(y))
         loss = self._kl_weight(training) * kl - log_likelihood
         terms = {
@@ -358,12 +274,6 @@ class LatentODE(FlowModel):
 
     def _times(self, x: Series) -> Tensor:
         return x.times[0] if self.regular else x.times
-
-    def _log_likelihood(self, x: Series, mean: Tensor) -> Tensor:
-        """log p(x | z) over the observed points, ``[B]`` nats."""
-        square = tf.reduce_sum(tf.square((x.values - mean) / self.sigma), -1)
-        constant = mean.shape[-1] * math.log(2 * math.pi * self.sigma**2)
-        return -0.5 * tf.reduce_sum(x.mask * (square + constant), 1)
 
     def _kl_weight(self, training: bool) -> Any:
         if not (training and self.kl_warmup_steps):
@@ -391,55 +301,3 @@ class LatentODE(FlowModel):
     ) -> LatentODE:
         """Rebuilds the model from `get_config`."""
         return cls(**config)
-
-
-def _linear(
-    units: int, fan_in: int, activation: str | None, seeds: Any, policy: Any
-) -> keras.layers.Dense:
-    return keras.layers.Dense(
-        units,
-        activation,
-        kernel_initializer=uniform(fan_in, next_int(seeds)),
-        bias_initializer=uniform(fan_in, next_int(seeds)),
-        dtype=policy,
-    )
-
-
-def _check(options: dict[str, Any]) -> None:
-    if options["partition"] not in PARTITIONS:
-        raise ValueError(
-            f"partition must be one of {', '.join(PARTITIONS)}. "
-            f"Received: partition={options['partition']!r}"
-        )
-    for name in ("obs_dims", "latent_dims", "code_dims", "encoder_units"):
-        if not isinstance(options[name], int) or options[name] < 1:
-            raise ValueError(
-                f"{name} must be a positive integer. Received: {name}={options[name]!r}"
-            )
-    if not options["sigma"] > 0:
-        raise ValueError(
-            f"sigma must be positive. Received: sigma={options['sigma']!r}"
-        )
-    for name in ("beta", "kl_warmup_steps"):
-        if not options[name] >= 0:
-            raise ValueError(
-                f"{name} must not be negative. Received: {name}={options[name]!r}"
-            )
-    if options["partition"] == "none":
-        return
-    labels = len(options["label_kinds"])
-    for name in ("label_mean", "label_scale", "label_weights"):
-        if len(options[name]) != labels or not labels:
-            raise ValueError(
-                f"{name} must have an entry for each of the labels, and there must be "
-                f"labels. Received: {name}={options[name]}, {labels} labels"
-            )
-    if (
-        options["partition"] == "code"
-        and options["code_dims"] * labels > options["latent_dims"]
-    ):
-        raise ValueError(
-            "latent_dims must hold the codes of all labels. Received: "
-            f"latent_dims={options['latent_dims']}, {labels} codes of "
-            f"{options['code_dims']}"
-        )

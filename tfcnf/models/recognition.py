@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfcnf.data.series import Series
+from tfcnf.models.recurrence import read_backwards
 from tfcnf.ode.autonomous import uniform
 from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
@@ -44,25 +45,19 @@ class Recognition(keras.layers.Layer):
         seeds = keras.random.SeedGenerator(seed)
         inputs = obs_dims + int(encode_gaps)
 
-        def start(fan_in: int) -> keras.initializers.Initializer:
-            return uniform(fan_in, next_int(seeds))
+        def start() -> keras.initializers.Initializer:
+            return uniform(inputs + units, next_int(seeds))
 
         self.rnn = keras.layers.SimpleRNN(
             units,
-            kernel_initializer=start(inputs + units),
-            recurrent_initializer=start(inputs + units),
-            bias_initializer=start(inputs + units),
+            kernel_initializer=start(),
+            recurrent_initializer=start(),
+            bias_initializer=start(),
             go_backwards=True,
             dtype=self.dtype_policy,
         )
         self.rnn.build((None, None, inputs))
-        self.output_map = keras.layers.Dense(
-            2 * latent_dims,
-            kernel_initializer=start(units),
-            bias_initializer=start(units),
-            dtype=self.dtype_policy,
-        )
-        self.output_map.build((None, units))
+        self.output_map = dense(2 * latent_dims, units, seeds, self.dtype_policy)
         self.built = True
 
     def call(self, x: Series) -> tuple[Tensor, Tensor]:
@@ -70,9 +65,39 @@ class Recognition(keras.layers.Layer):
         inputs = x.values
         if self.encode_gaps:
             inputs = tf.concat([inputs, _gaps(x)[..., None]], -1)
-        h = self.rnn(inputs, mask=None if self.regular else tf.cast(x.mask, tf.bool))
+        seen = None if self.regular else tf.cast(x.mask, tf.bool)
+        h = self._read(inputs, seen)
         mean, log_variance = tf.split(self.output_map(h), 2, -1)
         return mean, log_variance
+
+    def _read(self, inputs: Tensor, seen: Tensor | None) -> Tensor:
+        """The state of the RNN at the first point, ``[B, units]``."""
+        if inputs.shape[1] is None:
+            return self.rnn(inputs, mask=seen)
+        cell = self.rnn.cell
+        each = tf.matmul(tf.transpose(inputs, [1, 0, 2]), cell.kernel.value)
+        if seen is not None:
+            seen = tf.transpose(seen)[..., None]
+        return read_backwards(each + cell.bias.value, cell.recurrent_kernel.value, seen)
+
+
+def dense(
+    units: int,
+    fan_in: int,
+    seeds: keras.random.SeedGenerator,
+    policy: Any,
+    activation: str | None = None,
+) -> keras.layers.Dense:
+    """A built affine layer that starts as the reference's do, from seeds of its own."""
+    layer = keras.layers.Dense(
+        units,
+        activation,
+        kernel_initializer=uniform(fan_in, next_int(seeds)),
+        bias_initializer=uniform(fan_in, next_int(seeds)),
+        dtype=policy,
+    )
+    layer.build((None, fan_in))
+    return layer
 
 
 def _gaps(x: Series) -> Tensor:

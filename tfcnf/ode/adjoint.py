@@ -81,7 +81,8 @@ def solve(
         tf.errors.InvalidArgumentError: ``SolverError: ...`` where a solve fails.
     """
     z = _check_gradient(z, name, adjoint_tol)
-    scalars = [tol, adjoint_tol, nfe_backward_probe, probes.weight]
+    label = tf.constant(name)  # an argument, so that layers share a graph
+    scalars = [label, tol, adjoint_tol, nfe_backward_probe, probes.weight]
     specs = [tf.TensorSpec((), x.dtype) for x in scalars]
     num_probes, event = probes.directions.shape[0], z.shape[1:]
     specs += [
@@ -91,7 +92,8 @@ def solve(
     ]
     graph = _graph(field, method, tuple(specs))
     z1, log_det, stats = graph(*scalars, probes.directions, z, *theta)
-    check_solved(stats, name, tol)
+    with tf.control_dependencies(check_solved(stats, label, tol)):
+        z1 = tf.identity(z1)
     z1, log_det = tf.ensure_shape(z1, z.shape), tf.ensure_shape(log_det, z.shape[:1])
     return z1, log_det, stats
 
@@ -108,6 +110,7 @@ def _graph(
 def _solve(
     field: Any,
     method: Method,
+    name: Tensor,
     tol: Tensor,
     adjoint_tol: Tensor,
     nfe_backward_probe: Tensor,
@@ -122,7 +125,8 @@ def _solve(
     # functions of the graph: traced once and called by each stage of a step
     @tf.function(autograph=False)
     def ode_fn(theta: Any, t: Tensor, y: Any) -> Any:
-        return value_and_divergence(field, theta, t, y[0], probes)
+        with tf.name_scope("dynamics"):  # what `tfcnf.reporting.profile` looks for
+            return value_and_divergence(field, theta, t, y[0], probes)
 
     if method.gradient == "store":
         solver = discrete.DifferentiableDormandPrince(
@@ -166,6 +170,7 @@ def _solve(
                     probes,
                     theta,
                     solution,
+                    name,
                     adjoint_tol,
                     first_step,
                     dz1,
@@ -184,6 +189,7 @@ def _solve_adjoint(
     probes: Probes,
     theta: Sequence[Tensor],
     solution: Solution,
+    name: Tensor,
     adjoint_tol: Tensor,
     first_step: Tensor | None,
     dz1: Tensor,
@@ -201,9 +207,10 @@ def _solve_adjoint(
     def derivatives(
         wrt_theta: bool, theta: Any, a_log_det: Tensor, t: Tensor, y: Any
     ) -> Any:
-        (dz, divergence), grad_z, grad_theta = adjoint_dynamics(
-            field, theta, t, y[0], probes, y[-1], a_log_det, wrt_theta
-        )
+        with tf.name_scope("dynamics"):
+            (dz, divergence), grad_z, grad_theta = adjoint_dynamics(
+                field, theta, t, y[0], probes, y[-1], a_log_det, wrt_theta
+            )
         dy = (*(dz, divergence)[: len(kept)], -grad_z)
         return (dy, tuple(-g for g in grad_theta)) if wrt_theta else dy
 
@@ -225,8 +232,10 @@ def _solve_adjoint(
         ),
         first_step,
     )
-    gradients = [scale * g for g in back.total]
-    return scale * back.y[-1], back.stats.nfe, gradients
+    name = tf.strings.join(["gradient of ", name])
+    with tf.control_dependencies(check_solved(back.stats, name, adjoint_tol)):
+        gradients = [scale * g for g in back.total]
+        return scale * back.y[-1], back.stats.nfe, gradients
 
 
 def _check_gradient(z: Tensor, name: str, adjoint_tol: Tensor) -> Tensor:

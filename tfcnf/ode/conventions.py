@@ -71,8 +71,9 @@ class StockDormandPrince(DormandPrince):
         nfe = tf.cast(results.diagnostics.num_ode_fn_evaluations, tf.int32) + 1
         steps = (nfe - 1) // self.ODE_FN_EVALS_PER_STEP
         zero = tf.zeros_like(nfe)
-        stats = SolveStats(nfe, steps, zero, tf.constant(SOLVED))
         y = tuple(x[0] for x in results.states)
+        ends = tf.reduce_min(y[0]), tf.reduce_max(y[0])
+        stats = SolveStats(nfe, steps, zero, tf.constant(SOLVED), end, *ends)
         count = len(initial_state)
         return Solution(y[:count], y[count:], stats, end, None)
 
@@ -119,8 +120,7 @@ class ReferenceDormandPrince(DormandPrince):
             parallel_iterations=1,
         )
         clock, count = p.clock, len(initial_state)
-        nfe = 2 + self.ODE_FN_EVALS_PER_STEP * (clock.accepted + clock.rejected)
-        stats = SolveStats(nfe, clock.accepted, clock.rejected, clock.status)
+        stats = clock.stats(2, p.y[0])
         nan = tf.constant(float("nan"), end.dtype)
         y = tuple(tf.where(clock.status == SOLVED, x, nan) for x in p.y)
         return Solution(y[:count], y[count:], stats, clock.step, None)

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
-from tensorflow_probability.python.math.ode import runge_kutta_util
 
-from tfcnf.ode.solver import TABLEAU, DormandPrince, Trail
+from tfcnf.ode.runge_kutta import advance, back_along, pull_back
+from tfcnf.ode.solver import DormandPrince, Trail
 from tfcnf.types import Tensor
 
 STAGES = 6  # of a step, without the one that only its error estimate needs
@@ -46,43 +46,23 @@ def backward(
     """
     sign = 1.0 if end >= start else -1.0
 
+    def step(s: Tensor, dt: Tensor, y: Any, theta: Sequence[Tensor]) -> Any:
+        stage, t = functools.partial(ode_fn, theta), start + sign * s
+        return advance(stage, t, sign * dt, y, stage(t, y))[0]
+
     @tf.function(autograph=False)
-    def pull_back(
+    def step_back(
         theta: Sequence[Tensor], s: Tensor, dt: Tensor, y: Any, adjoint: Any
     ) -> tuple[Any, list[Tensor]]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([y, theta])
-            stage = functools.partial(ode_fn, theta)
-            y1 = _step(stage, start + sign * s, sign * dt, y)
-        return tape.gradient(
-            y1, [y, theta], adjoint, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
+        return pull_back(functools.partial(step, s, dt), [y, theta], adjoint)
 
-    def body(i: Tensor, adjoint: Any, total: list[Tensor]) -> Any:
+    def take_back(i: Tensor, adjoint: Any) -> tuple[Any, list[Tensor]]:
         y = tuple(x[i] for x in trail.y)
-        adjoint, gradients = pull_back(theta, trail.s[i], trail.dt[i], y, adjoint)
-        return i - 1, adjoint, [a + b for a, b in zip(total, gradients, strict=True)]
+        return step_back(theta, trail.s[i], trail.dt[i], y, adjoint)
 
     count = tf.shape(trail.s)[0]
-    zeros = [tf.zeros_like(x) for x in theta]
-    _, adjoint, total = tf.while_loop(
-        lambda i, *_: i >= 0, body, [count - 1, adjoint, zeros], parallel_iterations=1
-    )
+    adjoint, total = back_along(count, take_back, adjoint, theta)
     return adjoint, STAGES * count, total
-
-
-def _step(ode_fn: Callable[..., Any], t: Tensor, dt: Tensor, y: Any) -> Any:
-    """The state after a Dormand-Prince step."""
-
-    def combine(weights: Sequence[float]) -> Any:
-        return runge_kutta_util.weighted_sum(
-            [1.0, *(dt * w if w else 0.0 for w in weights)], [y, *stages]
-        )
-
-    stages = [ode_fn(t, y)]
-    for a, row in zip(TABLEAU.a[: STAGES - 1], TABLEAU.b, strict=False):
-        stages.append(ode_fn(t + a * dt, combine(row)))
-    return combine(TABLEAU.c_sol[:STAGES])
 
 
 class DifferentiableDormandPrince(DormandPrince):

@@ -27,7 +27,14 @@ class Dynamics(keras.layers.Layer):
 
     Subclass it and define ``call(self, t, z)``, returning a tensor of the shape of
     ``z``, finite at every ``t`` in [0, 1], to solve with your own network.
+
+    Attributes:
+        reach: for states ``[B, H, W, C]``, how many pixels apart, along height or
+            width, a value may be that dz/dt depends on; None for any. It makes the
+            exact trace cheaper.
     """
+
+    reach: int | None = None
 
     def prepare(self) -> tuple[Any, list[Tensor]]:
         """The field and its parameters theta for one solve.
@@ -78,6 +85,8 @@ class StackDynamics(Dynamics):
             )
         self.hidden, self.activation, self.time = tuple(hidden), activation, time
         self.init, self.seed = init, seed
+        if self.window:
+            self.reach = (len(hidden) + 1) * (self.window[0] // 2)
         self.stack: list[dict[str, keras.Variable]] = []
 
     def build(self, shape: Sequence[Any]) -> None:

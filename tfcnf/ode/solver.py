@@ -100,6 +100,24 @@ class Clock(NamedTuple):
         counts = tf.constant(0), tf.constant(0), tf.constant(SOLVED)
         return cls(zero, dt, dt, one, *counts)
 
+    def stats(self, begun: int, y: Tensor) -> SolveStats:
+        """What the solve cost, and where it stands.
+
+        Args:
+            begun: evaluations before the first step.
+            y: the state.
+        """
+        attempts = self.accepted + self.rejected
+        return SolveStats(
+            begun + DormandPrince.ODE_FN_EVALS_PER_STEP * attempts,
+            self.accepted,
+            self.rejected,
+            self.status,
+            self.dt,
+            tf.reduce_min(y),
+            tf.reduce_max(y),
+        )
+
 
 class _Progress(NamedTuple):
     """The variables of a solve's loop."""
@@ -174,9 +192,7 @@ class DormandPrince(tfp.math.ode.DormandPrince):
             parallel_iterations=1,
         )
         clock = progress.clock
-        nfe = self.ODE_FN_EVALS_PER_STEP * (clock.accepted + clock.rejected)
-        nfe += 2 if first_step is None else 1
-        stats = SolveStats(nfe, clock.accepted, clock.rejected, clock.status)
+        stats = clock.stats(2 if first_step is None else 1, progress.y[0])
         failed = clock.status != SOLVED
         nan = tf.constant(float("nan"), dtype)
         y = tf.nest.map_structure(lambda x: tf.where(failed, nan, x), progress.y)
@@ -281,16 +297,31 @@ ADVICE = {
 }
 
 
-def check_solved(stats: SolveStats, name: str, tol: Tensor) -> None:
+def check_solved(stats: SolveStats, name: Tensor, tol: Tensor) -> list[Any]:
     """Raises where a solve failed, with what to do about it.
+
+    Args:
+        stats: of the solve.
+        name: of the layer, a string or a tensor of one.
+        tol: tolerance of the solve.
+
+    Returns:
+        The assertions. What waits for them cannot fail first.
 
     Raises:
         tf.errors.InvalidArgumentError: with ``SolverError: ...`` in its message (an
             assertion of the graph; absent under XLA, where the solution is NaN).
     """
+    checks = []
     for status, advice in ADVICE.items():
-        message = f"SolverError: {name}: {advice}. Received: tol, evaluations ="
-        tf.debugging.Assert(stats.status != status, [message, tol, stats.nfe])
+        received = tf.strings.format(
+            "tol={}, step size={}, state from {} to {}, evaluations={}",
+            (tol, stats.dt, stats.low, stats.high, stats.nfe),
+        )
+        message = ["SolverError: ", name, f": {advice}. Received: ", received]
+        solved = stats.status != status
+        checks.append(tf.debugging.Assert(solved, [tf.strings.join(message)]))
+    return checks
 
 
 def directed(
@@ -347,16 +378,18 @@ def _accumulate(total: Any, dt: Tensor, stages: list[Any]) -> Any:
 
 def _empty_trail(y: Any) -> list[tf.TensorArray]:
     scalar = tf.zeros([], y[0].dtype)
-    return [
-        tf.TensorArray(
-            x.dtype,
-            size=0,
-            dynamic_size=True,
-            clear_after_read=False,
-            element_shape=x.shape,
-        )
-        for x in (scalar, scalar, *y)
-    ]
+    return [growing_array(x) for x in (scalar, scalar, *y)]
+
+
+def growing_array(x: Tensor, size: int = 0) -> tf.TensorArray:
+    """An array that tensors like x are written to, as many as there will be."""
+    return tf.TensorArray(
+        x.dtype,
+        size=size,
+        dynamic_size=True,
+        clear_after_read=False,
+        element_shape=x.shape,
+    )
 
 
 def _stack_trail(trail: list[tf.TensorArray], accepted: Tensor) -> Trail:

@@ -18,41 +18,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from tfcnf.ode.solver import SOLVED, TABLEAU, Clock, DormandPrince, check_solved
+from tfcnf.ode.dense_output import GridSolver, Steps, interpolate
+from tfcnf.ode.runge_kutta import advance, back_along, increment, moved, pull_back
+from tfcnf.ode.solver import SOLVED, TABLEAU, check_solved
 from tfcnf.types import SolveStats, Tensor
-
-# the quartic in x, from 0 to 1 within a step, that agrees with y0, y1, y_mid, dt * f0
-# and dt * f1 (as in tfp.math.ode): a row each, of coefficients of x^4, x^3, x^2, x, 1
-POLYNOMIAL = np.array(
-    [
-        [-8.0, 18.0, -11.0, 0.0, 1.0],
-        [-8.0, 14.0, -5.0, 0.0, 0.0],
-        [16.0, -32.0, 16.0, 0.0, 0.0],
-        [-2.0, 5.0, -4.0, 1.0, 0.0],
-        [2.0, -3.0, 1.0, 0.0, 0.0],
-    ]
-)
-
-
-class Steps(NamedTuple):
-    """The S accepted steps of a solve.
-
-    Attributes:
-        s: times since the start, ``[S + 1]``.
-        y: states at these times, ``[S + 1, B, D]``.
-        f: their derivatives with respect to s.
-        mid: states in the middle of each step, ``[S, B, D]``.
-    """
-
-    s: Tensor
-    y: Tensor
-    f: Tensor
-    mid: Tensor
 
 
 def solve_on_grid(
@@ -132,10 +105,11 @@ def _solve(
     # functions of the graph: traced once and called by each stage of a step
     @tf.function(autograph=False)
     def dynamics(theta: Any, s: Tensor, y: Tensor) -> Tensor:
-        return direction * field.value(theta, start + direction * s, y)
+        with tf.name_scope("dynamics"):
+            return direction * field.value(theta, start + direction * s, y)
 
     step = tf.function(functools.partial(_step, dynamics), autograph=False)
-    pull_back = tf.function(functools.partial(_pull_back, step), autograph=False)
+    step_back = tf.function(functools.partial(_step_back, step), autograph=False)
     end = tf.reduce_max(s)
     end = tf.where(end > 0, end, tf.ones_like(end))  # all at the start: any step
 
@@ -147,7 +121,7 @@ def _solve(
         )
 
         def gradient(_: Tensor, dy: Tensor, df: Tensor, dmid: Tensor, *__: Any) -> Any:
-            dz, dtheta = _backward(pull_back, dynamics, theta, steps, dy, df, dmid)
+            dz, dtheta = _backward(step_back, dynamics, theta, steps, dy, df, dmid)
             nfe = tf.cast(1 + 6 * stats.num_accepted, probe.dtype)
             return dz, nfe, *dtheta
 
@@ -160,85 +134,6 @@ def _solve(
     return tf.where(stats.status == SOLVED, states, nan), stats
 
 
-class GridSolver(DormandPrince):
-    """`DormandPrince` that keeps its steps for a dense output.
-
-    It steps freely, landing on the last time alone.
-    """
-
-    def steps(
-        self,
-        step: Callable[..., Any],
-        dynamics: Callable[[Tensor, Tensor], Tensor],
-        end: Tensor,
-        y: Tensor,
-    ) -> tuple[Steps, SolveStats]:
-        """Solves dy/ds = f(s, y) from s = 0 to ``end``.
-
-        Args:
-            step: ``(s, dt, y, f) -> (y1, f1, mid, error)``.
-            dynamics: ``(s, y) -> f``.
-            end: last time, positive.
-            y: state at s = 0, ``[B, D]``.
-        """
-        zero = tf.zeros([], y.dtype)
-        f = dynamics(zero, y)
-        first = self._first_step(
-            lambda s, state: (dynamics(s, *state),), (y,), (f,), end
-        )
-        kept = [_array(x).write(0, x) for x in (zero, y, f)] + [_array(y)]
-
-        def attempt(clock: Clock, y: Tensor, f: Tensor, kept: list[Any]) -> Any:
-            at = clock.accepted  # a rejected step is overwritten by the next
-            dt, lands = self._step_size(clock, end)
-            y1, f1, mid, error = step(clock.s, dt, y, f)
-            ratio = self._ratio((y,), (y1,), (error,))
-            accept, clock = self._judge(clock, end, dt, lands, ratio)
-            y, f = tf.where(accept, y1, y), tf.where(accept, f1, f)
-            written = [(at + 1, clock.s), (at + 1, y), (at + 1, f), (at, mid)]
-            kept = [a.write(*w) for a, w in zip(kept, written, strict=True)]
-            return clock, y, f, kept
-
-        clock, _, _, kept = tf.while_loop(
-            lambda clock, *_: (clock.s < end) & (clock.status == SOLVED),
-            attempt,
-            [Clock.start(first), y, f, kept],
-            parallel_iterations=1,
-        )
-        count = tf.maximum(clock.accepted, 1)  # a failed first step is there too
-        sizes = (count + 1, count + 1, count + 1, count)
-        steps = Steps(
-            *(a.gather(tf.range(size)) for a, size in zip(kept, sizes, strict=True))
-        )
-        nfe = 2 + self.ODE_FN_EVALS_PER_STEP * (clock.accepted + clock.rejected)
-        return steps, SolveStats(nfe, clock.accepted, clock.rejected, clock.status)
-
-
-def interpolate(steps: Steps, s: Tensor) -> Tensor:
-    """The solution at times s, ``[T]`` or ``[B, T]``, as ``[B, T, D]``.
-
-    It is linear in the kept states; the weights are a matrix times x steps, which is
-    multiplied with all states at once.
-    """
-    count, dtype = tf.shape(steps.mid)[0], steps.y.dtype
-    k = tf.searchsorted(steps.s, tf.reshape(s, [-1]), side="right") - 1
-    k = tf.reshape(tf.clip_by_value(k, 0, count - 1), tf.shape(s))
-    dt = tf.gather(steps.s, k + 1) - tf.gather(steps.s, k)
-    x = (s - tf.gather(steps.s, k)) / dt
-    powers = tf.stack([x**4, x**3, x**2, x, tf.ones_like(x)], -1)
-    weights = tf.matmul(powers, tf.constant(POLYNOMIAL, dtype), transpose_b=True)
-    y0, y1, mid, f0, f1 = tf.unstack(weights[..., None, :], axis=-1)
-    here = tf.one_hot(k, count + 1, dtype=dtype)
-    there = tf.one_hot(k + 1, count + 1, dtype=dtype)
-    pairs = [
-        (y0 * here + y1 * there, steps.y),
-        (dt[..., None] * (f0 * here + f1 * there), steps.f),
-        ((mid * here)[..., :-1], steps.mid),
-    ]
-    equation = "ts,sbd->btd" if len(s.shape) == 1 else "bts,sbd->btd"
-    return tf.add_n([tf.einsum(equation, matrix, y) for matrix, y in pairs])
-
-
 def _step(
     dynamics: Callable[..., Tensor],
     theta: Sequence[Tensor],
@@ -248,46 +143,31 @@ def _step(
     f: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One Dormand-Prince step: new state, its derivative, middle state, error."""
-    stages = [f]
-    for a, row in zip(TABLEAU.a, TABLEAU.b, strict=True):
-        y1 = y + _combine(dt, row, stages)
-        stages.append(dynamics(theta, s + a * dt, y1))
-    mid = y + _combine(dt, TABLEAU.c_mid, stages)
-    return y1, stages[-1], mid, _combine(dt, TABLEAU.c_error, stages)
+    stage = functools.partial(dynamics, theta)
+    y1, stages = advance(stage, s, dt, y, f)
+    stages.append(stage(s + dt, y1))
+    mid = moved(y, dt, TABLEAU.c_mid, stages)
+    return y1, stages[-1], mid, increment(dt, TABLEAU.c_error, stages)
 
 
-def _combine(dt: Tensor, weights: Sequence[float], stages: Sequence[Tensor]) -> Tensor:
-    """dt times the weighted sum of the stages."""
-    terms = [(w, k) for w, k in zip(weights, stages, strict=True) if w != 0]
-    return tf.add_n([(w * dt) * k for w, k in terms])
-
-
-def _pull_back(
+def _step_back(
     step: Callable[..., Any],
     theta: Sequence[Tensor],
     s: Tensor,
     dt: Tensor,
-    y: Tensor,
-    f: Tensor,
-    a_y: Tensor,
-    a_f: Tensor,
-    a_mid: Tensor,
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Gradients of <a_y, y1> + <a_f, f1> + <a_mid, mid> in y, f and theta."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([y, f, *theta])
-        y1, f1, mid, _ = step(theta, s, dt, y, f)
-    dy, df, *dtheta = tape.gradient(
-        [y1, f1, mid],
-        [y, f, *theta],
-        [a_y, a_f, a_mid],
-        unconnected_gradients=tf.UnconnectedGradients.ZERO,
-    )
-    return dy, df, dtheta
+    state: tuple[Tensor, Tensor],
+    adjoint: tuple[Tensor, Tensor, Tensor],
+) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
+    """The adjoint of a step's new state, derivative and middle, pulled back."""
+
+    def kept(state: Any, theta: Any) -> Any:
+        return step(theta, s, dt, *state)[:3]
+
+    return pull_back(kept, [state, theta], adjoint)
 
 
 def _backward(
-    pull_back: Callable[..., Any],
+    step_back: Callable[..., Any],
     dynamics: Callable[..., Tensor],
     theta: Sequence[Tensor],
     steps: Steps,
@@ -298,35 +178,18 @@ def _backward(
     """The gradients of the kept states pulled back to the first state and theta."""
     count = tf.shape(steps.mid)[0]
 
-    def body(k: Tensor, a_y: Tensor, a_f: Tensor, total: list[Tensor]) -> Any:
-        dt = steps.s[k + 1] - steps.s[k]
-        a_y, a_f, dtheta = pull_back(
-            theta, steps.s[k], dt, steps.y[k], steps.f[k], a_y, a_f, dmid[k]
+    def take_back(k: Tensor, adjoint: tuple[Tensor, Tensor]) -> Any:
+        dt, state = steps.s[k + 1] - steps.s[k], (steps.y[k], steps.f[k])
+        (a_y, a_f), dtheta = step_back(
+            theta, steps.s[k], dt, state, (*adjoint, dmid[k])
         )
-        total = [a + b for a, b in zip(total, dtheta, strict=True)]
-        return k - 1, a_y + dy[k], a_f + df[k], total
+        return (a_y + dy[k], a_f + df[k]), dtheta
 
-    _, a_y, a_f, total = tf.while_loop(
-        lambda k, *_: k >= 0,
-        body,
-        [count - 1, dy[count], df[count], [tf.zeros_like(x) for x in theta]],
-        parallel_iterations=1,
-    )
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        y = steps.y[0]
-        tape.watch([y, *theta])
-        f = dynamics(theta, tf.zeros([], y.dtype), y)
-    first, *dtheta = tape.gradient(
-        f, [y, *theta], a_f, unconnected_gradients=tf.UnconnectedGradients.ZERO
-    )
-    return a_y + first, [a + b for a, b in zip(total, dtheta, strict=True)]
+    last = dy[count], df[count]
+    (a_y, a_f), total = back_along(count, take_back, last, theta)
 
+    def first(y: Tensor, theta: Sequence[Tensor]) -> Tensor:
+        return dynamics(theta, tf.zeros([], y.dtype), y)
 
-def _array(x: Tensor) -> tf.TensorArray:
-    return tf.TensorArray(
-        x.dtype,
-        size=1,
-        dynamic_size=True,
-        clear_after_read=False,
-        element_shape=x.shape,
-    )
+    dz, dtheta = pull_back(first, [steps.y[0], theta], a_f)
+    return a_y + dz, [a + b for a, b in zip(total, dtheta, strict=True)]

@@ -13,18 +13,36 @@ import numpy as np
 
 from tfcnf.training.callbacks import read_metrics
 
-NAMES = {"infocnf": "InfoCNF", "ccnf": "CCNF", "cnf": "CNF"}
+NAMES = {
+    "infocnf": "InfoCNF",
+    "ccnf": "CCNF",
+    "cnf": "CNF",
+    "latent_ode": "LatentODE",
+}
+PARTITIONS = {"code": "partitioned", "head": "linear head", "none": "no labels"}
 POLICIES = ("fixed", "scheduled", "random", "learned")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a finished run left behind; no ``tolerances`` where they are constants."""
+    """What a finished run left behind.
 
+    It has no ``tolerances`` where they are constants, and no ``labels`` where it had
+    the label of every example.
+    """
+
+    folder: Path
     config: dict[str, Any]
     metrics: list[dict[str, Any]]
     results: dict[str, Any]
     tolerances: dict[str, Any]
+    labels: dict[str, Any]
+
+    @property
+    def trajectories(self) -> dict[str, np.ndarray]:
+        """The arrays of its ``trajectories.npz``."""
+        with np.load(self.folder / "trajectories.npz") as arrays:
+            return dict(arrays)
 
     def mean(self, name: str) -> float:
         """A measure of ``metrics.jsonl`` averaged over the epochs."""
@@ -45,13 +63,13 @@ class Arm:
 
     @property
     def model(self) -> str:
-        """``"infocnf"``, ``"ccnf"`` or ``"cnf"``."""
+        """``"infocnf"``, ``"ccnf"``, ``"cnf"`` or ``"latent_ode"``."""
         return self.config["model_name"]
 
     @property
     def policy(self) -> str:
-        """Policy of the tolerances."""
-        return self.config["model"]["policy"]
+        """Policy of the tolerances; latent ODEs have constant ones."""
+        return self.config["model"].get("policy", "fixed")
 
     @property
     def tol(self) -> float:
@@ -59,10 +77,25 @@ class Arm:
         return self.config["model"]["tol"]
 
     @property
+    def num_labels(self) -> int:
+        """Labels of each class; 0 for all."""
+        return self.config["training"].get("labels", 0)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it was trained on the labelled examples alone."""
+        part = self.config["training"].get("labelled_part", 1.0)
+        return bool(self.num_labels) and part == 1
+
+    @property
     def label(self) -> str:
-        """Model and policy."""
+        """Model, policy and number of labels, or what a latent ODE's labels are for."""
+        if self.model == "latent_ode":
+            return PARTITIONS[self.config["model"]["partition"]]
         constant = f" {self.tol:.0e}" if self.policy == "fixed" else ""
-        return f"{NAMES[self.model]}, {self.policy}{constant}"
+        labels = f", {self.num_labels} labels" if self.num_labels else ""
+        alone = " alone" if self.is_alone else ""
+        return f"{NAMES[self.model]}, {self.policy}{constant}{labels}{alone}"
 
     @property
     def regime(self) -> str:
@@ -128,22 +161,28 @@ def regimes(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
 def _order(arm: Arm) -> Any:
     batch = arm.config["training"]["batch_size"]
     place = list(NAMES)[::-1].index(arm.model)
-    return arm.config["data"], batch, -place, POLICIES.index(arm.policy), arm.tol
+    return (
+        *(arm.config["data"], batch, -place, POLICIES.index(arm.policy), arm.tol),
+        *(arm.num_labels or np.inf, arm.is_alone),
+    )
 
 
 def _read(folder: Path) -> Run:
     def read(name: str) -> Any:
         try:
             return json.loads((folder / name).read_text())
+        except FileNotFoundError:
+            return {}
         except json.JSONDecodeError as failure:
             raise ValueError(
                 f"{name} is damaged ({failure}). Received: {folder}"
             ) from failure
 
-    sampled = (folder / "tolerances.json").is_file()
     return Run(
+        folder,
         read("config.json"),
         read_metrics(folder / "metrics.jsonl"),
         read("eval.json"),
-        read("tolerances.json") if sampled else {},
+        read("tolerances.json"),
+        read("labels.json"),
     )

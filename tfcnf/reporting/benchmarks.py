@@ -170,9 +170,28 @@ def _draw_solver(record: Record) -> Figure:
     return figure
 
 
+def _draw_serve(record: Record) -> Figure:
+    """Images a second against the batch, a panel for each question."""
+    rows = record["summary"]
+    questions = list(dict.fromkeys(row["question"] for row in rows))
+    figure = Figure(figsize=(4.5 * len(questions), 4), layout="constrained")
+    axes: Any = figure.subplots(1, len(questions), squeeze=False)[0]
+    for panel, question in zip(axes, questions, strict=True):
+        chosen = [row for row in rows if row["question"] == question]
+        batches = [row["batch"] for row in chosen]
+        for key in chosen[0]:
+            name = key.removesuffix(" (images/s)")
+            if name != key:
+                panel.loglog(batches, [r[key] for r in chosen], "o-", label=name)
+        panel.set(title=question, xlabel="batch", ylabel="images a second")
+    axes[0].legend()
+    return figure
+
+
 DRAW: dict[str, Callable[[Record], Figure]] = {
     "solver": _draw_solver,
     "step": _draw_step,
     "start": _draw_start,
     "memory": _draw_memory,
+    "serve": _draw_serve,
 }

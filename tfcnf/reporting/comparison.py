@@ -15,12 +15,16 @@ from tfcnf.reporting.tables import evaluations
 PANELS = {
     "test error (%)": ("test/test_error",),
     "test bits/dim": ("test/bits_per_dim",),
+    "test ELBO (nats)": ("test/elbo",),
+    "distance to the curve, window": ("test/rmse_window",),
+    "distance to the curve, forward": ("test/rmse_forward",),
+    "distance to the curve, backward": ("test/rmse_backward",),
     "evaluations a step": ("nfe_forward", "nfe_backward"),
 }
 
 
 def draw_arm_curves(arms: Sequence[Arm], path: Path, title: str = "") -> None:
-    """Test error, bits/dim and evaluations by epoch: mean and deviation over seeds."""
+    """Test measures and evaluations by epoch: mean and deviation over seeds."""
     panels = {
         name: parts
         for name, parts in PANELS.items()

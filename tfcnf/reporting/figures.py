@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfcnf.evaluation.pictures import tiled
 from tfcnf.files import replace_file
 
 CURVES = {
@@ -54,19 +55,22 @@ def draw_curves(metrics: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def draw_grid(
-    images: np.ndarray, path: Path, row_labels: Sequence[str], title: str = ""
+    images: np.ndarray,
+    path: Path,
+    row_labels: Sequence[str],
+    title: str = "",
+    column_labels: Sequence[str] = (),
 ) -> None:
     """Images ``[rows, columns, H, W, C]`` in [0, 1] as a labelled grid."""
     rows, columns, height, width, _ = images.shape
-    tiles = np.pad(images, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)], constant_values=1)
-    canvas = tiles.swapaxes(1, 2).reshape(
-        rows * (height + 2), columns * (width + 2), -1
-    )
     figure = Figure(figsize=(0.6 * columns + 1.6, 0.6 * rows + 0.5), layout="tight")
     panel = figure.subplots()
-    panel.imshow(np.squeeze(np.clip(canvas, 0, 1)), cmap="gray", vmin=0, vmax=1)
+    panel.imshow(np.squeeze(tiled(images)), cmap="gray", vmin=0, vmax=1)
     middles = (np.arange(rows) + 0.5) * (height + 2) - 0.5
     panel.set(xticks=[], yticks=middles, yticklabels=row_labels, title=title)
+    if column_labels:
+        centres = (np.arange(columns) + 0.5) * (width + 2) - 0.5
+        panel.set_xticks(centres, column_labels)
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
     save_figure(figure, path)

@@ -13,6 +13,8 @@ from tfcnf.reporting.comparison import (
     draw_tolerances,
     figure_choices,
 )
+from tfcnf.reporting.labels import draw_labels, labels_table
+from tfcnf.reporting.series import compare_series
 from tfcnf.reporting.tables import arms_table, learned_table
 
 
@@ -33,7 +35,9 @@ def write(runs: str, out: str) -> None:
     if unfinished:
         sections.append(f"Left out, not finished: {', '.join(unfinished)}.")
     for regime, members in regimes(arms).items():
-        sections += _comparison(regime, members, folder)
+        is_series = members[0].model == "latent_ode"
+        compare = compare_series if is_series else _comparison
+        sections += compare(regime, members, folder)
     with replace_file(folder / "report.md") as temporary:
         temporary.write_text("\n\n".join(sections) + "\n")
     print(folder / "report.md")
@@ -51,6 +55,12 @@ def _comparison(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]
         f"{', '.join(f'{tol:.0e}' for tol in tols)}."
     )
     yield arms_table(arms)
+    if any(arm.num_labels for arm in arms):
+        path = folder / f"labels_{name}.png"
+        draw_labels(arms, path, regime)
+        yield labels_table(arms)
+        yield f"![Test error against the number of labels]({path.name})"
+    arms = [arm for arm in arms if not arm.num_labels]
     for key, (title, chosen) in figure_choices(arms).items():
         members = [arm for arm in arms if chosen(arm)]
         if len(members) > 1:

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from tfcnf.files import replace_file
-from tfcnf.reporting import density, trajectories
+from tfcnf.reporting import density, trajectories, uses
+from tfcnf.reporting.page import write_page
 from tfcnf.reporting.spread import spread_table
+
+ARRAYS = ("density", "trajectories", "calibration", "outliers", "gallery")
 
 
 def report(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
@@ -39,6 +42,9 @@ def report(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
     for name, draw in _items(runs):
         draw(folder / name)
         written.append(folder / name)
+    if len(runs) == 1:
+        written.append(folder / "report.html")
+        write_page(next(iter(runs)), folder, written[-1])
     return written
 
 
@@ -55,7 +61,7 @@ def _read(workdir: str) -> dict[str, Any]:
     metrics = folder / "metrics.jsonl"
     lines = metrics.read_text().splitlines() if metrics.is_file() else []
     run["metrics"] = [json.loads(line) for line in lines]
-    for name in ("density", "trajectories"):
+    for name in ARRAYS:
         path = folder / f"{name}.npz"
         if path.is_file():
             with np.load(path) as arrays:
@@ -85,13 +91,23 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
         )
     if "trajectories" in first:
         arrays = first["trajectories"]
-        table = trajectories.elbo_table(first["metrics"])
+        table = trajectories.elbo_table(lines)
         items += [
             ("trajectories.png", lambda p: trajectories.draw_trajectories(arrays, p)),
             ("spirals.png", lambda p: trajectories.draw_spirals(arrays, p)),
             ("elbo.png", lambda p: trajectories.draw_elbo(lines, p)),
             ("elbo.md", lambda p: _write(p, table)),
         ]
+    if "calibration" in first:
+        probabilities = first["calibration"]
+        items.append(
+            ("calibration.png", lambda p: uses.draw_reliability(probabilities, p))
+        )
+    if "outliers" in first:
+        log_probs = first["outliers"]
+        items.append(("outliers.png", lambda p: uses.draw_outliers(log_probs, p)))
+    if "gallery" in first:
+        items += uses.gallery(first["gallery"])
     if len(runs) > 1:
         groups = group_by_configuration(list(runs.values()))
         measures = [k for k, v in first["eval"].items() if isinstance(v, (int, float))]

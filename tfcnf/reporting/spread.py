@@ -13,24 +13,23 @@ Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 def spread_table(groups: Runs, measures: Sequence[str]) -> str:
     """One row for each measure, one column for each group, as Markdown.
 
-    A cell is ``mean ± standard deviation`` over the runs of a group. With two groups or
-    more the last column is the gain of the first over the second in standard errors of
-    their difference: positive where the first is smaller.
+    A cell is ``mean ± standard deviation`` over the runs of a group. The last columns
+    are the gains of the first group over each other one, in standard errors of their
+    difference: positive where the first is smaller.
 
     Args:
         groups: by label, the measures of its runs.
         measures: names of what to show; those that a group lacks are left blank.
     """
-    labels = list(groups)
+    first, *others = labels = list(groups)
     head = ["measure", *(f"{name} ({len(groups[name])})" for name in labels)]
-    if len(labels) > 1:
-        head.append(f"{labels[1]} - {labels[0]} (standard errors)")
+    head += [f"{other} - {first} (standard errors)" for other in others]
     rows = [head, ["---"] * len(head)]
     for measure in measures:
         values = [[r[measure] for r in groups[n] if measure in r] for n in labels]
         if any(values):
-            row = [measure, *map(_cell, values)]
-            rows.append(row + [_gain(values[1], values[0])] * (len(labels) > 1))
+            gains = [_gain(other, values[0]) for other in values[1:]]
+            rows.append([measure, *map(_cell, values), *gains])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

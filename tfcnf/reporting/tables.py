@@ -59,16 +59,21 @@ OWN = {  # key of tolerances.json -> (title, format)
 
 def results_table(results: Sequence[dict[str, Any]]) -> str:
     """One column for each solver tolerance (and dtype), one row for each measure."""
+    head, *rows = results_rows(results)
+    return markdown([head, ["---"] * len(head), *rows])
+
+
+def results_rows(results: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """The cells of `results_table`, its head first."""
     several = len({r.get("dtype") for r in results}) > 1
     columns = [
         f"at {r['tolerance']:.0e}" + f", {r.get('dtype')}" * several for r in results
     ]
-    head = ["measure", "unit", *columns]
-    rows = [head, ["---"] * len(head)]
+    rows = [["measure", "unit", *columns]]
     for key, (title, unit, form) in MEASURES.items():
         if key in results[0]:
             rows.append([title, unit, *(format(r[key], form) for r in results)])
-    return markdown(rows)
+    return rows
 
 
 def arms_table(arms: Sequence[Arm]) -> str:

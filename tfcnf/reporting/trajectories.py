@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfcnf.reporting.figures import save_figure
+from tfcnf.reporting.tables import markdown
 
 REFERENCE = Path(__file__).with_name("latent_ode_reference.json")
 
@@ -25,36 +26,77 @@ def draw_trajectories(arrays: Mapping[str, np.ndarray], path: Path) -> None:
     count = len(arrays["truth"])
     columns = min(count, 4)
     rows = -(-count // columns)
-    figure = Figure(figsize=(3.2 * columns, 3.2 * rows), layout="constrained")
+    figure = Figure(figsize=(3.2 * columns, 3.2 * rows + 0.4), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for i, panel in enumerate(panels[:count]):
         _draw_curve(panel, arrays, i)
-    panels[0].legend(fontsize="x-small")
+        panel.set_title(_name(arrays["labels"][i]), fontsize="small")
     for panel in panels[count:]:
         panel.set_visible(False)
+    _finish(figure, panels[0], path)
+
+
+def draw_trajectories_of_arms(
+    arms: Mapping[str, Mapping[str, np.ndarray]], path: Path
+) -> None:
+    """The same curves by several models, a row each (Fig. 6, a and b).
+
+    Two curves of each direction are shown.
+
+    Args:
+        arms: by label, the arrays of a ``trajectories.npz``, of the same curves.
+        path: the PNG.
+    """
+    labels = next(iter(arms.values()))["labels"]
+    chosen = [i for k in (1, 0) for i in np.flatnonzero(labels[:, -1] == k)[:2]]
+    shape = len(arms), len(chosen)
+    figure = Figure(
+        figsize=(3.2 * shape[1], 3.2 * shape[0] + 0.4), layout="constrained"
+    )
+    panels = figure.subplots(*shape, squeeze=False)
+    for row, (label, arrays) in zip(panels, arms.items(), strict=True):
+        for panel, i in zip(row, chosen, strict=True):
+            _draw_curve(panel, arrays, i)
+        row[0].set_ylabel(label)
+    for panel, i in zip(panels[0], chosen, strict=True):
+        panel.set_title(_name(labels[i]), fontsize="small")
+    _finish(figure, panels[0, 0], path)
+
+
+def _finish(figure: Figure, panel: Any, path: Path) -> None:
+    figure.legend(
+        *panel.get_legend_handles_labels(), loc="outside lower center", ncol=5
+    )
     save_figure(figure, path)
+
+
+def _name(labels: np.ndarray) -> str:
+    a, b, clockwise = labels
+    turn = "clockwise" if clockwise > 0.5 else "counter-clockwise"
+    return f"{turn}, a = {a:.2f}, b = {b:.2f}"
 
 
 def _draw_curve(panel: Any, arrays: Mapping[str, np.ndarray], i: int) -> None:
     truth = arrays["truth"][i][arrays["truth_mask"][i] > 0]
     seen = arrays["values"][i][arrays["mask"][i] > 0]
     times, window = arrays["model_times"], arrays["window"]
-    panel.plot(*truth.T, color="0.7", linewidth=4, label="truth")
-    panel.plot(*seen.T, ".", color="C0", markersize=3, label="sampled data")
+    panel.plot(*truth.T, color="0.75", linewidth=5, label="truth")
+    panel.plot(*seen.T, ".", color="C0", markersize=2, label="sampled data")
     parts = {
         "learned": (times >= 0) & (times <= window),
-        "forward": times >= window,
-        "backward": times <= 0,
+        "extrapolated forward": times >= window,
+        "extrapolated backward": times <= 0,
     }
     for (name, part), color in zip(parts.items(), ("C3", "C1", "C2"), strict=True):
         panel.plot(*arrays["model"][i][part].T, color=color, label=name)
-    middle, reach = truth.mean(0), 1.6 * np.abs(truth - truth.mean(0)).max()
+    low, high = truth.min(0), truth.max(0)
+    middle, reach = (low + high) / 2, 0.65 * (high - low).max()
     panel.set(
         xlim=(middle[0] - reach, middle[0] + reach),
         ylim=(middle[1] - reach, middle[1] + reach),
-        title=", ".join(f"{value:.2f}" for value in arrays["labels"][i]),
     )
     panel.set_aspect("equal")
+    panel.tick_params(labelsize="x-small")
 
 
 def draw_spirals(arrays: Mapping[str, np.ndarray], path: Path) -> None:
@@ -82,7 +124,7 @@ def draw_elbo(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> No
         runs: by label, the lines of a ``metrics.jsonl``.
         path: the PNG.
     """
-    figure = Figure(figsize=(6.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
     panel, reference = figure.subplots(), read_reference()
     for label, lines in runs.items():
         points = [(line["step"], -line["running_elbo"]) for line in lines]
@@ -105,16 +147,21 @@ def draw_elbo(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> No
     save_figure(figure, path)
 
 
-def elbo_table(lines: Sequence[Mapping[str, Any]]) -> str:
-    """The running ELBO at the authors' steps beside their figures, as Markdown."""
+def elbo_table(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The running ELBO at the authors' steps beside their figures, as Markdown.
+
+    Args:
+        runs: by label, the lines of a ``metrics.jsonl``.
+    """
     reference = read_reference()
-    at = {line["step"]: line["running_elbo"] for line in lines}
     rows = [["model", *(f"{step}" for step in reference["steps"])]]
     rows.append(["---"] * len(rows[0]))
-    rows.append(["this run", *(_number(at.get(step)) for step in reference["steps"])])
+    for label, lines in runs.items():
+        at = {line["step"]: line["running_elbo"] for line in lines}
+        rows.append([label, *(_number(at.get(step)) for step in reference["steps"])])
     for name, values in reference["elbo"].items():
         rows.append([f"authors: {name}", *map(_number, values)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown(rows)
 
 
 def read_reference() -> dict[str, Any]:

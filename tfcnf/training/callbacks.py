@@ -1,4 +1,4 @@
-"""What happens after each epoch: evaluation, logs, TensorBoard, progress.
+"""What happens after each epoch: evaluation, logs, progress.
 
 The callbacks share the logs of the epoch: those that measure come first, those that
 write come after.
@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 Logs = dict[str, Any]
 
@@ -95,71 +93,39 @@ def best_epoch(lines: Sequence[Logs]) -> int | None:
     return None
 
 
-class TensorBoardLog(keras.callbacks.Callback):
-    """Scalars and weight histograms every epoch, samples as images now and then.
-
-    Args:
-        directory: of the event files.
-        draw: makes ``[n, H, W, C]`` images in [0, 1] to show, or None.
-        every: epochs between images, and between histograms of tolerances.
-        tolerances: gives the tolerances of some batches, ``[n, N]``, or None.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        draw: Callable[[], np.ndarray] | None,
-        every: int = 10,
-        tolerances: Callable[[], np.ndarray] | None = None,
-    ):
-        super().__init__()
-        self.writer = tf.summary.create_file_writer(str(directory))
-        self.draw, self.every, self.tolerances = draw, every, tolerances
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Writes the summaries of the epoch."""
-        step = int(self.model.optimizer.iterations.numpy())
-        due = (epoch + 1) % self.every == 0 or epoch + 1 == self.params["epochs"]
-        with self.writer.as_default(step=step):
-            for name, value in (logs or {}).items():
-                tf.summary.scalar(name, value)
-            for weight in self.model.trainable_variables:
-                tf.summary.histogram(weight.path, weight.value)
-            if self.draw and due:
-                tf.summary.image("samples", self.draw(), max_outputs=100)
-            if self.tolerances and due:
-                for i, tols in enumerate(self.tolerances().T):
-                    tf.summary.histogram(f"log10_tol/cnf_{i:02d}", np.log10(tols))
-        self.writer.flush()
-
-
 class Progress(keras.callbacks.Callback):
-    """A line an epoch with the remaining time; within epochs only on a terminal.
+    """A line an epoch with the remaining time, and the step within long epochs.
 
     Args:
-        stream: where to print; standard output if None.
+        stream: where to print; standard output if None. On a terminal the step is
+            shown in place, otherwise as a line.
+        seconds: time between such lines.
     """
 
-    def __init__(self, stream: TextIO | None = None):
+    def __init__(self, stream: TextIO | None = None, seconds: float = 60.0):
         super().__init__()
-        self.stream = stream or sys.stdout
+        self.stream, self.seconds = stream or sys.stdout, seconds
         self.live = self.stream.isatty()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Starts the clock."""
         self.started, self.steps = time.perf_counter(), 0
+        self.printed = self.started
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remembers the epoch."""
         self.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Counts the step and, on a terminal, shows it."""
+        """Counts the step and, on a terminal or where it is time, shows it."""
         self.steps += 1
-        if self.live:
+        now = time.perf_counter()
+        if self.live or now - self.printed >= self.seconds:
             step = f"step {batch + 1}/{self.params['steps']}"
-            self.stream.write(f"\r{self._head()}  {step}  {self._remaining()}\x1b[K")
+            line = f"{self._head()}  {step}  {self._remaining()}"
+            self.stream.write(f"\r{line}\x1b[K" if self.live else f"{line}\n")
             self.stream.flush()
+            self.printed = now
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Prints the line of the epoch."""
@@ -178,6 +144,7 @@ class Progress(keras.callbacks.Callback):
         if "test/test_error" in logs:
             parts.append(f"error {logs['test/test_error']:.2f} %")
         parts.append(self._remaining())
+        self.printed = time.perf_counter()
         start = "\r\x1b[K" if self.live else ""
         self.stream.write(f"{start}{'  '.join(parts)}\n")
         self.stream.flush()

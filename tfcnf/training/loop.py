@@ -15,10 +15,13 @@ from tfcnf.data.pipeline import steps_per_epoch, training_batches
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.models.base import FlowModel
-from tfcnf.ode.solver import SolverError
+from tfcnf.training.accumulation import check_parts, make_step
 from tfcnf.training.checkpoints import START, Position
+from tfcnf.training.divergence import FAILURES, Recovery
 from tfcnf.training.preemption import Preempted, Preemption
 from tfcnf.training.strategy import distribute, make_vote, share_of
+
+NAMED = {error.__name__: error for error in (*FAILURES, ValueError)}
 
 
 def run_epochs(
@@ -30,9 +33,11 @@ def run_epochs(
     start: Position = START,
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    accumulation_steps: int = 1,
+    recovery: Recovery | None = None,
     preemption: Preemption | None = None,
 ) -> None:
-    """Trains a compiled model with ``strategy.run(model.train_step, ...)``.
+    """Trains a compiled model with ``strategy.run``.
 
     Args:
         model: built and compiled under the strategy's scope.
@@ -44,24 +49,26 @@ def run_epochs(
         seed: with the epoch, determines the order of the data.
         callbacks: Keras callbacks. The logs of an epoch are its means, the
             learning rate and the seconds that its steps took since the start.
+        accumulation_steps: parts that a batch is computed in, one after the other, see
+            `tfcnf.training.accumulation`.
+        recovery: what to do about failed steps; the training stops if None.
         preemption: tells when to stop.
 
     Raises:
-        ValueError: for a batch that the replicas do not divide.
+        ValueError: for a batch that replicas and parts do not divide.
         SolverError: where an ODE solve fails, with the layer and advice.
+        DivergenceError: where the loss or its gradient is not finite.
         Preempted: after a step of all workers, where one of them was told to stop;
             ``model.stop_training`` tells the callbacks of that step.
         WorkerLost: where another worker is gone.
     """
+    check_parts(batch_size, strategy.num_replicas_in_sync, accumulation_steps)
     share = share_of(strategy, batch_size)
     steps = steps_per_epoch(source.train, batch_size)
     preemption = preemption or Preemption()
     any_worker = make_vote(strategy)
-
-    @tf.function(autograph=False)
-    def train_step(batch: Any) -> None:
-        strategy.run(model.train_step, args=(batch,))
-
+    train_step = make_step(model, strategy, accumulation_steps)
+    recovery = recovery or Recovery()
     calls = keras.callbacks.CallbackList(
         list(callbacks),
         model=model,
@@ -71,8 +78,10 @@ def run_epochs(
         initial_step=start.step,
     )
     calls.on_train_begin()
-    for epoch in range(start.epoch, epochs):
-        first_step = start.step if epoch == start.epoch else 0
+    recovery.begin(model)
+    model.stop_training = False
+    epoch, first_step = start
+    while epoch < epochs and not model.stop_training:
         if not first_step:
             model.reset_metrics()
         model.set_epoch(epoch)
@@ -81,23 +90,33 @@ def run_epochs(
         batches = functools.partial(
             training_batches, source, batch_size, seed, epoch, first_step, share
         )
+        is_whole = True
         with preemption.deferred():
             iterator = iter(distribute(strategy, batches))
             for step in range(first_step, steps):
+                batch = next(iterator)
                 calls.on_train_batch_begin(step)
-                _run(train_step, next(iterator))
+                recovery.remember(epoch, step)
+                try:
+                    _run(train_step, batch)
+                except FAILURES as failure:
+                    is_whole = recovery.handle(failure, epoch, step, batch)
+                    if not is_whole:
+                        train_step = make_step(model, strategy, accumulation_steps)
+                        break
                 stopped = any_worker(preemption.received)
                 model.stop_training |= stopped
                 calls.on_train_batch_end(step)
                 if stopped:
                     raise Preempted
+        if not is_whole:
+            continue
         logs = {m.name: float(m.result()) for m in model.metrics}
         rate = tf.convert_to_tensor(model.optimizer.learning_rate)
         logs["learning_rate"] = float(rate)
         logs["seconds"] = time.perf_counter() - started
         calls.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
+        epoch, first_step = epoch + 1, 0
     calls.on_train_end()
 
 
@@ -106,8 +125,7 @@ def _run(step: Any, batch: Any) -> None:
     try:
         step(batch)
     except tf.errors.InvalidArgumentError as failure:
-        found = re.search(r"\[(SolverError|ValueError): (.*)\]", str(failure))
+        found = re.search(rf"\[({'|'.join(NAMED)}): (.*)\]", str(failure))
         if not found:
             raise
-        error = SolverError if found[1] == "SolverError" else ValueError
-        raise error(found[2].replace("] [", " ")) from None
+        raise NAMED[found[1]](found[2].replace("] [", " ")) from None

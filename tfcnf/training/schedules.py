@@ -30,8 +30,7 @@ class WarmupPiecewise(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, base: float, warmup_steps: int = 0, drops: Sequence[int] = ()):
-        if not base > 0:
-            raise ValueError(f"base must be positive. Received: base={base!r}")
+        _check_rate(base)
         if list(drops) != sorted(set(drops)):
             raise ValueError(f"drops must be increasing. Received: drops={drops!r}")
         self.base, self.warmup_steps, self.drops = base, warmup_steps, tuple(drops)
@@ -52,6 +51,34 @@ class WarmupPiecewise(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+@keras.saving.register_keras_serializable("tfcnf")
+class Scaled(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule times a constant.
+
+    Args:
+        schedule: the schedule.
+        factor: the constant, positive.
+    """
+
+    def __init__(self, schedule: Any, factor: float):
+        self.schedule, self.factor = schedule, factor
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """The rate at a step, counted from 0."""
+        return self.factor * self.schedule(step)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords."""
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "factor": self.factor}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Scaled:
+        """Rebuilds the schedule from `get_config`."""
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["factor"])
+
+
 def learning_rate(
     base: float,
     total_steps: int,
@@ -69,9 +96,10 @@ def learning_rate(
         drops: steps at which a piecewise rate is divided by 10.
 
     Raises:
-        ValueError: for an unknown decay.
+        ValueError: for an unknown decay, or a rate that is not positive.
     """
     check_choice("decay", decay, DECAYS)
+    _check_rate(base)
     if decay == "piecewise":
         return WarmupPiecewise(base, warmup_steps, drops)
     return keras.optimizers.schedules.CosineDecay(
@@ -80,3 +108,8 @@ def learning_rate(
         warmup_target=base if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
+
+
+def _check_rate(base: float) -> None:
+    if not base > 0:
+        raise ValueError(f"base must be positive. Received: base={base!r}")

@@ -1,0 +1,52 @@
+"""Exports a run as a SavedModel that plain TensorFlow loads and serves.
+
+    python launch/export.py --workdir=runs/digits --export_dir=runs/digits/export
+    docker run -p 8501:8501 -e MODEL_NAME=digits \\
+        -v $PWD/runs/digits/export:/models/digits/1 tensorflow/serving
+
+Beside the model stand assets/MODEL_CARD.md, which lists its functions, the run's
+configuration and measures, and the labels.
+"""
+
+from absl import flags
+
+from tfcnf import command_line, experiment
+from tfcnf.serving import export
+from tfcnf.training.averaging import KEPT
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+EXPORT_DIR = flags.DEFINE_string("export_dir", None, "Folder to make.")
+TOL = flags.DEFINE_float("tol", 1e-5, "Solver tolerance where a request has none.")
+TRACE = flags.DEFINE_enum(
+    "trace",
+    "auto",
+    export.TRACES,
+    "Log-determinants: exact, or estimated and averaged.",
+)
+DRAWS = flags.DEFINE_integer("draws", export.DRAWS, "Draws of noise to average.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an older export.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
+)
+WEIGHTS = flags.DEFINE_enum(
+    "weights", None, KEPT, "Weights to take; the average if the run keeps one."
+)
+
+
+def main() -> None:
+    made = experiment.export(
+        WORKDIR.value,
+        EXPORT_DIR.value,
+        TOL.value,
+        TRACE.value,
+        DRAWS.value,
+        OVERWRITE.value,
+        DATA_DIR.value,
+        WEIGHTS.value,
+    )
+    print(f"exported to {made}")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["workdir", "export_dir"])
+    command_line.run(main)

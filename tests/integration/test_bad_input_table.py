@@ -1,0 +1,568 @@
+"""Wrong calls: each ends with one line and exit status 2, as docs/bad_input.md says.
+
+    TFCNF_WRITE_TABLE=1 python -m pytest -n 0 tests/integration/test_bad_input_table.py
+
+writes that table anew from what happened.
+"""
+
+import json
+import os
+import runpy
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pytest
+from absl import flags
+
+from tfcnf import InfoCNF, command_line
+from tfcnf.configuration import check_config, default_config
+from tfcnf.data import catalog
+from tfcnf.data.source import DataSource, Split
+from tfcnf.flows.multiscale import build_multiscale
+from tfcnf.gates.build import build_policies
+from tfcnf.gates.reinforce import Reinforce
+from tfcnf.training.loop import run_epochs
+from tfcnf.training.strategy import get_strategy
+
+ROOT = Path(__file__).parents[2]
+TABLE = ROOT / "docs" / "bad_input.md"
+CONFIG = "--config=configs/digits.py:smoke,policy=fixed"
+NEW = "--workdir=TMP/run"
+DATA = "--data_dir=DATA"
+HEAD = """# Wrong calls
+
+What the scripts and the library say to wrong input: one line, exit status 2, nothing
+overwritten. Written by `tests/integration/test_bad_input_table.py`. TMP is a scratch
+folder, DATA a folder with prepared digits, RUN a finished run.
+
+| what is wrong | call | message |
+| --- | --- | --- |
+"""
+
+
+class Case(NamedTuple):
+    """A wrong call of a script (its name and arguments), or of the library."""
+
+    what: str
+    call: str
+    part: str
+    prepare: Any = None
+    main: Any = None
+
+
+def train(what, change, part, prepare=None):
+    return Case(what, f"train {CONFIG} {NEW} {DATA} {change}".strip(), part, prepare)
+
+
+def images(data):
+    """Trains on the images of ``data``."""
+    return f"train {CONFIG} {NEW} --config.data={data}"
+
+
+def write_image(path, shape=(4, 4, 1)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    keras.utils.save_img(path, np.zeros(shape), scale=False)
+
+
+def class_folder(tmp):
+    for i in range(5):
+        write_image(tmp / "own" / "cats" / f"{i}.png")
+
+
+def with_text(tmp):
+    class_folder(tmp)
+    (tmp / "own" / "cats" / "notes.txt").write_text("x")
+
+
+def with_larger(tmp):
+    class_folder(tmp)
+    write_image(tmp / "own" / "dogs" / "0.png", (4, 6, 1))
+
+
+def with_truncated(tmp):
+    class_folder(tmp)
+    path = tmp / "own" / "cats" / "2.png"
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def with_unknown_class(tmp):
+    for part, name in [("train", "cats"), ("test", "dogs")]:
+        write_image(tmp / "own" / part / name / "0.png")
+
+
+def arrays(**changes):
+    def write(tmp):
+        good = {
+            "x_train": np.zeros([4, 4, 4], np.uint8),
+            "y_train": np.zeros([4], np.int32),
+            "x_test": np.zeros([2, 4, 4], np.uint8),
+            "y_test": np.zeros([2], np.int32),
+        } | changes
+        np.savez(tmp / "own.npz", **{k: v for k, v in good.items() if v is not None})
+
+    return write
+
+
+def truncated_arrays(tmp):
+    arrays()(tmp)
+    path = tmp / "own.npz"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def a_file(tmp):
+    (tmp / "file").write_text("precious")
+
+
+def a_foreign_folder(tmp):
+    (tmp / "run").mkdir()
+    (tmp / "run" / "notes.txt").write_text("precious")
+
+
+def another_run(tmp):
+    """RUN, with a configuration that differs from that of the call."""
+    shutil.copytree(tmp / "finished", tmp / "run")
+
+
+def damaged(name):
+    def truncate(tmp):
+        shutil.copytree(tmp / "finished", tmp / "run")
+        for path in (tmp / "run").glob(name):
+            path.write_bytes(path.read_bytes()[:-20])
+
+    return truncate
+
+
+def other_architecture(tmp):
+    shutil.copytree(tmp / "finished", tmp / "run")
+    path = tmp / "run" / "config.json"
+    config = json.loads(path.read_text())
+    config["model"]["filters"] += 1
+    path.write_text(json.dumps(config))
+
+
+def without_checkpoints(tmp):
+    shutil.copytree(tmp / "finished", tmp / "run")
+    shutil.rmtree(tmp / "run" / "checkpoints")
+
+
+def bad_syntax(tmp):
+    (tmp / "bad.py").write_text("def get_config(:\n")
+
+
+def tiny(**options):
+    return InfoCNF((2,), 2, flows_per_block=1, filters=2, hidden_layers=1, **options)
+
+
+def library(what, call, part, main):
+    return Case(what, f"`{call}`", part, None, main)
+
+
+def image_model(**options):
+    keywords = {"filters": 2, "hidden_layers": 1, "flows_per_block": 1} | options
+    return InfoCNF((4, 4, 1), 3, num_levels=17, **keywords)
+
+
+def source(x, y):
+    split = Split(np.asarray(x), np.asarray(y))
+    return DataSource("mine", split, split, (2,), 1)
+
+
+def small_loop(batch_size, **options):
+    model = tiny()
+    model.compile(keras.optimizers.SGD(0.1))
+    data = source(np.zeros([8, 2], np.float32), np.zeros([8, 1], np.int32))
+    run_epochs(model, data, get_strategy("one_device"), batch_size, 1, **options)
+
+
+EVALUATE = f"evaluate --workdir=RUN {DATA}"
+SAMPLE = f"sample --workdir=RUN {DATA}"
+
+CASES = [
+    # flags
+    Case("no configuration", f"train {NEW}", "--config"),
+    Case("no run folder", f"train {CONFIG}", "--workdir"),
+    train("unknown flag", "--wrkdir=x", "wrkdir"),
+    train("argument without a flag", "digits", "Received: ['digits']"),
+    train("unknown strategy", "--strategy=two", "--strategy=two"),
+    train("trace that stops before it starts", "--profile=5:2", "profile='5:2'"),
+    train("trace of no steps", "--profile=abc", "START:STOP"),
+    # configurations
+    Case("missing configuration", f"train --config=digit.py {NEW}", "digit.py"),
+    Case(
+        "configuration with a syntax error",
+        f"train --config=TMP/bad.py {NEW}",
+        "syntax",
+        bad_syntax,
+    ),
+    Case(
+        "unknown variant",
+        f"train --config=configs/digits.py:smoky {NEW}",
+        "Did you mean 'smoke'?",
+    ),
+    Case(
+        "unknown value of a variant",
+        f"train --config=configs/digits.py:model=cnnf {NEW}",
+        "infocnf, ccnf, cnf",
+    ),
+    train("unknown key", "--config.model.filtrs=3", "filters"),
+    train("unknown group", "--config.modl.filters=3", "model"),
+    train("text for a number", "--config.training.epochs=abc", "abc"),
+    train("tolerance 0", "--config.model.tol=0.", "Received: tol=0.0"),
+    train("tolerance NaN", "--config.model.tol=nan", "Received: tol=nan"),
+    train("no filters", "--config.model.filters=0", "Received: hidden="),
+    train("too many scales", "--config.model.num_scales=5", "divisible by 16"),
+    train("fraction above 1", "--config.model.supervised_fraction=1.5", "=1.5"),
+    train("unknown trace", "--config.model.trace=exat", "Received: trace='exat'"),
+    train("unknown policy", "--config.model.policy=learnt", "policy='learnt'"),
+    train("negative rate", "--config.optimizer.learning_rate=-1.", "base=-1.0"),
+    train("unknown decay", "--config.optimizer.decay=linear", "decay='linear'"),
+    train("average of all time", "--config.optimizer.ema_momentum=1.", "=1.0"),
+    train("negative clipping", "--config.optimizer.clipnorm=-1.", "clipnorm=-1.0"),
+    train("no epochs", "--config.training.epochs=0", "Received: epochs=0"),
+    train("batch 0", "--config.training.batch_size=0", "Received: batch_size=0"),
+    train("batch too large", "--config.training.batch_size=1438", "1437 training"),
+    train(
+        "parts that do not divide the batch",
+        "--config.training.accumulation_steps=3",
+        "3 accumulation steps",
+    ),
+    train("no parts", "--config.training.accumulation_steps=0", "steps=0"),
+    train(
+        "unknown recovery",
+        "--config.training.divergence.action=ignore",
+        "stop, skip, restore",
+    ),
+    train(
+        "rate that is not lowered",
+        "--config.training.divergence.rate_factor=1.",
+        "rate_factor=1.0",
+    ),
+    train("negative seed", "--config.seed=-1", "Received: seed=-1"),
+    # data
+    train("unknown data", "--config.data=digit", "Did you mean 'digits'?"),
+    train("data that are not there", "--config.data=mnist", "tfds build mnist"),
+    train("unknown tfds name", "--config.data=tfds:mnits", "data='tfds:mnits'"),
+    train("series for a flow", "--config.data=spirals", "latent ODEs are for series"),
+    Case("missing folder of images", images("TMP/own"), "neither a folder"),
+    Case("missing .npz", images("TMP/own.npz"), "cannot be read"),
+    Case(
+        "folder without classes",
+        images("TMP/own"),
+        "for each class",
+        lambda tmp: (tmp / "own").mkdir(),
+    ),
+    Case("a text among the images", images("TMP/own"), "notes.txt", with_text),
+    Case("images of two sizes", images("TMP/own"), "dogs/0.png", with_larger),
+    Case("truncated image", images("TMP/own"), "cats/2.png", with_truncated),
+    Case("class in test alone", images("TMP/own"), "test/dogs", with_unknown_class),
+    Case(
+        "missing array",
+        images("TMP/own.npz"),
+        "x_train, y_train, x_test",
+        arrays(y_test=None),
+    ),
+    Case("truncated .npz", images("TMP/own.npz"), "cannot be read", truncated_arrays),
+    Case(
+        "float images",
+        images("TMP/own.npz"),
+        "must be uint8",
+        arrays(x_train=np.zeros([4, 4, 4])),
+    ),
+    Case(
+        "labels as text",
+        images("TMP/own.npz"),
+        "must be integer labels",
+        arrays(y_train=np.array(["a", "b", "c", "d"])),
+    ),
+    Case(
+        "more images than labels",
+        images("TMP/own.npz"),
+        "4 examples, 3 labels",
+        arrays(y_train=np.zeros([3], np.int32)),
+    ),
+    Case(
+        "test images of another size",
+        images("TMP/own.npz"),
+        "the same shapes",
+        arrays(x_test=np.zeros([2, 6, 4], np.uint8)),
+    ),
+    # run folders
+    Case(
+        "folder below a file",
+        f"train {CONFIG} {DATA} --workdir=TMP/file/run",
+        "cannot be written",
+        a_file,
+    ),
+    Case(
+        "folder that cannot be written",
+        f"train {CONFIG} {DATA} --workdir=/proc/tfcnf",
+        "cannot be written",
+    ),
+    train("foreign folder", "", "not of a run", a_foreign_folder),
+    train("folder of another run", "", "holds a run with", another_run),
+    Case("no run", f"evaluate --workdir=TMP {DATA}", "no run in this folder"),
+    Case(
+        "truncated config.json",
+        f"evaluate --workdir=TMP/run {DATA}",
+        "damaged",
+        damaged("config.json"),
+    ),
+    Case(
+        "run without checkpoints",
+        f"evaluate --workdir=TMP/run {DATA}",
+        "no checkpoint yet",
+        without_checkpoints,
+    ),
+    Case(
+        "truncated checkpoints",
+        f"evaluate --workdir=TMP/run {DATA}",
+        "no checkpoint can be read",
+        damaged("checkpoints/*.data*"),
+    ),
+    Case(
+        "checkpoint of another architecture",
+        f"evaluate --workdir=TMP/run {DATA}",
+        "another architecture",
+        other_architecture,
+    ),
+    # evaluation, sampling, reports
+    Case("text for a tolerance", f"{EVALUATE} --tol=1e-3,abc", "tol='abc'"),
+    Case("negative tolerance", f"{EVALUATE} --tol=-1", "tol='-1'"),
+    Case("unknown split", f"{EVALUATE} --split=validation", "split='validation'"),
+    Case("unknown float type", f"{EVALUATE} --dtype=float16", "dtype='float16'"),
+    Case("average of a run without", f"{EVALUATE} --weights=average", "no average"),
+    Case("constant tolerances", f"{EVALUATE} --learned", "neither random nor learned"),
+    Case(
+        "label out of range",
+        f"{SAMPLE} --label=10 --out=TMP/x.png",
+        "labels must be in 0..9",
+    ),
+    Case("no images", f"{SAMPLE} --label=1 --num=0 --out=TMP/x.png", "num=0"),
+    Case(
+        "picture in a missing folder",
+        f"{SAMPLE} --label=1 --out=TMP/no/x.png",
+        "existing folder",
+    ),
+    Case("report of nothing", "report --runs=TMP/none", "TMP/none"),
+    Case("two reports at once", "report --runs=a --workdir=b", "Exactly one"),
+    Case("profile of a run without", "profile --workdir=RUN", "no trace"),
+    # the library
+    library(
+        "vectors of integers",
+        "model.log_prob([[1, 2]], [0])",
+        "must be floating-point",
+        lambda: tiny().log_prob([[1, 2]], [0]),
+    ),
+    library(
+        "NaN among the examples",
+        "model.log_prob([[nan, 0.]], [0])",
+        "must be finite",
+        lambda: tiny().log_prob([[float("nan"), 0.0]], [0]),
+    ),
+    library(
+        "images of another shape",
+        "model.classify(x[:, :3])",
+        "[batch, 4, 4, 1]",
+        lambda: image_model().classify(np.zeros([2, 3, 4, 1], np.uint8)),
+    ),
+    library(
+        "levels out of range",
+        "model.classify(x + 17)",
+        "grey levels 0..16",
+        lambda: image_model().classify(np.full([2, 4, 4, 1], 17, np.uint8)),
+    ),
+    library(
+        "float labels",
+        "model.sample([0.5])",
+        "labels must be integers",
+        lambda: tiny().sample([0.5]),
+    ),
+    library(
+        "codes of another length",
+        "model.decode(zeros([2, 3]))",
+        "[batch, 2]",
+        lambda: tiny().decode(np.zeros([2, 3], np.float32)),
+    ),
+    library(
+        "unknown posterior",
+        'model.classify(x, "bayes")',
+        "posterior='bayes'",
+        lambda: tiny().classify(np.zeros([2, 2], np.float32), "bayes"),
+    ),
+    library(
+        "text for a tolerance",
+        'model.encode(x, tol="1e-3")',
+        "tol must be a number",
+        lambda: tiny().encode(np.zeros([2, 2], np.float32), tol="1e-3"),
+    ),
+    library(
+        "classes that are no number",
+        "InfoCNF((2,), 2.5)",
+        "num_classes",
+        lambda: InfoCNF((2,), 2.5),
+    ),
+    library(
+        "event shape of two sides",
+        "InfoCNF((8, 8))",
+        "event_shape must have",
+        lambda: InfoCNF((8, 8)),
+    ),
+    library(
+        "options of gates without gates",
+        'InfoCNF((2,), reinforce={"alpha": 0.1})',
+        "where tolerances are learned",
+        lambda: tiny(reinforce={"alpha": 0.1}),
+    ),
+    library(
+        "option of another policy",
+        'InfoCNF((2,), policy_options={"width": 3})',
+        "policy_options.width=3",
+        lambda: tiny(policy_options={"width": 3}),
+    ),
+    library(
+        "unknown baseline",
+        'Reinforce(baseline="mean")',
+        "baseline='mean'",
+        lambda: Reinforce(baseline="mean"),
+    ),
+    library(
+        "odd side",
+        "build_multiscale((6, 6, 1), make_flow, 3)",
+        "divisible by 4",
+        lambda: build_multiscale((6, 6, 1), None, 3),
+    ),
+    library(
+        "batch that parts do not divide",
+        "run_epochs(..., batch_size=8, accumulation_steps=3)",
+        "3 accumulation steps",
+        lambda: small_loop(8, accumulation_steps=3),
+    ),
+    library(
+        "labels of unknown classes",
+        "DataSource(..., num_classes=(2,))",
+        "labels from 0 to 2",
+        lambda: source(np.zeros([2, 2]), [[0], [2]]),
+    ),
+    library(
+        "infinite examples",
+        "DataSource(...)",
+        "must be finite",
+        lambda: source([[np.inf, 0.0]], [[0]]),
+    ),
+    library(
+        "configuration without a key",
+        "check_config(config)",
+        "without 'seed'",
+        lambda: check_config(
+            {k: v for k, v in default_config().items() if k != "seed"}
+        ),
+    ),
+    library(
+        "unknown policy",
+        'build_policies("learnt", ...)',
+        "policy='learnt'",
+        lambda: build_policies("learnt", {}, True, 1e-3, None, 0, None),
+    ),
+    library(
+        "unknown data",
+        'catalog.get("cifar")',
+        "Did you mean 'cifar10'?",
+        lambda: catalog.get("cifar"),
+    ),
+]
+
+
+def rows():
+    """The table's rows by what is wrong and the call."""
+    lines = TABLE.read_text().splitlines() if TABLE.exists() else []
+    cells = [line[2:-2].split(" | ") for line in lines if line.startswith("| ")]
+    return {tuple(row[:2]): row[2] for row in cells}
+
+
+@pytest.fixture(scope="module")
+def written():
+    """Collects what was said; writes the table where it is asked for."""
+    said = {}
+    yield said
+    if os.environ.get("TFCNF_WRITE_TABLE"):
+        body = "".join(f"| {a} | {b} | {c} |\n" for (a, b), c in said.items())
+        TABLE.parent.mkdir(exist_ok=True)
+        TABLE.write_text(HEAD + body)
+
+
+def start(path, main):
+    if main:
+        command_line.run(main)
+    else:
+        runpy.run_path(path, run_name="__main__")
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """A function of a case with its places filled in -> (exit status, message)."""
+    before = set(flags.FLAGS)
+
+    def run(name, arguments, main):
+        path = str(ROOT / "launch" / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [path, *arguments])
+        try:
+            with pytest.raises(SystemExit) as end:
+                start(path, main)
+        finally:
+            new = {n: flags.FLAGS[n] for n in flags.FLAGS if n not in before}
+            flags.FLAGS.remove_flag_values(new)
+        return end.value.code, capsys.readouterr().err
+
+    return run
+
+
+def offline(*_):
+    raise socket.gaierror(socket.EAI_AGAIN, "no network")
+
+
+def tree(folder):
+    return sorted((p, p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.call.split()[0]}: {c.what}")
+def test_a_wrong_call_is_one_line_and_status_2(
+    case, call, finished_run, data_dir, tmp_path, written, monkeypatch
+):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(socket, "getaddrinfo", offline)
+    (tmp_path / "finished").symlink_to(finished_run)
+    if case.prepare:
+        case.prepare(tmp_path)
+    (tmp_path / "finished").unlink()
+    before = tree(tmp_path)
+    places = {"TMP": str(tmp_path), "DATA": data_dir, "RUN": str(finished_run)}
+    text = case.call
+    for name, place in places.items():
+        text = text.replace(name, place)
+    name, *arguments = text.split()
+    status, message = call(name, [] if case.main else arguments, case.main)
+    for name, place in [*places.items(), (".", str(ROOT))]:
+        message = message.replace(place, name)
+    assert status == 2
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+    assert "Traceback" not in message
+    assert case.part in message
+    assert tree(tmp_path) == before
+    said = message.removeprefix("error: ").strip().replace("|", "\\|")
+    key = (case.what, case.call if case.main else f"`{case.call}`")
+    written[key] = said
+    if not os.environ.get("TFCNF_WRITE_TABLE"):
+        assert case.part in rows()[key], f"write {TABLE} anew, see above"
+
+
+def test_the_table_has_every_case_and_no_other():
+    calls = {(c.what, c.call if c.main else f"`{c.call}`") for c in CASES}
+    assert len(calls) == len(CASES) >= 40
+    head = {("what is wrong", "call"), ("---", "---")}
+    assert set(rows()) - head == calls

@@ -1,0 +1,64 @@
+"""A run on images as it would be left behind, made by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from tfcnf.evaluation.calibration import calibration_measures
+from tfcnf.evaluation.outliers import outlier_measures
+
+RNG = np.random.default_rng(0)
+
+
+def grid(*shape):
+    return RNG.random((*shape, 8, 8, 1))
+
+
+def calibration():
+    logs = log_softmax(4 * RNG.normal(size=(300, 10)), 1)
+    labels = np.argmax(logs + RNG.gumbel(size=logs.shape), 1)
+    return {"discriminative": logs, "generative": logs / 2, "labels": labels}
+
+
+def outliers():
+    values = {name: RNG.normal(60, 9, 50) for name in ("train", "test")}
+    values |= {name: RNG.normal(40, 9, 50) for name in ("noisy", "faded")}
+    return values | {"dims": np.array(64), "levels": np.array(17)}
+
+
+def gallery():
+    return {
+        "temperatures": np.array([0.0, 1.0]),
+        "tempered": grid(2, 30),
+        "interpolations": grid(10, 9),
+        "ends": grid(10, 2),
+        "swaps": grid(20, 10),
+        "contents": grid(20),
+        "class_means": grid(2, 10),
+    }
+
+
+@pytest.fixture(scope="session")
+def used_run(tmp_path_factory):
+    """The folder of a run on images with all uses evaluated."""
+    folder = tmp_path_factory.mktemp("run")
+    arrays = {make.__name__: make() for make in (calibration, outliers, gallery)}
+    training = {"epochs": 3, "batch_size": 128, "labels": 10}
+    config = {"seed": 0, "model_name": "infocnf", "data": "digits"}
+    row = {"tolerance": 1e-5, "dtype": "float32", "bits_per_dim": 1.971}
+    row |= {"test_error": 1.14, "num_parameters": 38234}
+    files = {
+        "config": config | {"training": training},
+        "eval": row | {"evaluations": [row]},
+        "metadata": {"date": "2026-11-22T07:43:04+0000", "note": "<&>"},
+        "calibration": dict(calibration_measures(arrays["calibration"])),
+        "outliers": dict(outlier_measures(arrays["outliers"])),
+        "gallery": {"swaps/agreement": 87.5, "judge_error": 3.3},
+    }
+    for name, value in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    for name, values in arrays.items():
+        np.savez(folder / f"{name}.npz", **values)
+    return folder

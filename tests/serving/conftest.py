@@ -1,0 +1,48 @@
+"""One export of the tiny run for all tests of serving."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf import experiment
+from tfcnf.training.checkpoints import Checkpoints, Position
+
+
+@pytest.fixture(scope="session")
+def served_run(once, finished_run, digits):
+    """The finished run with larger weights, so that its solves take some steps."""
+
+    def fill(folder):
+        (folder / "checkpoints").mkdir(parents=True)
+        for name in ("config.json", "metadata.json", "eval.json"):
+            (folder / name).write_bytes((finished_run / name).read_bytes())
+        model = experiment.load_model(str(finished_run), digits)
+        for weight in model.flow.trainable_variables:
+            weight.assign(2.0 * weight)
+        for weight in model.prior.trainable_variables:
+            weight.assign(weight + 0.02 * np.sin(np.arange(weight.shape[-1])))
+        Checkpoints(folder / "checkpoints", model).save(Position(2))
+
+    return once("served_run", fill)
+
+
+@pytest.fixture(scope="session")
+def export_dir(once, served_run, data_dir):
+    """The folder of an export with the exact trace; only to be read."""
+
+    def fill(folder):
+        experiment.export(str(served_run), str(folder), draws=3, data_dir=data_dir)
+
+    return once("export", fill)
+
+
+@pytest.fixture(scope="session")
+def in_memory(served_run, digits):
+    """The model that was exported."""
+    return experiment.load_model(str(served_run), digits)
+
+
+@pytest.fixture(scope="session")
+def served(export_dir):
+    """The SavedModel, loaded."""
+    return tf.saved_model.load(str(export_dir))

@@ -1,0 +1,319 @@
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf import CNF, InfoCNF
+from tfcnf.evaluation.typicality import Entropy
+from tfcnf.serving.export import export_run, make_module
+
+SIZES = (1, 7, 64, 1000)
+TOL = 1e-5
+
+
+def requests(digits):
+    """Images, labels and codes of each size."""
+    rng = np.random.default_rng(0)
+    made = {}
+    for size in SIZES:
+        chosen = rng.integers(0, len(digits.train), size)
+        levels = digits.train.x[chosen]
+        image = ((levels + rng.random(levels.shape)) / 17).astype(np.float32)
+        label = digits.train.y[chosen].astype(np.int32)
+        made[size] = {"image": image, "levels": levels, "label": label}
+    return made
+
+
+@pytest.fixture(scope="module")
+def given(digits):
+    return requests(digits)
+
+
+@pytest.fixture(scope="module")
+def answered(export_dir, given, tmp_path_factory):
+    """Answers of a fresh process that can import neither tfcnf, keras nor tfp."""
+    folder = tmp_path_factory.mktemp("clean")
+    asked = {}
+    for size, one in given.items():
+        for function, inputs in {
+            "log_prob": {"image": one["image"], "label": one["label"]},
+            "marginal_log_prob": {"image": one["image"]},
+            "classify": {"image": one["image"]},
+            "reconstruct": {"image": one["image"]},
+            "sample": {"label": one["label"], "seed": np.int32(5)},
+        }.items():
+            for name, value in inputs.items():
+                asked[f"{size}/{function}/{name}"] = value
+    np.savez(folder / "requests.npz", **asked)
+    script = Path(__file__).with_name("clean_process.py")
+    done = subprocess.run(
+        [sys.executable, "-P", str(script), str(export_dir), "requests.npz", "a.npz"],
+        cwd=folder,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(folder / "a.npz") as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_clean_process_gives_the_log_probabilities_in_memory(
+    size, answered, given, in_memory
+):
+    image, label = given[size]["image"], given[size]["label"]
+    for function, nats in {
+        "log_prob": in_memory.log_prob(image, label, TOL, exact=True),
+        "marginal_log_prob": in_memory.marginal_log_prob(image, TOL, exact=True),
+    }.items():
+        found = answered[f"{size}/{function}/log_prob_nats"]
+        assert found.shape == (size,)
+        np.testing.assert_allclose(found, nats, atol=1e-4, rtol=0)
+        bits = answered[f"{size}/{function}/bits_per_dim"]
+        np.testing.assert_allclose(
+            bits, (math.log(17) - found / 64) / math.log(2), atol=1e-6
+        )
+        assert not answered[f"{size}/{function}/standard_error_nats"].any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_clean_process_gives_the_classes_in_memory(size, answered, given, in_memory):
+    image = given[size]["image"]
+    for posterior in ("discriminative", "generative"):
+        expected = in_memory.classify(image, posterior, TOL).numpy()
+        found = answered[f"{size}/classify/{posterior}_probability"]
+        np.testing.assert_allclose(found, expected, atol=3e-5)
+        classes = answered[f"{size}/classify/{posterior}_class"]
+        np.testing.assert_array_equal(classes, expected.argmax(1))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_clean_process_inverts_and_draws_as_in_memory(
+    size, answered, given, in_memory
+):
+    image, label = given[size]["image"], given[size]["label"]
+    back = answered[f"{size}/reconstruct/image_0_to_1"]
+    assert np.abs(back - image).max() < 1e-3
+    largest = answered[f"{size}/reconstruct/largest_difference_0_to_1"]
+    np.testing.assert_allclose(largest, np.abs(back - image).max((1, 2, 3)), atol=1e-7)
+    drawn = in_memory.sample(label, 5, tol=TOL)
+    found = answered[f"{size}/sample/image_0_to_1"]
+    np.testing.assert_allclose(found, drawn, atol=1e-5)
+
+
+def test_codes_are_those_in_memory(served, given, in_memory):
+    image = given[64]["image"]
+    code = served.encode(image)["code_unitless"]
+    np.testing.assert_allclose(code, in_memory.encode(image, TOL), atol=1e-5)
+
+
+def test_the_scores_are_those_of_the_runs_entropy(served, given, served_run):
+    kept = Entropy(**json.loads((served_run / "entropy.json").read_text()))
+    nats = served.marginal_log_prob(given[64]["image"])["log_prob_nats"].numpy()
+    scores = served.ood_score(given[64]["image"])
+    likelihood = scores["likelihood_score_nats"]
+    typicality = scores["typicality_score_nats"]
+    np.testing.assert_allclose(likelihood, -nats, atol=1e-4)
+    np.testing.assert_allclose(typicality, np.abs(-nats - kept.nats), atol=1e-3)
+
+
+def test_grey_levels_are_averaged_over_draws(served, given, in_memory):
+    levels, label = given[7]["levels"], given[7]["label"]
+    found = served.log_prob_uint8(levels, label)
+    passes = []
+    for draw in range(3):  # the noise of a pass: the same for every image
+        seed = tf.random.experimental.stateless_fold_in(tf.constant([draw, 0]), 0)
+        noise = tf.random.stateless_uniform([1, 8, 8, 1], seed)
+        u = np.minimum((levels + noise.numpy()) / 17, 1).astype(np.float32)
+        passes.append(in_memory.log_prob(u, label, TOL, exact=True))
+    np.testing.assert_allclose(
+        found["log_prob_nats"], np.mean(passes, 0), atol=1e-3, rtol=0
+    )
+    error = np.std(passes, 0, ddof=1) / np.sqrt(3)
+    np.testing.assert_allclose(found["standard_error_nats"], error, atol=1e-3)
+    bits = error / 64 / np.log(2)
+    np.testing.assert_allclose(found["standard_error_bits_per_dim"], bits, atol=1e-4)
+    middle = ((levels + 0.5) / 17).astype(np.float32)
+    np.testing.assert_array_equal(
+        served.classify_uint8(levels)["discriminative_probability"],
+        served.classify(middle)["discriminative_probability"],
+    )
+
+
+def test_an_answer_does_not_depend_on_the_place_in_the_batch(served, given):
+    levels = given[7]["levels"]
+    together = served.marginal_log_prob_uint8(levels)
+    turned = served.marginal_log_prob_uint8(levels[::-1])
+    for name, value in together.items():
+        np.testing.assert_allclose(value, turned[name][::-1], atol=1e-3)
+
+
+def test_interpolations_begin_and_end_with_the_images(served, given):
+    a, b = given[7]["image"], given[7]["image"][::-1]
+    line = served.interpolate(a, b, steps=5)["images_0_to_1"].numpy()
+    assert line.shape == (7, 5, 8, 8, 1)
+    np.testing.assert_allclose(line[:, 0], a, atol=1e-3)
+    np.testing.assert_allclose(line[:, -1], b, atol=1e-3)
+    codes = [served.encode(x)["code_unitless"] for x in (a, b)]
+    middle = served.decode((codes[0] + codes[1]) / 2)["image_0_to_1"]
+    np.testing.assert_allclose(line[:, 2], middle, atol=1e-4)
+    levels = given[7]["levels"]
+    line = served.interpolate_uint8(levels, levels)["images_0_to_1"]
+    np.testing.assert_allclose(line[:, 3], (levels + 0.5) / 17, atol=1e-3)
+
+
+def test_every_example_may_have_a_seed_and_a_temperature_of_its_own(served):
+    label, seed = np.int32([3, 1, 3]), np.int32([7, 8, 7])
+    together = served.sample(label, seed, np.float32([1, 0, 1]))["image_0_to_1"]
+    alone = served.sample(label[:1], np.int32(7))["image_0_to_1"]
+    np.testing.assert_allclose(together[0], alone[0], atol=1e-4)
+    np.testing.assert_allclose(together[2], alone[0], atol=1e-4)
+    mean = served.sample(label[1:2], np.int32(0), np.float32(0))["image_0_to_1"]
+    np.testing.assert_allclose(together[1], mean[0], atol=1e-4)
+
+
+def test_the_tolerance_is_an_input(served, given, in_memory):
+    image, label = given[64]["image"], given[64]["label"]
+    for tol in (1e-2, 1e-6):
+        expected = in_memory.log_prob(image, label, tol, exact=True)
+        found = served.log_prob(image, label, tol)["log_prob_nats"]
+        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+    each = np.full(64, 1e-2, np.float32)
+    each[3] = 1e-6  # the strictest holds for all
+    np.testing.assert_array_equal(
+        served.log_prob(image, label, each)["log_prob_nats"], found
+    )
+    loose = served.log_prob(image, label, 1e-2)["log_prob_nats"]
+    assert np.abs(loose - found).max() > 1e-4
+
+
+def test_assets_tell_of_the_run(export_dir, served_run):
+    assets = export_dir / "assets"
+    config = json.loads((served_run / "config.json").read_text())
+    assert json.loads((assets / "run_config.json").read_text()) == config
+    measures = json.loads((assets / "metrics.json").read_text())
+    assert measures["evaluation"]["num_examples"] == 360
+    assert measures["entropy"]["num_examples"] == 1437
+    (names,) = json.loads((assets / "labels.json").read_text())
+    assert names == [str(k) for k in range(10)]
+
+
+def test_the_model_card_is_of_this_model(export_dir, served_run):
+    card = (export_dir / "assets" / "MODEL_CARD.md").read_text()
+    results = json.loads((served_run / "eval.json").read_text())
+    assert card.startswith("# InfoCNF on digits\n")
+    assert f"{results['test_error']:.2f}" in card
+    assert f"{results['bits_per_dim']:.3f}" in card
+    for part in (
+        "`log_prob_uint8`",
+        "`log_prob_nats`",
+        "8 x 8 x 1",
+        "grey levels 0..16",
+    ):
+        assert part in card, part
+    assert "mean over 3 fixed draws of noise" in card
+
+
+def test_estimated_traces_are_averaged_too(in_memory, given):
+    module = make_module(in_memory, 0.0, 1e-3, "estimate", draws=64)
+    image, label = given[7]["image"], given[7]["label"]
+    found = module.log_prob(image, label)
+    exact = in_memory.log_prob(image, label, 1e-3, exact=True).numpy()
+    error = found["standard_error_nats"].numpy()
+    assert (error > 0).all()
+    assert (np.abs(found["log_prob_nats"] - exact) < 5 * error + 0.05).all()
+
+
+def test_a_model_without_supervised_code_has_no_classes():
+    model = CNF((4, 4, 1), 3, num_levels=17, filters=2, hidden_layers=1, alpha=0.05)
+    module = make_module(model, 0.0, 1e-3)
+    assert not hasattr(module, "classify")
+    image = np.full([2, 4, 4, 1], 0.5, np.float32)
+    found = module.log_prob(image, np.int32([0, 1]))["log_prob_nats"]
+    marginal = module.marginal_log_prob(image)["log_prob_nats"]
+    np.testing.assert_allclose(found, marginal, rtol=1e-5)
+
+
+def test_several_label_factors_have_posteriors_of_their_own():
+    model = InfoCNF((4, 4, 1), (3, 2), num_levels=17, filters=2, hidden_layers=1)
+    module = make_module(model, 0.0, 1e-3)
+    answer = module.classify(np.full([2, 4, 4, 1], 0.5, np.float32))
+    assert answer["discriminative_probability_0"].shape == (2, 3)
+    assert answer["generative_probability_1"].shape == (2, 2)
+    label = np.int32([[2, 1], [0, 0]])
+    assert module.sample(label)["image_0_to_1"].shape == (2, 4, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tol": 0.0}, "Received: tol=0.0"),
+        ({"draws": 1}, "Received: draws=1"),
+        ({"trace": "exat"}, "Received: trace='exat'"),
+    ],
+)
+def test_bad_options_are_refused(options, message, in_memory):
+    with pytest.raises(ValueError, match="Received: ") as failure:
+        make_module(in_memory, 0.0, **({"tol": 1e-3} | options))
+    assert message in str(failure.value)
+
+
+def test_only_models_of_images_are_exported():
+    model = InfoCNF((2,), 2, filters=2, hidden_layers=1)
+    with pytest.raises(ValueError, match=r"images can be exported. Received: InfoCNF"):
+        make_module(model, 0.0, 1e-3)
+
+
+@pytest.fixture
+def export(served_run, in_memory, digits, monkeypatch):
+    """A function that exports the run to a path; what is saved is a stub."""
+    config = json.loads((served_run / "config.json").read_text())
+    entropy = Entropy(-90.0, 10.0, 0.3, 1437, TOL, 6)
+    monkeypatch.setattr("tfcnf.serving.export.kept_entropy", lambda *_: entropy)
+    monkeypatch.setattr("tfcnf.serving.export.model_card", lambda *_: "new")
+
+    def save(module, path, **_):
+        Path(path, "assets").mkdir(parents=True)
+        Path(path, "assets", "MODEL_CARD.md").write_text("new")
+        Path(path, "saved_model.pb").touch()
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    return lambda path, **options: export_run(
+        str(served_run), config, in_memory, digits, str(path), **options
+    )
+
+
+def test_only_an_older_export_is_overwritten(export, tmp_path):
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("precious")
+    for overwrite, words in [(False, "exists"), (True, "something else")]:
+        with pytest.raises(ValueError, match=rf"{words}.*Received: export_dir="):
+            export(foreign, overwrite=overwrite)
+    assert [path.name for path in foreign.iterdir()] == ["notes.txt"]
+    older = tmp_path / "older"
+    (older / "assets").mkdir(parents=True)
+    (older / "assets" / "MODEL_CARD.md").write_text("old")
+    (older / "more").touch()
+    export(older, overwrite=True)
+    assert (older / "assets" / "MODEL_CARD.md").read_text() == "new"
+    assert not (older / "more").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign", "older"]
+
+
+def test_a_failed_export_leaves_nothing(export, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        export(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,206 @@
+import csv
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf.serving import examples, predict
+from tfcnf.serving.examples import open_images
+
+
+@pytest.fixture(scope="module")
+def levels(digits):
+    return digits.test.x[:9], digits.test.y[:9]
+
+
+@pytest.fixture
+def folder(tmp_path, levels):
+    """Image files of the digits, 8 bits."""
+    path = tmp_path / "images"
+    path.mkdir()
+    for i, image in enumerate(levels[0]):
+        grey = np.round(image / 16 * 255).astype(np.uint8)
+        (path / f"{i:02d}.png").write_bytes(tf.io.encode_png(grey).numpy())
+    (path / "notes.txt").write_text("not an image")
+    return path
+
+
+@pytest.fixture
+def arrays(tmp_path, levels):
+    """An .npz of grey levels with labels."""
+    path = tmp_path / "digits.npz"
+    np.savez_compressed(path, image=levels[0], label=levels[1])
+    return path
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(request, served, monkeypatch):
+    """Loading takes seconds; one test does it."""
+    if "becomes_a_table" not in request.node.name:
+        monkeypatch.setattr(tf.saved_model, "load", lambda _: served)
+
+
+def read_csv(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_becomes_a_table(folder, export_dir, served, levels, tmp_path, capsys):
+    out = tmp_path / "answers.csv"
+    number = predict.predict(str(export_dir), str(folder), str(out), batch_size=4)
+    rows = read_csv(out)
+    assert number == len(rows) == 9
+    assert [row["example"] for row in rows] == [f"{i:02d}.png" for i in range(9)]
+    expected = served.classify_uint8(levels[0])
+    found = [int(row["classify/discriminative_class"]) for row in rows]
+    np.testing.assert_array_equal(found, expected["discriminative_class"])
+    found = [float(row["classify/generative_probability_3"]) for row in rows]
+    probability = expected["generative_probability"][:, 3]
+    np.testing.assert_allclose(found, probability, atol=1e-4)
+    nats = served.marginal_log_prob_uint8(levels[0])["log_prob_nats"]
+    found = [float(row["marginal_log_prob/log_prob_nats"]) for row in rows]
+    np.testing.assert_allclose(found, nats, atol=1e-2)  # batches of 4, not of 9
+    assert "9/9" in capsys.readouterr().out
+
+
+def test_arrays_become_arrays(arrays, export_dir, served, levels, tmp_path):
+    out = tmp_path / "answers.npz"
+    questions = ["log_prob", "encode"]
+    predict.predict(str(export_dir), str(arrays), str(out), questions, 4, tol=1e-3)
+    with np.load(out) as file:
+        found = dict(file)
+    parts = [slice(0, 4), slice(4, 8), slice(8, 9)]
+    label = levels[1].astype(np.int32)
+    for name, answers in {
+        "log_prob/log_prob_nats": [
+            served.log_prob_uint8(levels[0][p], label[p], 1e-3)["log_prob_nats"]
+            for p in parts
+        ],
+        "encode/code_unitless": [
+            served.encode_uint8(levels[0][p], 1e-3)["code_unitless"] for p in parts
+        ],
+    }.items():
+        np.testing.assert_array_equal(found[name], np.concatenate(answers))
+    assert found["example"].tolist() == [str(i) for i in range(9)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("answers.npz", "digits.npz"),
+    ]
+
+
+def test_floats_are_taken_as_they_are(export_dir, served, levels, tmp_path):
+    image = ((levels[0] + 0.25) / 17).astype(np.float64)
+    np.savez(tmp_path / "floats.npz", image=image)
+    out = tmp_path / "x.csv"
+    predict.predict(str(export_dir), str(tmp_path / "floats.npz"), str(out), ["encode"])
+    (first, *_) = read_csv(out)
+    code = served.encode(image.astype(np.float32))["code_unitless"].numpy()
+    found = [float(first[f"code_unitless_{i}"]) for i in range(64)]
+    np.testing.assert_allclose(found, code[0], atol=1e-5)
+
+
+def test_only_a_batch_is_read_at_a_time(tmp_path, monkeypatch):
+    image = np.zeros([1000, 8, 8, 1], np.uint8)
+    image[:, 0, 0, 0] = np.arange(1000) % 17
+    np.savez_compressed(tmp_path / "many.npz", image=image)
+    taken = []
+    take = examples._take
+
+    def spy(stream, shape, dtype, count):
+        taken.append(count)
+        return take(stream, shape, dtype, count)
+
+    monkeypatch.setattr(examples, "_take", spy)
+    source = open_images(str(tmp_path / "many.npz"), 17)
+    batches = [batch["image"] for batch in source.batches((8, 8, 1), 300)]
+    assert taken == [300, 300, 300, 100]
+    np.testing.assert_array_equal(np.concatenate(batches), image)
+
+
+def test_eight_bits_become_grey_levels(tmp_path):
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    (tmp_path / "a.PNG").write_bytes(tf.io.encode_png(grey).numpy())
+    for count in (256, 17, 2):
+        (batch,) = open_images(str(tmp_path), count).batches((16, 16, 1), 1)
+        expected = np.arange(256) * count // 256
+        np.testing.assert_array_equal(batch["image"].ravel(), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"saved_model": "nowhere"}, "Received: saved_model='nowhere'"),
+        ({"images": "nowhere"}, "Received: images='nowhere'"),
+        ({"out": "answers.txt"}, "must end in .csv or .npz"),
+        ({"out": "missing/answers.csv"}, "in an existing folder"),
+        ({"questions": ["clasify"]}, "Received: questions='clasify'"),
+        ({"questions": []}, "there must be a question"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"tol": -1.0}, "Received: tol=-1.0"),
+    ],
+)
+def test_bad_arguments_are_named(change, message, arrays, export_dir, tmp_path):
+    given = {
+        "saved_model": str(export_dir),
+        "images": str(arrays),
+        "out": str(tmp_path / "answers.csv"),
+    }
+    with pytest.raises(ValueError, match="Received: ") as failure:
+        predict.predict(**(given | change))
+    assert message in str(failure.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.npz"]
+
+
+BAD = {
+    "another size": ({"image": np.zeros([2, 7, 8, 1])}, "images must have shape"),
+    "a NaN": ({"image": np.full([2, 8, 8, 1], np.nan)}, "images 0 to 1: image must be"),
+    "a level too high": (
+        {"image": np.full([2, 8, 8, 1], 17, np.uint8)},
+        "grey levels 0..16",
+    ),
+    "a level below 0": ({"image": np.full([2, 8, 8, 1], -1)}, "must be grey levels"),
+    "no image": ({"x": np.zeros([2])}, "must have an array `image`"),
+    "no images": ({"image": np.zeros([0, 8, 8, 1])}, "at least one image"),
+    "text": ({"image": np.array(["a", "b"])}, "integers or floats"),
+    "labels too few": (
+        {"image": np.zeros([2, 8, 8, 1]), "label": np.zeros([1], int)},
+        "a label for each image",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_images_are_named_and_leave_no_file(name, export_dir, tmp_path):
+    content, message = BAD[name]
+    np.savez(tmp_path / "bad.npz", **content)
+    out = tmp_path / "answers.npz"
+    with pytest.raises(ValueError, match="Received") as failure:
+        predict.predict(str(export_dir), str(tmp_path / "bad.npz"), str(out))
+    assert message in str(failure.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.npz"]
+
+
+def test_other_bad_sources_are_named(export_dir, folder, arrays, tmp_path):
+    def refused(images, **options):
+        out = str(tmp_path / "answers.csv")
+        with pytest.raises(ValueError, match="Received: ") as failure:
+            predict.predict(str(export_dir), str(images), out, **options)
+        assert not list(tmp_path.glob("*answers*"))
+        return str(failure.value)
+
+    assert "needs an array `label`" in refused(folder, questions=["log_prob"])
+    assert "use --out=FILE.npz" in refused(arrays, questions=["reconstruct"])
+    (folder / "03.png").write_bytes(b"not a picture")
+    assert "cannot be read as an image" in refused(folder)
+    large = tf.io.encode_png(np.zeros([9, 8, 1], np.uint8)).numpy()
+    (folder / "03.png").write_bytes(large)
+    assert "03.png' with [9, 8, 1]" in refused(folder)
+    for path in folder.glob("*.png"):
+        path.unlink()
+    assert "the folder has no images" in refused(folder)
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"PK")
+    assert "cannot be read as .npz" in refused(broken)
+    with zipfile.ZipFile(tmp_path / "other.npz", "w") as file:
+        file.writestr("a.txt", "a")
+    assert "must have an array `image`" in refused(tmp_path / "other.npz")

@@ -1,0 +1,185 @@
+"""Failed steps stop the training, are skipped, or send it back."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf.data.pipeline import training_batches
+from tfcnf.data.source import DataSource, Split
+from tfcnf.models.base import DivergenceError
+from tfcnf.models.infocnf import InfoCNF
+from tfcnf.ode.solver import SolverError
+from tfcnf.training.divergence import Recovery
+from tfcnf.training.loop import run_epochs
+from tfcnf.training.schedules import WarmupPiecewise
+from tfcnf.training.strategy import get_strategy
+
+
+@pytest.fixture(scope="module")
+def poisoned():
+    """Twelve points, one of which makes the loss infinite."""
+    x = np.linspace(0.1, 1.2, 12, dtype=np.float32)[:, None]
+    x[3] = 1e30
+    split = Split(x, np.arange(12, dtype=np.int32)[:, None] % 2)
+    return DataSource("poisoned", split, split, (2,), 1)
+
+
+def position(source, batch_size, seed, epoch):
+    """Step, from 0, of the poisoned batch in an epoch."""
+    batches = training_batches(source, batch_size, seed, epoch)
+    return next(i for i, (x, _) in enumerate(batches) if x.numpy().max() > 2)
+
+
+def without(source, batch_size, epochs, rate=0.1, seed=0):
+    """The weight after a training that leaves out the poisoned batches."""
+    w = 0.0
+    for epoch in range(epochs):
+        for x, y in training_batches(source, batch_size, seed, epoch):
+            x, y = x.numpy()[:, 0].astype(float), y.numpy()[:, 0]
+            if x.max() < 2:
+                w -= rate * np.mean(2 * x * (w * x - y))
+    return w
+
+
+def events(folder):
+    path = folder / "divergence.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def strategies(mirrored):
+    return {"one_device": get_strategy("one_device"), "mirrored": mirrored}
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("name", ["one_device", "mirrored"])
+def test_a_step_that_fails_stops_with_a_report_and_the_state_before_it(
+    name, parts, strategies, make_line, poisoned, tmp_path
+):
+    scope = strategies[name]
+    with scope.scope():
+        model = make_line(0.1)
+    bad = position(poisoned, 4, 0, 0)
+    with pytest.raises(DivergenceError, match="the loss is not finite") as failure:
+        run_epochs(
+            *(model, poisoned, scope, 4, 3),
+            accumulation_steps=parts,
+            recovery=Recovery(folder=tmp_path),
+        )
+    assert str(failure.value).startswith(f"epoch 1, step {bad + 1}: ")
+    assert "Received: loss=" in str(failure.value)
+    assert int(model.optimizer.iterations.numpy()) == bad
+    (event,) = events(tmp_path)
+    assert (event["epoch"], event["step"]) == (1, bad + 1)
+    assert (event["error"], event["action"]) == ("DivergenceError", "stop")
+    assert event["learning_rate"] == pytest.approx(0.1)
+    assert event["message"] in str(failure.value)
+    batch = np.load(tmp_path / "last_good" / "batch.npz")
+    assert batch["00"].shape == (4 // scope.num_replicas_in_sync, 1)
+    reader = tf.train.load_checkpoint(str(tmp_path / "last_good" / "state"))
+    names = [n for n in reader.get_variable_to_shape_map() if "variables/0000" in n]
+    assert reader.get_tensor(names[0]) == model.w.numpy()
+    assert np.isfinite(model.w.numpy())
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_failed_batches_can_be_skipped(parts, make_line, poisoned, tmp_path):
+    model = make_line(0.1)
+    logs = []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, values: logs.append(dict(values))
+    )
+    run_epochs(
+        *(model, poisoned, get_strategy(), 4, 3),
+        callbacks=[record],
+        accumulation_steps=parts,
+        recovery=Recovery("skip", 3, folder=tmp_path),
+    )
+    assert model.w.numpy() == pytest.approx(without(poisoned, 4, 3), rel=1e-5)
+    assert all(np.isfinite(log["loss"]) for log in logs)
+    found = [(e["epoch"], e["step"], e["action"]) for e in events(tmp_path)]
+    assert found == [
+        (epoch + 1, position(poisoned, 4, 0, epoch) + 1, "skip") for epoch in range(3)
+    ]
+
+
+def test_no_more_batches_are_skipped_than_allowed(make_line, poisoned, tmp_path):
+    recovery = Recovery("skip", 2, folder=tmp_path)
+    with pytest.raises(DivergenceError, match=r"^epoch 3, step"):
+        run_epochs(make_line(), poisoned, get_strategy(), 4, 9, recovery=recovery)
+    assert [e["action"] for e in events(tmp_path)] == ["skip", "skip", "stop"]
+
+
+def explosive(make_line, rate):
+    """Descent on x^2 at a rate that overshoots until it is lowered."""
+    model = make_line(WarmupPiecewise(rate))
+    model.w.assign(1e18)
+    return model
+
+
+def test_a_lower_rate_is_tried_from_the_start_of_the_epoch(make_line, points, tmp_path):
+    # the rate must be below 2 / E[2 x^2], about 2.6
+    model, logs = explosive(make_line, 40.0), []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, values: logs.append(dict(values))
+    )
+    recovery = Recovery("restore", 10, 0.25, tmp_path)
+    run_epochs(
+        model, points, get_strategy(), 1, 3, callbacks=[record], recovery=recovery
+    )
+    failures = events(tmp_path)
+    assert {e["action"] for e in failures} == {"restore"}
+    rates = [e["learning_rate"] for e in failures]
+    np.testing.assert_allclose(rates, 40.0 * 0.25 ** np.arange(len(rates)))
+    assert len(logs) == 3  # each epoch is logged once
+    last = 40.0 * 0.25 ** len(rates)
+    assert logs[-1]["learning_rate"] == pytest.approx(last)
+    assert int(model.optimizer.iterations.numpy()) == 30  # the others were taken back
+    # a run that is resumed goes on with the lower rate
+    again = explosive(make_line, 40.0)
+    Recovery("restore", 10, 0.25, tmp_path).begin(again)
+    assert float(again.optimizer.learning_rate) == pytest.approx(last)
+
+
+def test_a_failed_solve_names_layer_tolerance_step_and_range(tmp_path):
+    x = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
+    split = Split(x, np.zeros([8, 1], np.int32))
+    source = DataSource("x", split, split, (1,), 1)
+    model = InfoCNF(
+        *((2,), 1),
+        **{"flows_per_block": 2, "filters": 4, "hidden_layers": 1, "tol": 1e-4},
+        max_num_steps=30,
+        seed=0,
+    )
+    model.compile(keras.optimizers.SGD(1e-3))
+    _, second = model.flow.layers
+    for weight in second.trainable_variables:
+        weight.assign(200.0 * weight)
+    before = [w.numpy() for w in model.trainable_variables]
+    with pytest.raises(SolverError) as failure:
+        run_epochs(model, source, get_strategy(), 8, 1, recovery=Recovery())
+    message = str(failure.value)
+    assert f"step 1: {second.name}: the step" in message
+    for part in ("tol=0.0001", "step size=", "state from ", "evaluations="):
+        assert part in message
+    for weight, value in zip(model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"action": "ignore"}, "stop, skip, restore. Received: divergence.action="),
+        ({"limit": -1}, "Received: limit=-1"),
+        ({"limit": 1.5}, "Received: limit=1.5"),
+        ({"rate_factor": 1.0}, "Received: rate_factor=1.0"),
+        ({"rate_factor": 0.0}, "Received: rate_factor=0.0"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match="Received: ") as failure:
+        Recovery(**options)
+    assert message in str(failure.value)

@@ -1,0 +1,61 @@
+"""Training with few labels: hides those of most examples."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from tfcnf.data.source import HIDDEN, DataSource, Split
+
+
+def hide_labels(
+    source: DataSource, labels: int, labelled_part: float, seed: int
+) -> DataSource:
+    """The source with the labels of all but a few training examples hidden.
+
+    Which are kept depends on the seed alone: the same ones whatever ``labelled_part``
+    is, and those kept of fewer labels are among those kept of more.
+
+    Args:
+        source: data with a label for every training example.
+        labels: examples of each class of the first factor that keep their labels; 0
+            hides none.
+        labelled_part: part of every training batch that is drawn from the labelled
+            examples, in (0, 1]; 1 leaves the unlabelled ones out.
+        seed: chooses the examples.
+
+    Raises:
+        ValueError: for more labels than a class has, or a part outside (0, 1].
+    """
+    if not isinstance(labels, int) or labels < 0:
+        raise ValueError(
+            "labels must be a number of examples for each class, or 0 for all. "
+            f"Received: labels={labels!r}"
+        )
+    if not 0 < labelled_part <= 1:
+        raise ValueError(
+            "labelled_part must be above 0 and at most 1. "
+            f"Received: labelled_part={labelled_part!r}"
+        )
+    if not labels:
+        return source
+    y = np.full_like(source.train.y, HIDDEN)
+    kept = _choose(source.train.y[:, 0], source.num_classes[0], labels, seed)
+    y[kept] = source.train.y[kept]
+    train = Split(source.train.x, y, source.train.passes, labelled_part)
+    return dataclasses.replace(source, train=train)
+
+
+def _choose(y: np.ndarray, num_classes: int, labels: int, seed: int) -> np.ndarray:
+    """Indices of as many examples of each class, the same first ones for any number."""
+    fewest = int(np.bincount(y, minlength=num_classes).min())
+    if labels > fewest:
+        raise ValueError(
+            f"labels must be at most the {fewest} training examples of the rarest "
+            f"class. Received: labels={labels}"
+        )
+    order = np.random.default_rng([seed, 1]).permutation(len(y))
+    chosen: list[Any] = [order[y[order] == k][:labels] for k in range(num_classes)]
+    return np.concatenate(chosen)

@@ -1,0 +1,54 @@
+"""What a flow says of each single example: its likelihood and both posteriors."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfcnf.data.pipeline import evaluation_batches
+from tfcnf.data.source import Split
+from tfcnf.gates.policy import check_tolerance
+from tfcnf.models.infocnf import InfoCNF
+from tfcnf.types import Control, Tensor
+
+
+class ExampleMeasures:
+    """Measures single examples with one draw of noise, as ``model.log_prob`` does.
+
+    Args:
+        model: the model.
+        tol: solver tolerance.
+        batch_size: examples solved at a time.
+
+    Raises:
+        ValueError: for a tolerance that is not positive.
+    """
+
+    def __init__(self, model: InfoCNF, tol: float, batch_size: int = 500):
+        self.model, self.batch_size = model, batch_size
+        self.tol = tf.constant(check_tolerance("tol", tol), model.compute_dtype)
+        self._measure = tf.function(self._pass, autograph=False, reduce_retracing=True)
+
+    def __call__(self, split: Split) -> dict[str, np.ndarray]:
+        """Measures every example of a split; labels are not looked at.
+
+        Returns:
+            ``"log_prob"``: log p(x) with the labels marginalised, ``[n]`` nats, and of
+            a supervised model, for its first label factor, the unnormalised
+            log-probabilities ``[n, K]`` of the classes: ``"discriminative"`` from the
+            classifier and ``"generative"`` by Bayes' rule from the mixture.
+        """
+        parts = [
+            self._measure(tf.constant(x), tf.constant([0, i]))
+            for i, (x, _) in enumerate(evaluation_batches(split, self.batch_size))
+        ]
+        return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+
+    def _pass(self, x: Tensor, seed: Tensor) -> dict[str, Tensor]:
+        model = self.model
+        out = model(x, control=Control(tol=self.tol, seed=seed))
+        values = {"log_prob": model.prior.marginal_log_prob(out.z) + out.log_det}
+        if model.is_supervised:
+            values["discriminative"] = model.classifier(out.z)[0]
+            values["generative"] = model.prior.class_log_probs(out.z)[0]
+        return values

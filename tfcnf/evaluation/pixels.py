@@ -1,0 +1,36 @@
+"""A classifier of pixels that no flow had a part in: a baseline, and a judge."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from tfcnf.data.source import HIDDEN, Split
+
+
+class PixelClassifier:
+    """Logistic regression on grey levels scaled to [0, 1], for the first label factor.
+
+    Args:
+        split: integer images; those whose label is hidden are left out.
+        num_levels: grey levels.
+    """
+
+    def __init__(self, split: Split, num_levels: int):
+        self.num_levels = num_levels
+        known = split.y[:, 0] != HIDDEN
+        self.classifier = LogisticRegression(max_iter=1000)
+        self.classifier.fit(self._pixels(split.x[known]), split.y[known, 0])
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Classes ``[n]`` of integer images, or of floats in [0, 1], ``[n, ...]``."""
+        if np.issubdtype(x.dtype, np.floating):
+            x = np.clip(np.floor(x * self.num_levels), 0, self.num_levels - 1)
+        return self.classifier.predict(self._pixels(x))
+
+    def error(self, split: Split) -> float:
+        """Percent of the examples that it gets wrong."""
+        return 100 * float(np.mean(self(split.x) != split.y[:, 0]))
+
+    def _pixels(self, x: np.ndarray) -> np.ndarray:
+        return x.reshape(len(x), -1) / (self.num_levels - 1)

@@ -1,0 +1,127 @@
+"""How unusual an example is to a model: scores from likelihood and typicality."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfcnf.data.pipeline import evaluation_batches
+from tfcnf.data.source import Split
+from tfcnf.files import write_json
+from tfcnf.gates.policy import check_tolerance
+from tfcnf.models.infocnf import InfoCNF
+from tfcnf.models.inputs import check_examples
+from tfcnf.types import Control, Tensor
+
+FILE = "entropy.json"
+
+
+def unusualness(log_prob: Tensor, entropy: float) -> dict[str, Tensor]:
+    """Scores of each example; the larger, the less like the training data.
+
+    A likelihood alone calls flat, simple images usual (Nalisnick et al. 2018,
+    arXiv:1810.09136). Typicality asks whether the log-probability is like those of the
+    training data (Nalisnick et al. 2019, arXiv:1906.02994, for one example at a time).
+
+    Args:
+        log_prob: log p(x) with the labels marginalised, ``[B]`` nats.
+        entropy: mean of -log p(x) over the training data, nats.
+
+    Returns:
+        ``"likelihood"``: -log p(x), and ``"typicality"``: |-log p(x) - entropy|, each
+        ``[B]`` nats.
+    """
+    return {"likelihood": -log_prob, "typicality": tf.abs(log_prob + entropy)}
+
+
+class Entropy(NamedTuple):
+    """The entropy of a model's training data, estimated on its training split.
+
+    Attributes:
+        nats: mean of -log p(x), of the dequantized image for images.
+        deviation_nats: standard deviation over the examples.
+        standard_error_nats: of the mean.
+        num_examples: examples averaged.
+        tol: solver tolerance.
+        step: optimizer steps that the model had taken.
+    """
+
+    nats: float
+    deviation_nats: float
+    standard_error_nats: float
+    num_examples: int
+    tol: float
+    step: int
+
+
+def training_entropy(
+    model: InfoCNF, split: Split, tol: float, batch_size: int = 500
+) -> Entropy:
+    """Measures the entropy with one draw of dequantization and trace noise.
+
+    Args:
+        model: a compiled model.
+        split: its training data.
+        tol: solver tolerance.
+        batch_size: examples solved at a time.
+
+    Raises:
+        ValueError: for a tolerance that is not positive.
+    """
+    tol = check_tolerance("tol", tol)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def log_prob(x: Tensor, seed: Tensor) -> Tensor:
+        x = check_examples(x, model.event_shape, model.num_levels)
+        fixed = tf.constant(tol, model.compute_dtype)
+        out = model(x, control=Control(tol=fixed, seed=seed))
+        return model.prior.marginal_log_prob(out.z) + out.log_det
+
+    parts = [
+        log_prob(tf.constant(x), tf.constant([0, i])).numpy()
+        for i, (x, _) in enumerate(evaluation_batches(split, batch_size))
+    ]
+    nats = -np.concatenate(parts).astype(np.float64)
+    deviation = float(nats.std(ddof=1)) if len(nats) > 1 else 0.0
+    return Entropy(
+        float(nats.mean()),
+        deviation,
+        deviation / math.sqrt(len(nats)),
+        len(nats),
+        tol,
+        _step(model),
+    )
+
+
+def kept_entropy(
+    workdir: str, model: InfoCNF, split: Split, tol: float, batch_size: int = 500
+) -> Entropy:
+    """The entropy of a run, measured once and kept in its ``entropy.json``.
+
+    It is measured again where the file is of another step or another tolerance.
+
+    Args:
+        workdir: run folder.
+        model: the run's model, as `tfcnf.experiment.load_model` gives it.
+        split: its training data.
+        tol: solver tolerance.
+        batch_size: examples solved at a time.
+    """
+    path = Path(workdir) / FILE
+    try:
+        kept = Entropy(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        kept = None
+    if kept is None or (kept.step, kept.tol) != (_step(model), tol):
+        kept = training_entropy(model, split, tol, batch_size)
+        write_json(path, kept._asdict())
+    return kept
+
+
+def _step(model: InfoCNF) -> int:
+    return int(model.optimizer.iterations.numpy())

@@ -1,0 +1,56 @@
+"""The decoder of a latent ODE, p(x(t) | z(t))."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfcnf.data.series import Series
+from tfcnf.models.recognition import dense
+from tfcnf.types import Tensor
+
+
+class Decoder(keras.layers.Layer):
+    """N(x; mean(z), sigma^2 I) at each time, the mean by one hidden layer with ReLU.
+
+    Args:
+        obs_dims: dimensions of an observation.
+        latent_dims: dimensions of z.
+        units: of the hidden layer.
+        sigma: standard deviation.
+        seed: integer seed of the initial weights.
+    """
+
+    def __init__(
+        self,
+        obs_dims: int,
+        latent_dims: int,
+        units: int = 20,
+        sigma: float = 0.3,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.sigma = sigma
+        seeds, policy = keras.random.SeedGenerator(seed), self.dtype_policy
+        self.hidden = dense(units, latent_dims, seeds, policy, "relu")
+        self.output_map = dense(obs_dims, units, seeds, policy)
+        self.built = True
+
+    def call(self, z: Tensor) -> Tensor:
+        """Mean observations ``[B, T, C]`` of codes ``[B, T, D]``."""
+        return self.output_map(self.hidden(z))
+
+    def log_prob(self, x: Series, mean: Tensor) -> Tensor:
+        """log p(x | z) over the observed points, ``[B]`` nats.
+
+        Args:
+            x: observations.
+            mean: what `call` gives at their times, ``[B, T, C]``.
+        """
+        square = tf.reduce_sum(tf.square((x.values - mean) / self.sigma), -1)
+        constant = mean.shape[-1] * math.log(2 * math.pi * self.sigma**2)
+        return -0.5 * tf.reduce_sum(x.mask * (square + constant), 1)

@@ -1,0 +1,160 @@
+"""A flow model as a distribution and a bijector of TensorFlow Probability."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tensorflow_probability.python.internal.parameter_properties import (
+    BatchedComponentProperties,
+)
+
+from tfcnf.types import Control, FlowOutput, On, Tensor
+
+
+class FlowBijector(tfp.bijectors.Bijector):
+    """Codes ``[..., D]`` to examples ``[..., *event_shape]``.
+
+    `forward` decodes and `inverse` encodes. Examples are points of the continuous
+    space: images are floats in [0, 1], not grey levels.
+
+    Args:
+        flow: a built flow from examples to codes, `InfoCNF.flow`.
+        event_shape: shape of an example.
+        control: tolerance, seed and kind of trace of all its passes.
+        name: of the bijector.
+    """
+
+    def __init__(
+        self,
+        flow: Any,
+        event_shape: tuple[int, ...],
+        control: Control,
+        name: str = "flow",
+    ):
+        parameters = dict(locals())
+        self.code_shape, self.example_shape = [math.prod(event_shape)], event_shape
+        self.pass_through = lambda x, inverse, control: flow(
+            x, inverse=inverse, control=control
+        )
+        self.control = control
+        # tracked, so that those of the bijector and its distributions are these
+        self.flow_variables = [weight.value for weight in flow.trainable_weights]
+        super().__init__(
+            forward_min_event_ndims=1,
+            inverse_min_event_ndims=len(event_shape),
+            dtype=tf.as_dtype(flow.compute_dtype),
+            parameters=parameters,
+            name=name,
+        )
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict:
+        return {}
+
+    def _forward_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
+        return shape[:-1].concatenate(list(self.example_shape))
+
+    def _inverse_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
+        return shape[: -len(self.example_shape)].concatenate(self.code_shape)
+
+    def _forward_event_shape_tensor(self, shape: Tensor) -> Tensor:
+        return tf.concat([shape[:-1], self.example_shape], 0)
+
+    def _inverse_event_shape_tensor(self, shape: Tensor) -> Tensor:
+        return tf.concat([shape[: -len(self.example_shape)], self.code_shape], 0)
+
+    def _forward(self, z: Tensor) -> Tensor:
+        return self.solve(z, inverse=True, skip_log_det=On()).z
+
+    def _inverse(self, x: Tensor) -> Tensor:
+        return self.solve(x, inverse=False, skip_log_det=On()).z
+
+    def _forward_log_det_jacobian(self, z: Tensor) -> Tensor:
+        return self.solve(z, inverse=True).log_det
+
+    def _inverse_log_det_jacobian(self, x: Tensor) -> Tensor:
+        return self.solve(x, inverse=False).log_det
+
+    def solve(
+        self, x: Tensor, inverse: bool, skip_log_det: On | None = None
+    ) -> FlowOutput:
+        """One pass; ``inverse`` decodes. ``z`` and ``log_det`` have x's batch shape.
+
+        Args:
+            x: codes, or examples, with any batch shape.
+            inverse: whether x are codes.
+            skip_log_det: see `tfcnf.types.Control`.
+        """
+        given, result = self.code_shape, list(self.example_shape)
+        if not inverse:
+            given, result = result, given
+        batch = tf.shape(x)[: -len(given)]
+        control = self.control._replace(skip_log_det=skip_log_det)
+        out = self.pass_through(tf.reshape(x, [-1, *given]), inverse, control)
+        static = x.shape[: -len(given)]
+        z = tf.reshape(out.z, tf.concat([batch, result], 0))
+        log_det = tf.reshape(out.log_det, batch)
+        return out._replace(
+            z=tf.ensure_shape(z, static.concatenate(result)),
+            log_det=tf.ensure_shape(log_det, static),
+        )
+
+
+class FlowDistribution(tfp.distributions.Distribution):
+    """p(x | y), or p(x), of a flow model: a distribution of the code, transformed.
+
+    Its space is continuous: densities are those of dequantized images in [0, 1]^D, in
+    nats, and samples are floats. For grey levels add noise and divide first, as
+    `tfcnf.flows.dequantize.Dequantize` does.
+
+    Unlike `tfd.TransformedDistribution` it takes one ODE solve, not two, for a
+    log-probability, and one for samples with theirs.
+
+    Args:
+        distribution: of the code, event ``[D]``.
+        bijector: from codes to examples.
+        name: of the distribution.
+    """
+
+    def __init__(
+        self,
+        distribution: tfp.distributions.Distribution,
+        bijector: FlowBijector,
+        name: str = "FlowDistribution",
+    ):
+        parameters = dict(locals())
+        self.distribution, self.bijector = distribution, bijector
+        super().__init__(
+            dtype=bijector.dtype,
+            reparameterization_type=distribution.reparameterization_type,
+            validate_args=False,
+            allow_nan_stats=True,
+            parameters=parameters,
+            name=name,
+        )
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> Any:
+        return {"distribution": BatchedComponentProperties()}
+
+    def _event_shape(self) -> tf.TensorShape:
+        return self.bijector.forward_event_shape(self.distribution.event_shape)
+
+    def _event_shape_tensor(self) -> Tensor:
+        shape = self.distribution.event_shape_tensor()
+        return self.bijector.forward_event_shape_tensor(shape)
+
+    def _sample_n(self, n: Tensor, seed: Any = None) -> Tensor:
+        return self.bijector.forward(self.distribution.sample(n, seed=seed))
+
+    def _sample_and_log_prob(self, sample_shape: Any, seed: Any) -> Any:
+        z = self.distribution.sample(sample_shape, seed=seed)
+        out = self.bijector.solve(z, inverse=True)
+        return out.z, self.distribution.log_prob(z) - out.log_det
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        out = self.bijector.solve(x, inverse=False)
+        return self.distribution.log_prob(out.z) + out.log_det

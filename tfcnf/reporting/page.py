@@ -1,0 +1,233 @@
+"""One page about a run: a single HTML file that needs no server and no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from tfcnf.files import replace_file
+from tfcnf.reporting.arms import NAMES
+from tfcnf.reporting.tables import MEASURES, results_rows
+
+STYLE = Path(__file__).with_name("page.css")
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+WIDE = 900  # pixels from which on a picture is scrolled, not shrunk, on a phone
+TILES = (
+    *("test_error", "generative_error", "bits_per_dim", "marginal_bits_per_dim"),
+    *("elbo", "rmse_window", "area_error", "nfe_forward", "num_parameters"),
+)
+# title of a section: (what it shows, files of pictures, use whose measures it has)
+SECTIONS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "Samples": (
+        "Images that the model draws, one row for each class.",
+        ("samples.png",),
+        "",
+    ),
+    "Density": (
+        "What the model has learned beside the truth, and how far from one it "
+        "integrates.",
+        ("density.png", "area_error.png", "tolerances.png"),
+        "",
+    ),
+    "Trajectories": (
+        "Curves that the model continues, and its ELBO beside the authors'.",
+        ("trajectories.png", "spirals.png", "elbo.png"),
+        "",
+    ),
+    "Learning curves": ("Measures against the epoch.", ("curves.png",), ""),
+    "Inversion": (
+        "Test images, encoded and decoded again, and the absolute difference.",
+        ("reconstructions.png",),
+        "",
+    ),
+    "Calibration": (
+        "Of the images that get a probability of 0.8, are 80 % right? ECE is the mean "
+        "distance from that; “if calibrated” is what it would be by chance alone.",
+        ("calibration.png",),
+        "calibration",
+    ),
+    "Outliers": (
+        "How likely images are that are not of the data, and how well two scores tell "
+        "them from test images: AUROC 1 is always, 0.5 is guessing.",
+        ("outliers.png",),
+        "outliers",
+    ),
+    "Gallery": (
+        "Images made from codes. An independent classifier of pixels says how often "
+        "they show the class that was asked for.",
+        *(
+            ("temperatures.png", "class_means.png", "interpolations.png", "swaps.png"),
+            "gallery",
+        ),
+    ),
+}
+COLUMNS = {
+    "error": "error (%)",
+    "nll": "NLL of the labels (nats)",
+    "confidence": "mean confidence",
+    "ece": "ECE",
+    "ece_if_calibrated": "ECE if calibrated",
+    "bits_per_dim": "bits/dim, marginal",
+    "auroc_likelihood": "AUROC, likelihood",
+    "auroc_typicality": "AUROC, typicality",
+    "agreement": "class asked for (%)",
+    "kept": "class of the content (%)",
+    "class_share": "variance by the class (%)",
+    "content_share": "variance by the content (%)",
+    "end_error": "largest error at the ends",
+}
+
+
+def write_page(run: Path, pictures: Path, out: Path) -> None:
+    """Writes the page of a finished run.
+
+    Args:
+        run: its folder, with ``config.json``, ``eval.json`` and what else there is.
+        pictures: folder of further pictures, as `tfcnf.reporting.runs.report` draws.
+        out: the HTML file.
+    """
+    config, results = _read(run / "config.json"), _read(run / "eval.json")
+    root = Element("html", lang="en")
+    name = config["model_name"]
+    title = f"{NAMES.get(name, name)} on {config['data']}"
+    _head(root, title)
+    body = SubElement(root, "body")
+    _text(body, "h1", title)
+    _text(body, "p", _about(config, results, run))
+    _tiles(body, results)
+    for name, (caption, files, use) in SECTIONS.items():
+        shown = [p for f in files for p in (pictures / f, run / f) if p.is_file()]
+        shown = list({path.name: path for path in reversed(shown)}.values())[::-1]
+        measures = _read(run / f"{use}.json") if use else {}
+        if shown:
+            _section(body, name, caption, shown, measures)
+    section = SubElement(body, "section")
+    _text(section, "h2", "Results")
+    _table(section, results_rows(results["evaluations"]))
+    for name in ("config", "metadata"):
+        details = SubElement(body, "details")
+        _text(details, "summary", f"{name}.json")
+        _text(details, "pre", json.dumps(_read(run / f"{name}.json"), indent=2))
+    html = tostring(root, encoding="unicode", method="html")
+    with replace_file(out) as temporary:
+        temporary.write_text(f"<!DOCTYPE html>\n{html}\n")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _head(root: Element, title: str) -> None:
+    head = SubElement(root, "head")
+    SubElement(head, "meta", charset="utf-8")
+    SubElement(
+        head, "meta", name="viewport", content="width=device-width, initial-scale=1"
+    )
+    SubElement(
+        head, "meta", {"http-equiv": "Content-Security-Policy", "content": POLICY}
+    )
+    SubElement(head, "meta", name="color-scheme", content="light dark")
+    _text(head, "title", title)
+    _text(head, "style", STYLE.read_text())
+
+
+def _about(config: Mapping[str, Any], results: Mapping[str, Any], run: Path) -> str:
+    training, metadata = config["training"], _read(run / "metadata.json")
+    parts = [
+        f"Run {run.resolve().name}",
+        f"seed {config['seed']}",
+        f"{training['epochs']} epochs of batches of {training['batch_size']}",
+        f"evaluated at tolerance {results['tolerance']:.0e}",
+    ]
+    if training.get("labels"):
+        parts.append(f"{training['labels']} labels a class")
+    if "date" in metadata:
+        parts.append(f"begun {metadata['date'][:10]}")
+    return ", ".join(parts) + "."
+
+
+def _tiles(body: Element, results: Mapping[str, Any]) -> None:
+    tiles = SubElement(body, "div", {"class": "tiles"})
+    for name in TILES:
+        if name in results:
+            title, unit, form = MEASURES[name]
+            tile = SubElement(tiles, "div", {"class": "tile"})
+            _text(tile, "strong", format(results[name], form))
+            _text(tile, "span", f"{title} ({unit})" if unit else title)
+
+
+def _section(
+    body: Element,
+    name: str,
+    caption: str,
+    pictures: Sequence[Path],
+    measures: Mapping[str, Any],
+) -> None:
+    section = SubElement(body, "section", id=name.lower().replace(" ", "-"))
+    _text(section, "h2", name)
+    _text(section, "p", caption)
+    kind = "pair" if len(pictures) > 1 else "single"
+    place = SubElement(section, "div", {"class": kind})
+    for path in pictures:
+        _picture(place, path, name)
+    rows = _pivot(measures)
+    if rows:
+        _table(section, rows)
+
+
+def _picture(place: Element, path: Path, section: str) -> None:
+    data = path.read_bytes()
+    width, height = struct.unpack(">II", data[16:24])  # of the PNG's first chunk
+    figure = SubElement(place, "figure")
+    label = f"{section}: {path.stem.replace('_', ' ')}"
+    scroll = {"class": "scroll wide" if width >= WIDE else "scroll"}
+    box = SubElement(
+        figure, "div", _focusable(scroll, label) if width >= WIDE else scroll
+    )
+    SubElement(
+        box,
+        "img",
+        src=f"data:image/png;base64,{base64.b64encode(data).decode()}",
+        alt=label,
+        width=str(width),
+        height=str(height),
+    )
+
+
+def _table(place: Element, rows: Sequence[Sequence[str]]) -> None:
+    box = SubElement(place, "div", _focusable({"class": "scroll"}, "table"))
+    table = SubElement(box, "table")
+    head = SubElement(SubElement(table, "thead"), "tr")
+    for cell in rows[0]:
+        _text(head, "th", cell)
+    body = SubElement(table, "tbody")
+    for row in rows[1:]:
+        line = SubElement(body, "tr")
+        for cell in row:
+            _text(line, "td", cell)
+
+
+def _pivot(measures: Mapping[str, Any]) -> list[list[str]]:
+    """``{"a/error": 1.0}`` as rows: head, then one for each name before the slash."""
+    pairs = {tuple(key.split("/")): v for key, v in measures.items() if "/" in key}
+    columns = [name for name in COLUMNS if any(key[1] == name for key in pairs)]
+    rows = [["", *(COLUMNS[name] for name in columns)]] if columns else []
+    for row in dict.fromkeys(key[0] for key in pairs):
+        values = [pairs.get((row, name)) for name in columns]
+        cells = ["" if value is None else f"{value:.3g}" for value in values]
+        rows.append([row.replace("_", " "), *cells])
+    return rows
+
+
+def _focusable(attributes: dict[str, str], label: str) -> dict[str, str]:
+    """What a box that scrolls needs to be reached with the keyboard."""
+    return attributes | {"tabindex": "0", "role": "region", "aria-label": label}
+
+
+def _text(place: Element, tag: str, text: str) -> None:
+    SubElement(place, tag).text = text

@@ -1,0 +1,157 @@
+"""From a finished run to a SavedModel that needs TensorFlow alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from tfcnf.checks import check_choice
+from tfcnf.data.source import DataSource
+from tfcnf.evaluation.typicality import kept_entropy
+from tfcnf.files import write_json
+from tfcnf.gates.policy import check_tolerance
+from tfcnf.models.infocnf import InfoCNF
+from tfcnf.serving.answers import Answers
+from tfcnf.serving.model_card import CARD, model_card
+from tfcnf.serving.module import FlowModule
+
+TRACES = ("auto", "exact", "estimate")
+EXACT_DIMS = 64  # largest D at which "auto" takes the exact trace
+DRAWS = 8
+
+
+def make_module(
+    model: InfoCNF, entropy: float, tol: float, trace: str = "auto", draws: int = DRAWS
+) -> FlowModule:
+    """The module of a model, as it will be saved.
+
+    Args:
+        model: a model of images.
+        entropy: of its training data, nats.
+        tol: default of the solver's tolerance.
+        trace: ``"exact"``, ``"estimate"`` (the layers' own, averaged over the draws)
+            or ``"auto"``: exact up to D = `EXACT_DIMS`.
+        draws: see `Answers`.
+
+    Raises:
+        ValueError: for a model that is not of images, or a keyword out of range.
+    """
+    tol = check_tolerance("tol", tol)
+    check_choice("trace", trace, TRACES)
+    if not isinstance(draws, int) or draws < 2:
+        raise ValueError(f"draws must be at least 2. Received: draws={draws!r}")
+    if not isinstance(model, InfoCNF) or len(model.event_shape) != 3:
+        shape = getattr(model, "event_shape", None)
+        raise ValueError(
+            "only models of images can be exported. "
+            f"Received: {type(model).__name__} with event_shape={shape}"
+        )
+    exact = trace == "exact" or (trace == "auto" and model.num_dims <= EXACT_DIMS)
+    return FlowModule(Answers(model, exact, draws, entropy), tol)
+
+
+def export_run(
+    workdir: str,
+    config: dict[str, Any],
+    model: InfoCNF,
+    source: DataSource,
+    export_dir: str,
+    tol: float = 1e-5,
+    trace: str = "auto",
+    draws: int = DRAWS,
+    overwrite: bool = False,
+) -> Path:
+    """Writes the SavedModel of a run; the folder is whole or not there.
+
+    Args:
+        workdir: run folder; its measures go along, and ``entropy.json`` is kept there.
+        config: of the run.
+        model: the run's model.
+        source: the run's data.
+        export_dir: folder to make.
+        tol: see `make_module`.
+        trace: see `make_module`.
+        draws: see `make_module`.
+        overwrite: whether an older export at this place is replaced.
+
+    Raises:
+        ValueError: for a folder that exists, or a keyword out of range.
+    """
+    target = Path(export_dir)
+    _check_target(target, overwrite)
+    make_module(model, 0.0, tol, trace, draws)  # refuses before it measures
+    size = config["evaluation"]["batch_size"]
+    entropy = kept_entropy(workdir, model, source.train, tol, size)
+    module = make_module(model, entropy.nats, tol, trace, draws)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
+        assets = Path(folder, "assets")
+        assets.mkdir()
+        measures = _measures(Path(workdir)) | {"entropy": entropy._asdict()}
+        labels = [[str(k) for k in range(count)] for count in model.num_classes]
+        write_json(assets / "labels.json", labels)
+        images = {"event_shape": model.event_shape, "num_levels": model.num_levels}
+        write_json(assets / "images.json", images)
+        write_json(assets / "run_config.json", config)
+        write_json(assets / "metrics.json", measures)
+        (assets / CARD).write_text(model_card(module, config, measures, tol))
+        module.assets = [tf.saved_model.Asset(str(p)) for p in sorted(assets.iterdir())]
+        saved = Path(folder, "saved")
+        tf.saved_model.save(
+            module,
+            str(saved),
+            signatures=dict(module.functions),
+            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+        )
+        _forget_gradients(saved / "saved_model.pb")
+        _move(saved, target, Path(folder, "older"))
+    return target
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if not overwrite:
+        raise ValueError(
+            f"the folder exists; choose another. Received: export_dir={str(target)!r}"
+        )
+    if not (target / "assets" / CARD).is_file():
+        raise ValueError(
+            "only an older export is overwritten, and this is something else. "
+            f"Received: export_dir={str(target)!r}"
+        )
+
+
+def _forget_gradients(path: Path) -> None:
+    """Removes the names of gradients that were left out.
+
+    Nobody trains what is served, and each name is a line of warning when it is loaded.
+    """
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for graph in (meta.graph_def for meta in saved.meta_graphs):
+        for nodes in (graph.node, *(f.node_def for f in graph.library.function)):
+            for node in nodes:
+                node.attr.pop("_gradient_op_type", None)
+    path.write_bytes(saved.SerializeToString(deterministic=True))
+
+
+def _move(saved: Path, target: Path, older: Path) -> None:
+    if target.exists():
+        os.rename(target, older)
+    os.rename(saved, target)
+
+
+def _measures(workdir: Path) -> dict[str, Any]:
+    """What the run measured and where it was made, of the files that are there."""
+    names = {"evaluation": "eval.json", "metadata": "metadata.json"}
+    return {
+        key: json.loads((workdir / name).read_text())
+        for key, name in names.items()
+        if (workdir / name).is_file()
+    }

@@ -1,0 +1,124 @@
+"""Checks of requests inside the graph: an answer, or an InvalidArgument that explains.
+
+Inputs have no shape in the signatures, because what is fed to a graph is not compared
+with the shape it declares: a wrong shape would reach the network and fail there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfcnf.types import Tensor
+
+MAX_STEPS = 100  # of an interpolation: more would let one request fill the memory
+
+
+def read_image(name: str, image: Tensor, shape: Sequence[int], levels: int) -> Tensor:
+    """A batch of images ``[B, H, W, C]``, grey levels or floats in [0, 1], B >= 1."""
+    image = _batch(name, image, shape)
+    high, words = levels - 1, f"grey levels 0..{levels - 1}"
+    if image.dtype.is_floating:
+        high, words = 1, "finite numbers in [0, 1]"
+    inside = tf.reduce_all((image >= 0) & (image <= high))
+    return _require(inside, f"{name} must be {words}", image)
+
+
+def read_code(code: Tensor, dims: int) -> Tensor:
+    """A batch of codes ``[B, D]``, finite, B >= 1."""
+    code = _batch("code", code, [dims])
+    finite = tf.reduce_all(tf.math.is_finite(code))
+    return _require(finite, "code must be finite numbers", code)
+
+
+def read_label(label: Tensor, num_classes: Sequence[int], batch: Tensor) -> Tensor:
+    """Labels ``[B, L]``; ``[B]`` will do for a single factor.
+
+    Args:
+        label: integers.
+        num_classes: classes K_i of each factor.
+        batch: the B that is expected, or None for any of at least 1.
+    """
+    factors = len(num_classes)
+    if factors == 1:
+        flat = tf.equal(tf.rank(label), 1)
+        label = tf.cond(flat, lambda: tf.expand_dims(label, -1), lambda: label)
+    label = _batch("label", label, [factors])
+    if batch is not None:
+        same = tf.equal(tf.shape(label)[0], batch)
+        label = _require(same, "label must be one for each image", label)
+    inside = tf.reduce_all((label >= 0) & (label < tf.constant(list(num_classes))))
+    bounds = ", ".join(f"0..{count - 1}" for count in num_classes)
+    return _require(inside, f"label must be in {bounds}", label)
+
+
+def read_tolerance(tol: Tensor) -> Tensor:
+    """The strictest of one tolerance, or of one for each example."""
+    tol = _scalar_or_vector("tol", tol)
+    positive = tf.reduce_all((tol > 0) & tf.math.is_finite(tol))
+    return tf.reduce_min(_require(positive, "tol must be positive and finite", tol))
+
+
+def read_temperature(temperature: Tensor, batch: Tensor) -> Tensor:
+    """One temperature, or one for each example, as ``[1 or B, 1]``."""
+    temperature = _for_batch("temperature", temperature, batch)
+    good = tf.reduce_all((temperature >= 0) & tf.math.is_finite(temperature))
+    message = "temperature must be at least 0 and finite"
+    return tf.reshape(_require(good, message, temperature), [-1, 1])
+
+
+def read_seed(seed: Tensor, batch: Tensor) -> Tensor:
+    """One integer, or one for each example."""
+    return _for_batch("seed", seed, batch)
+
+
+def read_steps(steps: Tensor) -> Tensor:
+    """One number of steps; rows that carry it must agree."""
+    steps = _scalar_or_vector("steps", steps)
+    first = tf.reshape(steps, [-1])[0]
+    good = tf.reduce_all(tf.equal(steps, first)) & (first >= 2) & (first <= MAX_STEPS)
+    message = f"steps must be one number from 2 to {MAX_STEPS}"
+    return tf.reshape(_require(good, message, steps), [-1])[0]
+
+
+def same_batch(image_a: Tensor, image_b: Tensor) -> Tensor:
+    """The second of two batches, once they are known to be of one size."""
+    same = tf.equal(tf.shape(image_a)[0], tf.shape(image_b)[0])
+    return _require(same, "image_b must be as many as image_a", image_b)
+
+
+def _batch(name: str, value: Tensor, shape: Sequence[int]) -> Tensor:
+    found = tf.shape(value)
+    fits = tf.cond(
+        tf.equal(tf.size(found), 1 + len(shape)),
+        lambda: tf.reduce_all(tf.equal(found[1:], shape)) & (found[0] > 0),
+        lambda: tf.constant(False),
+    )
+    sizes = ", ".join(map(str, shape))
+    message = f"{name} must have shape [batch, {sizes}] and at least one example"
+    check = tf.debugging.Assert(fits, [f"{message}. Received: shape =", found])
+    with tf.control_dependencies([check]):
+        return tf.reshape(value, [-1, *shape])  # now the rest of the shape is known
+
+
+def _scalar_or_vector(name: str, value: Tensor) -> Tensor:
+    good = (tf.rank(value) <= 1) & (tf.size(value) > 0)
+    message = f"{name} must be one number, or one for each example"
+    check = tf.debugging.Assert(
+        good, [f"{message}. Received: shape =", tf.shape(value)]
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(value)
+
+
+def _for_batch(name: str, value: Tensor, batch: Tensor) -> Tensor:
+    value = _scalar_or_vector(name, value)
+    fits = tf.equal(tf.rank(value), 0) | tf.equal(tf.size(value), batch)
+    return _require(fits, f"{name} must be one number, or one for each example", value)
+
+
+def _require(condition: Tensor, message: str, value: Tensor) -> Tensor:
+    check = tf.debugging.Assert(condition, [f"{message}. Received:", value])
+    with tf.control_dependencies([check]):
+        return tf.identity(value)

@@ -1,0 +1,109 @@
+"""The model card of an export: what it is, what it answers, what it was measured at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tfcnf.reporting.tables import markdown, results_table
+from tfcnf.serving.module import LEVELS, FlowModule
+
+CARD = "MODEL_CARD.md"
+LIMITS = """\
+Only images like those of the training data have meaningful answers; for others see
+`ood_score`. A high likelihood does not make an image usual: likelihoods of flows are
+known to be high on simple images. The model puts some density on values a little
+outside [0, 1]. The ODE solver shares its step size among the images of a request, so
+that an answer moves with the others by what the tolerance allows. Where a solve does
+not succeed within its limit of steps the request fails, without a number."""
+
+
+def model_card(
+    module: FlowModule, config: dict[str, Any], measures: dict[str, Any], tol: float
+) -> str:
+    """Markdown made of the run's configuration and measures.
+
+    Args:
+        module: what is saved.
+        config: of the run.
+        measures: ``"entropy"`` and, of a finished run, ``"evaluation"`` and
+            ``"metadata"``.
+        tol: default tolerance.
+    """
+    model, evaluation = module.answers.model, measures.get("evaluation")
+    shape = " x ".join(map(str, model.event_shape))
+    classes = " x ".join(map(str, model.num_classes))
+    sections = [
+        f"# {type(model).__name__} on {config['data']}",
+        f"A conditional continuous normalizing flow of {shape} images with "
+        f"{model.num_levels} grey levels and {classes} classes. It gives exact "
+        "likelihoods, classifies, draws images of a class and encodes images "
+        "invertibly. Trained on the training split of "
+        f"`{config['data']}`, seed {config['seed']}, {config['training']['epochs']} "
+        f"epochs of batches of {config['training']['batch_size']}.",
+        "## Measured on the test split",
+        results_table(evaluation["evaluations"]) if evaluation else "Not measured yet.",
+        "## How the answers are computed",
+        *_computed(module, measures["entropy"], tol),
+        "## Functions",
+        _functions(module),
+        "## Limits",
+        LIMITS,
+        "## Provenance",
+        _provenance(measures.get("metadata")),
+        "Configuration:",
+        f"```json\n{json.dumps(config, indent=2)}\n```",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _computed(module: FlowModule, entropy: dict[str, Any], tol: float) -> Sequence[str]:
+    answers = module.answers
+    draws = f"the mean over {answers.draws} fixed draws of noise"
+    if answers.exact:
+        floats, noise = (
+            "without noise, the trace of the Jacobian exact",
+            "dequantization",
+        )
+    else:
+        floats = f"{draws} of Hutchinson's estimate of the trace"
+        noise = "dequantization and of the estimated trace"
+    return [
+        f"Solver tolerance {tol:g} unless `tol` is given. The same request always gets "
+        "the same answer; `sample` depends on its `seed`. Seeds, tolerances and "
+        "temperatures are one number, or one for each example; the strictest "
+        "tolerance holds for all.",
+        f"Images are floats in [0, 1] or, in the functions that end in `{LEVELS}`, "
+        f"grey levels 0..{answers.model.num_levels - 1}. Log-probabilities of floats "
+        f"are {floats}; those of grey levels are {draws} of {noise}. Means over draws "
+        "have their standard error beside them. Log-probabilities are densities in "
+        "[0, 1]^D in nats; bits/dim count the grey levels. Codes and classes of grey "
+        "levels are those of the middle of each level.",
+        f"`ood_score` compares with the entropy of the training data, "
+        f"{entropy['nats']:.2f} nats (standard error "
+        f"{entropy['standard_error_nats']:.2f}, standard deviation "
+        f"{entropy['deviation_nats']:.2f} over {entropy['num_examples']} images).",
+    ]
+
+
+def _functions(module: FlowModule) -> str:
+    rows = []
+    for name, function in module.functions.items():
+        inputs = ", ".join(
+            f"`{spec.name}` {spec.dtype.name}" for spec in function.input_signature
+        )
+        outputs = function.get_concrete_function().structured_outputs
+        answers = ", ".join(f"`{key}`" for key in sorted(outputs))
+        rows.append([f"`{name}`", inputs, answers])
+    return markdown([["function", "takes", "gives"], [""] * 3, *rows])
+
+
+def _provenance(metadata: dict[str, Any] | None) -> str:
+    if metadata is None:
+        return "Unknown."
+    versions = ", ".join(f"{k} {v}" for k, v in metadata["versions"].items())
+    return (
+        f"Begun {metadata['date']} with `{' '.join(metadata['command'])}`, commit "
+        f"{metadata['commit']}; {versions}; {metadata['machine']}."
+    )

@@ -1,0 +1,88 @@
+"""The graph functions that a SavedModel holds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tfcnf.serving.answers import Answer, Answers
+from tfcnf.types import Tensor
+
+LEVELS = "_uint8"  # ends the names of the functions that take grey levels
+INTEGERS = {"label", "seed", "steps"}
+OF_AN_IMAGE = ("marginal_log_prob", "ood_score", "encode", "reconstruct")
+
+
+class FlowModule(tf.Module):
+    """The answers as graph functions with fixed names, dtypes and defaults.
+
+    Every function takes any batch size and is traced once. Those of images are there
+    twice: of floats, and with `LEVELS` behind the name of grey levels. What has a
+    default, for instance the tolerance, may be left out: TensorFlow writes defaults
+    that are tensors into the SavedModel, where servers find them.
+
+    Args:
+        answers: what the functions compute.
+        tol: default of the tolerance.
+
+    Attributes:
+        answers: as given.
+        functions: the functions by name; each is also an attribute.
+    """
+
+    def __init__(self, answers: Answers, tol: float):
+        super().__init__()
+        self.answers = answers
+        self.weights = [weight.value for weight in answers.model.weights]
+        default = tf.constant(tol)
+        functions = {
+            name: _graph(function)
+            for name, function in _of_codes(answers, default).items()
+        }
+        for name, function in _of_images(answers, default).items():
+            functions[name] = _graph(function)
+            functions[name + LEVELS] = _graph(function, tf.uint8)
+        self.functions = dict(sorted(functions.items()))
+        for name, function in functions.items():
+            setattr(self, name, function)
+
+
+def _of_codes(answers: Answers, tol: Tensor) -> dict[str, Any]:
+    seed, warm = tf.constant(0), tf.constant(1.0)
+    return {
+        "decode": lambda code, tol=tol: answers.decode(code, tol),
+        "sample": lambda label, seed=seed, temperature=warm, tol=tol: answers.sample(
+            label, seed, temperature, tol
+        ),
+    }
+
+
+def _of_images(answers: Answers, tol: Tensor) -> dict[str, Any]:
+    steps = tf.constant(8)
+    names = OF_AN_IMAGE + ("classify",) * answers.model.is_supervised
+    return {
+        "log_prob": lambda image, label, tol=tol: answers.log_prob(image, label, tol),
+        "interpolate": lambda image_a, image_b, steps=steps, tol=tol: (
+            answers.interpolate(image_a, image_b, steps, tol)
+        ),
+    } | {name: _of_an_image(getattr(answers, name), tol) for name in names}
+
+
+def _of_an_image(answer: Callable[..., Answer], tol: Tensor) -> Callable[..., Answer]:
+    return lambda image, tol=tol: answer(image, tol)
+
+
+def _graph(function: Callable[..., Answer], image: tf.DType = tf.float32) -> Any:
+    """The function as a graph; no input has a shape, see `tfcnf.serving.inputs`."""
+
+    def dtype(name: str) -> tf.DType:
+        if name.startswith("image"):
+            return image
+        return tf.int32 if name in INTEGERS else tf.float32
+
+    names = inspect.signature(function).parameters
+    specs = [tf.TensorSpec(None, dtype(name), name) for name in names]
+    return tf.function(function, input_signature=specs, autograph=False)

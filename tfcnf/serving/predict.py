@@ -1,0 +1,133 @@
+"""Asks a SavedModel about many images, a batch at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfcnf.checks import check_choice
+from tfcnf.gates.policy import check_tolerance
+from tfcnf.serving.examples import ImageArrays, ImageFolder, open_images
+from tfcnf.serving.module import LEVELS
+from tfcnf.serving.tables import Answer, check_table, open_table
+
+QUESTIONS = (
+    *("classify", "log_prob", "marginal_log_prob", "ood_score"),
+    *("encode", "reconstruct"),
+)
+
+
+def predict(
+    saved_model: str,
+    images: str,
+    out: str,
+    questions: Sequence[str] = ("classify", "marginal_log_prob"),
+    batch_size: int = 64,
+    tol: float | None = None,
+) -> int:
+    """Writes the answers for every image of a folder or file into a table.
+
+    Memory holds a batch, whatever the number of images. Answers to several questions
+    whose names are the same are kept apart by the question's name in front.
+
+    Args:
+        saved_model: folder that `launch/export.py` made.
+        images: see `tfcnf.serving.examples.open_images`.
+        out: new file that ends in .csv or .npz.
+        questions: of `QUESTIONS`; ``"log_prob"`` needs labels in the .npz.
+        batch_size: images asked about at a time.
+        tol: solver tolerance instead of the export's.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        ValueError: for a bad argument or a bad image; then no file is left.
+    """
+    for question in questions:
+        check_choice("questions", question, QUESTIONS)
+    if batch_size < 1 or not questions:
+        raise ValueError(
+            "there must be a question and a positive batch size. "
+            f"Received: questions={list(questions)}, batch_size={batch_size}"
+        )
+    options = {} if tol is None else {"tol": tf.constant(check_tolerance("tol", tol))}
+    check_table(out)
+    module, config = _load(saved_model)
+    source = open_images(images, config["num_levels"])
+    asked = _functions(module, questions, source)
+    bar = keras.utils.Progbar(len(source), unit_name="image", verbose=_verbosity())
+    done = 0
+    with open_table(out, source.names) as table:
+        for batch in source.batches(tuple(config["event_shape"]), batch_size):
+            table.add(_ask(asked, batch, options, done))
+            done += len(batch["image"])
+            bar.update(done)
+    return done
+
+
+def _verbosity() -> int:
+    return 1 if sys.stdout.isatty() else 2
+
+
+def _load(saved_model: str) -> tuple[Any, dict[str, Any]]:
+    """The module, and what it says of its images."""
+    folder = Path(saved_model)
+    path = folder / "assets" / "images.json"
+    if not (path.is_file() and (folder / "saved_model.pb").is_file()):
+        raise ValueError(
+            "the folder must be what launch/export.py made. "
+            f"Received: saved_model={saved_model!r}"
+        )
+    return tf.saved_model.load(saved_model), json.loads(path.read_text())
+
+
+def _functions(
+    module: Any, questions: Sequence[str], source: ImageFolder | ImageArrays
+) -> dict[str, Any]:
+    """The function of each question for this kind of images."""
+    end = LEVELS if source.dtype == np.uint8 else ""
+    if "log_prob" in questions and "label" not in getattr(source, "arrays", ()):
+        raise ValueError(
+            "log_prob needs an array `label` in the .npz. "
+            f"Received: questions={list(questions)}"
+        )
+    if "classify" in questions and not hasattr(module, "classify"):
+        raise ValueError(
+            "the model has no supervised code to classify by. "
+            f"Received: questions={list(questions)}"
+        )
+    return {question: getattr(module, question + end) for question in questions}
+
+
+def _ask(
+    asked: dict[str, Any], batch: dict[str, Any], options: dict[str, Any], done: int
+) -> Answer:
+    answers: Answer = {}
+    for question, function in asked.items():
+        given = {"image": tf.constant(batch["image"])}
+        if question == "log_prob":
+            given["label"] = tf.constant(batch["label"].astype(np.int32))
+        try:
+            found = function(**given, **options)
+        except tf.errors.InvalidArgumentError as failure:
+            last = done + len(batch["image"]) - 1
+            raise ValueError(f"images {done} to {last}: {_reason(failure)}") from None
+        for name in sorted(found):
+            title = f"{question}/{name}" if len(asked) > 1 else name
+            answers[title] = found[name].numpy()
+    return answers
+
+
+def _reason(failure: Exception) -> str:
+    """What the graph's assertion said."""
+    found = re.search(r"assertion failed: \[(.*Received:[^\]]*)\] (.*)", str(failure))
+    return f"{found[1]} {found[2]}" if found else str(failure).splitlines()[0]

@@ -1,0 +1,178 @@
+"""What to do when a training step fails: stop, skip the batch, or go back.
+
+A step fails where a solve does not reach its end, or the loss or its gradient is not
+finite. The checks stand before the optimizer in the graph, so the weights of a failed
+step are those before it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfcnf.checks import check_choice
+from tfcnf.models.base import DivergenceError
+from tfcnf.ode.solver import SolverError
+from tfcnf.training.schedules import Scaled
+
+ACTIONS = ("stop", "skip", "restore")
+FAILURES = (SolverError, DivergenceError)
+
+
+class Recovery:
+    """Goes on after failed steps, or says why not.
+
+    Every failure becomes a line of ``divergence.jsonl``: epoch and step (from 1), what
+    failed with layer, tolerance, step size and range of the state, the learning rate
+    and what was done. Where training stops, ``last_good/`` gets the state before the
+    step that failed, as a checkpoint, and its batch.
+
+    Args:
+        action: ``"stop"``; ``"skip"`` the batch, with the state as it was before it;
+            or ``"restore"`` the state of the start of the epoch (that of its
+            checkpoint) and repeat the epoch with a lower learning rate.
+        limit: failures of a run that may be skipped or gone back from.
+        rate_factor: factor on the learning rate with each ``"restore"``.
+        folder: where the report goes; None for no report.
+
+    Raises:
+        ValueError: for an unknown action or a number out of range.
+    """
+
+    def __init__(
+        self,
+        action: str = "stop",
+        limit: int = 10,
+        rate_factor: float = 0.5,
+        folder: Path | None = None,
+    ):
+        check_choice("divergence.action", action, ACTIONS)
+        if not isinstance(limit, int) or limit < 0:
+            raise ValueError(
+                f"divergence.limit must be an integer from 0. Received: limit={limit!r}"
+            )
+        if not 0 < rate_factor < 1:
+            raise ValueError(
+                "divergence.rate_factor must be between 0 and 1. "
+                f"Received: rate_factor={rate_factor!r}"
+            )
+        self.action, self.limit, self.rate_factor = action, limit, rate_factor
+        self.folder = folder
+        self.events = _read(folder / "divergence.jsonl") if folder else []
+
+    def begin(self, model: keras.Model) -> None:
+        """Starts a training, with the learning rate that earlier failures left."""
+        self.model, self.good = model, _Snapshot(model)
+        restored = sum(event["action"] == "restore" for event in self.events)
+        if restored:
+            _lower_rate(model.optimizer, self.rate_factor**restored)
+
+    def remember(self, epoch: int, step: int) -> None:
+        """Tells that the state before this step of the epoch, from 0, is good."""
+        first = step == 0 or not self.good.values
+        if self.action == "skip" or (self.action == "restore" and first):
+            self.good.take()
+
+    def handle(self, failure: Exception, epoch: int, step: int, batch: Any) -> bool:
+        """Recovers from a failed step; epoch and step count from 0.
+
+        Returns:
+            Whether the epoch goes on with the next batch; otherwise it is repeated,
+            with a step that is traced anew.
+
+        Raises:
+            RuntimeError: the failure itself, where the training is to stop.
+        """
+        action = self.action if len(self.events) < self.limit else "stop"
+        event = {
+            "epoch": epoch + 1,
+            "step": step + 1,
+            "error": type(failure).__name__,
+            "message": str(failure),
+            "learning_rate": float(
+                tf.convert_to_tensor(self.model.optimizer.learning_rate)
+            ),
+            "action": action,
+        }
+        self._report(event)
+        if action == "stop":
+            raise self._stopped(failure, epoch, step, batch) from None
+        logging.warning("%s; %s epoch %d step %d", failure, action, epoch + 1, step + 1)
+        self.good.give_back()
+        if action == "restore":
+            _lower_rate(self.model.optimizer, self.rate_factor)
+        return action == "skip"
+
+    def _report(self, event: dict[str, Any]) -> None:
+        if event["action"] == "skip" and event in self.events:
+            return  # a resumed run comes to the same batch again
+        self.events.append(event)
+        if self.folder is None:
+            return
+        with (self.folder / "divergence.jsonl").open("a") as file:
+            file.write(json.dumps(event) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _stopped(
+        self, failure: Exception, epoch: int, step: int, batch: Any
+    ) -> Exception:
+        """The failure with where it happened and what was left; leaves it."""
+        where = f"epoch {epoch + 1}, step {step + 1}: {failure}"
+        if self.folder is None:
+            return type(failure)(where)
+        folder = self.folder / "last_good"
+        folder.mkdir(exist_ok=True)
+        variables = {f"{i:04d}": v for i, v in enumerate(self.good.variables)}
+        tf.train.Checkpoint(variables=variables).write(str(folder / "state"))
+        local = tf.nest.map_structure(_local, batch)
+        arrays = {
+            f"{i:02d}": np.asarray(x) for i, x in enumerate(tf.nest.flatten(local))
+        }
+        np.savez(folder / "batch.npz", **arrays)
+        return type(failure)(f"{where} (report and last good state in {self.folder})")
+
+
+class _Snapshot:
+    """The values of all variables of a training at one moment."""
+
+    def __init__(self, model: keras.Model):
+        state = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+        self.variables = [variable.value for variable in state]
+        self.values: list[np.ndarray] = []
+
+    def take(self) -> None:
+        """Copies the values."""
+        self.values = [variable.numpy() for variable in self.variables]
+
+    def give_back(self) -> None:
+        """Sets the variables to the copied values."""
+        for variable, value in zip(self.variables, self.values, strict=True):
+            variable.assign(value)
+
+
+def _lower_rate(optimizer: keras.optimizers.Optimizer, factor: float) -> None:
+    schedule = optimizer._learning_rate
+    if callable(schedule):
+        optimizer.learning_rate = Scaled(schedule, factor)
+    else:
+        optimizer.learning_rate = float(optimizer.learning_rate) * factor
+
+
+def _local(value: Any) -> Any:
+    """What a value of all replicas is on the first."""
+    values = getattr(value, "values", None)
+    return values[0] if isinstance(values, tuple) else value
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
