@@ -390,8 +390,10 @@ def _run(
     check_agreement(scope, start)
     if start.epoch == training["epochs"]:
         return
+    leads = cluster_of(scope).rank == 0
+    recovery = Recovery(**training["divergence"], folder=folder if leads else None)
     callbacks: list[keras.callbacks.Callback] = []
-    if cluster_of(scope).rank == 0:
+    if leads:
         callbacks = [*writers(start.epoch), saver]
         if start != START:
             after = f"epoch {start.epoch} of {training['epochs']}"
@@ -407,7 +409,7 @@ def _run(
         config["seed"],
         callbacks,
         training["accumulation_steps"],
-        Recovery(**training["divergence"], folder=folder),
+        recovery,
         preemption,
     )
 
