@@ -27,6 +27,9 @@ SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate: test or train."
 LEARNED = flags.DEFINE_bool(
     "learned", False, "Evaluate at the run's own random or learned tolerances."
 )
+BEST = flags.DEFINE_bool(
+    "best", False, "Evaluate the kept checkpoint of the best test measure."
+)
 USES = flags.DEFINE_list(
     "uses", [], f"Uses to evaluate, comma-separated: {', '.join(uses.USES)}."
 )
@@ -48,7 +51,13 @@ def main() -> None:
         uses.evaluate(WORKDIR.value, USES.value, tols[0], DATA_DIR.value)
         return
     experiment.evaluate(
-        WORKDIR.value, tols, SPLIT.value, DATA_DIR.value, DTYPE.value, WEIGHTS.value
+        WORKDIR.value,
+        tols,
+        SPLIT.value,
+        DATA_DIR.value,
+        DTYPE.value,
+        WEIGHTS.value,
+        BEST.value,
     )
 
 

@@ -5,13 +5,17 @@
 Any value of the configuration can be given behind its name, for instance
 --config.model.tol=1e-4 --config.training.epochs=5, and variants of a configuration
 behind a colon: --config=configs/digits.py:model=ccnf,smoke.
+
+Exit status: 0; 2 for bad input; 1 for a solve that failed; 143 where SIGTERM ended the
+training, which is saved; 75 where another worker is gone. After the last two the same
+command, for all workers, goes on.
 """
 
 from absl import flags
 from ml_collections import config_flags
 
 from tfcnf import command_line, experiment
-from tfcnf.training.strategy import STRATEGIES
+from tfcnf.training import checkpoints, strategy
 from tfcnf.training.tracing import parse_steps
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -24,7 +28,20 @@ DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
 )
 STRATEGY = flags.DEFINE_enum(
-    "strategy", "auto", STRATEGIES, "Devices; auto mirrors over several GPUs."
+    "strategy",
+    "auto",
+    strategy.STRATEGIES,
+    "Devices; auto takes all GPUs, and the cluster of TF_CONFIG if there is one.",
+)
+EVERY = flags.DEFINE_integer(
+    "checkpoint_every",
+    checkpoints.EVERY,
+    "Steps between checkpoints, besides those of each epoch.",
+)
+KEEP = flags.DEFINE_integer("keep", checkpoints.KEPT, "How many checkpoints are kept.")
+WAIT = flags.DEFINE_float("wait", strategy.WAIT, "Seconds to wait for absent workers.")
+LOGICAL_CPUS = flags.DEFINE_integer(
+    "logical_cpus", 1, "Makes one CPU several, to try out --strategy=mirrored."
 )
 PROFILE = flags.DEFINE_string(
     "profile", None, "START:STOP, steps to trace for TensorBoard and launch/profile.py."
@@ -32,11 +49,15 @@ PROFILE = flags.DEFINE_string(
 
 
 def main() -> None:
+    strategy.split_cpu(LOGICAL_CPUS.value)
     experiment.train(
         CONFIG.value.to_dict(),
         WORKDIR.value,
         DATA_DIR.value,
         STRATEGY.value,
+        EVERY.value,
+        KEEP.value,
+        WAIT.value,
         parse_steps(PROFILE.value) if PROFILE.value else None,
     )
 

@@ -25,6 +25,7 @@ ROOMS = [
     {"experiment"},
     {"sweep"},
     {"uses"},
+    {"local_cluster"},
     {"benchmarks"},
     {"command_line"},
 ]

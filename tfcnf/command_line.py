@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from absl import app, flags, logging
 
 from tfcnf.models.base import DivergenceError
 from tfcnf.ode.solver import SolverError
+from tfcnf.training.preemption import RESTART, Preempted, WorkerLost
 
 BAD_INPUT = 2
 FAILED = 1
@@ -24,21 +26,34 @@ def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls ``main``.
 
     A `ValueError` (bad input) ends with its message and exit status 2, a failed solve
-    or a loss that is not finite with its message and exit status 1; neither shows a
-    traceback.
+    or a loss that is not finite with its message and exit status 1; `Preempted` with
+    143 and `WorkerLost` with 75. None shows a traceback.
     """
     logging.set_verbosity(logging.WARNING)
     app.run(lambda _: _call(main), flags_parser=_parse)
 
 
+def run_with_arguments(main: Callable[[list[str]], None]) -> None:
+    """As `run`; ``main`` gets the arguments behind the flags."""
+    logging.set_verbosity(logging.WARNING)
+    app.run(
+        lambda arguments: _call(functools.partial(main, arguments[1:])),
+        flags_parser=_parse_flags,
+    )
+
+
 def _parse(arguments: Sequence[str]) -> list[str]:
-    try:
-        rest = flags.FLAGS(arguments)
-    except BAD_FLAGS as failure:
-        _exit(failure, BAD_INPUT)
+    rest = _parse_flags(arguments)
     if len(rest) > 1:
         _exit(ValueError(f"unexpected arguments. Received: {rest[1:]}"), BAD_INPUT)
     return rest
+
+
+def _parse_flags(arguments: Sequence[str]) -> list[str]:
+    try:
+        return flags.FLAGS(arguments)
+    except BAD_FLAGS as failure:
+        _exit(failure, BAD_INPUT)
 
 
 def _call(main: Callable[[], None]) -> None:
@@ -48,6 +63,11 @@ def _call(main: Callable[[], None]) -> None:
         _exit(failure, BAD_INPUT)
     except (SolverError, DivergenceError) as failure:
         _exit(failure, FAILED)
+    except WorkerLost as failure:
+        _exit(failure, RESTART)
+    except Preempted as stopped:
+        print(stopped, file=sys.stderr)
+        raise
     except KeyboardInterrupt:
         _exit(RuntimeError("interrupted"), 130)
 

@@ -8,13 +8,15 @@ also ``tolerances.json``, and where labels were hidden ``labels.json``.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfcnf.configuration import MODELS, check_config
 from tfcnf.data import catalog
@@ -31,18 +33,32 @@ from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.precision import copy_in
 from tfcnf.reporting.figures import draw_grid
 from tfcnf.reporting.tables import results_table
-from tfcnf.run_folder import open_folder, read_config
+from tfcnf.run_folder import check_folder, hold_folder, open_folder, read_config
 from tfcnf.serving.export import DRAWS, export_run
 from tfcnf.studies import Source, epoch_images, leave_pictures, make_evaluator
 from tfcnf.training import callbacks as calls
 from tfcnf.training.accumulation import check_parts
 from tfcnf.training.averaging import averaged, use_weights
 from tfcnf.training.board import TensorBoardLog
-from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
+from tfcnf.training.checkpoints import (
+    EVERY,
+    KEPT,
+    START,
+    Checkpoints,
+    SaveCheckpoints,
+)
 from tfcnf.training.divergence import Recovery
 from tfcnf.training.loop import run_epochs
+from tfcnf.training.preemption import Preemption
 from tfcnf.training.schedules import learning_rate
-from tfcnf.training.strategy import get_strategy, start_faster
+from tfcnf.training.strategy import (
+    WAIT,
+    check_agreement,
+    cluster_of,
+    get_strategy,
+    start_faster,
+    stay_together,
+)
 from tfcnf.training.tracing import Profile
 
 TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
@@ -53,69 +69,63 @@ def train(
     workdir: str,
     data_dir: str | None = None,
     strategy: str = "auto",
+    checkpoint_every: int = EVERY,
+    keep: int = KEPT,
+    wait: float = WAIT,
     profile: tuple[int, int] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Trains, or resumes, a run and evaluates it.
 
     Args:
         config: as `tfcnf.configuration.default_config` describes.
-        workdir: run folder; a folder with the same configuration is resumed.
+        workdir: run folder; a folder with the same configuration is resumed. All
+            workers must see it; the first alone writes it.
         data_dir: of tensorflow-datasets.
         strategy: see `tfcnf.training.strategy.get_strategy`.
+        checkpoint_every: steps between checkpoints, besides those of each epoch.
+        keep: how many checkpoints are kept; see `Checkpoints`.
+        wait: seconds to wait for absent workers.
         profile: first and last step to trace, see `tfcnf.training.tracing`.
 
     Returns:
-        What was written to ``eval.json``.
+        What was written to ``eval.json``; None in all workers but the first.
 
     Raises:
         ValueError: for a bad configuration, or a folder that holds something else.
         tfcnf.ode.solver.SolverError: where an ODE solve fails.
         tfcnf.models.base.DivergenceError: where the loss or its gradient is not finite.
+        tfcnf.training.preemption.Preempted: where SIGTERM ended the training.
+        tfcnf.training.preemption.WorkerLost: where another worker is gone.
     """
     check_config(config)
-    source = _source(config, data_dir)
-    seen = _with_labels_hidden(config, source)
-    scope, training = get_strategy(strategy), config["training"]
-    check_parts(
-        training["batch_size"],
-        scope.num_replicas_in_sync,
-        training["accumulation_steps"],
-    )
-    with scope.scope():
-        model = _build(config, source)
-        folder = open_folder(config, workdir)
-        if seen is not source:
-            _write_labels(folder, seen)
-        checkpoints = Checkpoints(folder / "checkpoints", model)
-        done = checkpoints.restore()
-    evaluator = make_evaluator(model, source, config["evaluation"]["batch_size"])
-    recovery = Recovery(**training["divergence"], folder=folder)
-    if done:
-        print(f"resuming {folder} after epoch {done} of {training['epochs']}")
-    if done < training["epochs"]:
-        run_epochs(
-            model,
-            seen,
-            scope,
-            training["batch_size"],
-            training["epochs"],
-            done,
-            config["seed"],
-            [
-                *_writers(config, folder, evaluator, source, done),
-                *([Profile(folder / "tensorboard", profile)] if profile else []),
-                SaveCheckpoints(checkpoints),
-            ],
-            training["accumulation_steps"],
-            recovery,
-        )
-    use_weights(model, None)
-    tol = config["evaluation"]["tol"]
-    leave_pictures(model, source, folder, tol)
-    if model.samples_tolerances:
-        _write_tolerances(workdir, model, source, training["batch_size"])
-    draws = config["evaluation"]["draws"]
-    return _write_results(workdir, [evaluator], [tol], draws)[0]
+    preemption = Preemption()
+    with preemption.watch():
+        scope = get_strategy(strategy, wait)
+        with stay_together(scope, preemption):
+            source = _source(config, data_dir)
+            seen = _with_labels_hidden(config, source)
+            _check_batches(config, scope)
+            with scope.scope():
+                model = _build(config, source)
+            leads = cluster_of(scope).rank == 0
+            with _open(config, workdir, leads) as folder:
+                if leads and seen is not source:
+                    _write_labels(folder, seen)
+                with scope.scope():
+                    checkpoints = Checkpoints(folder / "checkpoints", model, keep)
+                saver = SaveCheckpoints(
+                    checkpoints, checkpoint_every, functools.partial(_best, folder)
+                )
+                size = config["evaluation"]["batch_size"]
+                evaluator = make_evaluator(model, source, size)
+                tracers = [Profile(folder / "tensorboard", profile)] if profile else []
+                writers = functools.partial(
+                    _writers, config, folder, evaluator, source, tracers
+                )
+                _run(config, scope, evaluator.model, seen, preemption, writers, saver)
+                if not leads:
+                    return None
+                return _leave_results(config, folder, evaluator, source)
 
 
 def evaluate(
@@ -125,11 +135,13 @@ def evaluate(
     data_dir: str | None = None,
     dtypes: Sequence[str] = (),
     weights: str | None = None,
+    best: bool = False,
 ) -> list[dict[str, Any]]:
     """Evaluates a run at each tolerance, writes the results and prints a table.
 
     The test split's go to ``eval.json`` (the first tolerance's measures, and all
-    under ``"evaluations"``), another split's to ``eval_SPLIT.json``.
+    under ``"evaluations"``), another split's to ``eval_SPLIT.json``, those of the best
+    checkpoint to ``eval_best.json`` or ``eval_SPLIT_best.json``.
 
     Args:
         workdir: run folder.
@@ -138,14 +150,15 @@ def evaluate(
         data_dir: of tensorflow-datasets.
         dtypes: float types to evaluate copies of the model in; its own if empty.
         weights: see `load_model`.
+        best: evaluate the checkpoint of the best test measure, not the newest.
     """
     config = read_config(workdir)
     source = _source(config, data_dir)
-    model = load_model(workdir, source, weights)
+    model = load_model(workdir, source, weights, best)
     models = [copy_in(model, dtype) for dtype in dtypes] or [model]
     size, draws = (config["evaluation"][key] for key in ("batch_size", "draws"))
     evaluators = [make_evaluator(m, source, size, split) for m in models]
-    return _write_results(workdir, evaluators, tols, draws)
+    return _write_results(workdir, evaluators, tols, draws, "_best" * best)
 
 
 def evaluate_tolerances(
@@ -184,21 +197,25 @@ def load_source(workdir: str, data_dir: str | None = None) -> Source:
     return _source(read_config(workdir), data_dir)
 
 
-def load_model(workdir: str, source: Source, weights: str | None = None) -> Any:
-    """The model of a run with its newest readable weights.
+def load_model(
+    workdir: str, source: Source, weights: str | None = None, best: bool = False
+) -> Any:
+    """The model of a run with its newest readable weights, or the best kept.
 
     Args:
         workdir: run folder.
         source: its data.
         weights: ``"average"`` or ``"last"``; if None, the average where the run keeps
             one.
+        best: the kept checkpoint of the best test measure, not the newest.
 
     Raises:
         ValueError: for a folder without a run or without a checkpoint, or an average
             that the run does not keep.
     """
     model = _build(read_config(workdir), source)
-    if not Checkpoints(Path(workdir) / "checkpoints", model).restore():
+    epoch = _best(Path(workdir)) if best else None
+    if Checkpoints(Path(workdir) / "checkpoints", model).restore(epoch) == START:
         raise ValueError(
             f"the run has no checkpoint yet. Received: workdir={workdir!r}"
         )
@@ -330,11 +347,83 @@ def _build(config: Mapping[str, Any], source: Source) -> Any:
     return model
 
 
+def _check_batches(config: Mapping[str, Any], scope: tf.distribute.Strategy) -> None:
+    training = config["training"]
+    check_parts(
+        training["batch_size"],
+        scope.num_replicas_in_sync,
+        training["accumulation_steps"],
+    )
+    workers, action = len(cluster_of(scope).addresses), training["divergence"]["action"]
+    if workers > 1 and action != "stop":
+        raise ValueError(
+            "a worker cannot recover from a failed step while the others wait for it. "
+            f"Received: divergence.action={action!r} with {workers} workers"
+        )
+
+
+@contextlib.contextmanager
+def _open(config: Mapping[str, Any], workdir: str, leads: bool) -> Iterator[Path]:
+    """The folder of a run; the first worker makes it and keeps others out of it."""
+    if not leads:
+        check_folder(config, workdir)
+        yield Path(workdir)
+        return
+    folder = open_folder(config, workdir)
+    with hold_folder(folder):
+        yield folder
+
+
+def _run(
+    config: Mapping[str, Any],
+    scope: tf.distribute.Strategy,
+    model: Any,
+    source: Source,
+    preemption: Preemption,
+    writers: Callable[[int], list[keras.callbacks.Callback]],
+    saver: SaveCheckpoints,
+) -> None:
+    """The epochs that are still to be done; the first worker alone writes."""
+    training, folder = config["training"], saver.checkpoints.directory.parent
+    with scope.scope():
+        start = saver.checkpoints.restore()
+    check_agreement(scope, start)
+    if start.epoch == training["epochs"]:
+        return
+    leads = cluster_of(scope).rank == 0
+    recovery = Recovery(**training["divergence"], folder=folder if leads else None)
+    callbacks: list[keras.callbacks.Callback] = []
+    if leads:
+        callbacks = [*writers(start.epoch), saver]
+        if start != START:
+            after = f"epoch {start.epoch} of {training['epochs']}"
+            within = f", step {start.step}" if start.step else ""
+            print(f"resuming {folder} after {after}{within}")
+    run_epochs(
+        model,
+        source,
+        scope,
+        training["batch_size"],
+        training["epochs"],
+        start,
+        config["seed"],
+        callbacks,
+        training["accumulation_steps"],
+        recovery,
+        preemption,
+    )
+
+
+def _best(folder: Path) -> int | None:
+    return calls.best_epoch(calls.read_metrics(folder / "metrics.jsonl"))
+
+
 def _writers(
     config: Mapping[str, Any],
     folder: Path,
     evaluator: Any,
     source: Any,
+    tracers: Sequence[keras.callbacks.Callback],
     done: int,
 ) -> list[keras.callbacks.Callback]:
     """What measures and records a training, in this order."""
@@ -361,11 +450,29 @@ def _writers(
             config=config,
         ),
         calls.Progress(),
+        *tracers,
     ]
 
 
+def _leave_results(
+    config: Mapping[str, Any], folder: Path, evaluator: Any, source: Source
+) -> dict[str, Any]:
+    """Evaluates a finished training and leaves its pictures."""
+    evaluation, model = config["evaluation"], evaluator.model
+    tol = evaluation["tol"]
+    use_weights(model, None)
+    leave_pictures(model, source, folder, tol)
+    if model.samples_tolerances:
+        _write_tolerances(str(folder), model, source, config["training"]["batch_size"])
+    return _write_results(str(folder), [evaluator], [tol], evaluation["draws"])[0]
+
+
 def _write_results(
-    workdir: str, evaluators: Sequence[Any], tols: Sequence[float], draws: int
+    workdir: str,
+    evaluators: Sequence[Any],
+    tols: Sequence[float],
+    draws: int,
+    suffix: str = "",
 ) -> list[dict[str, Any]]:
     """Evaluates at each tolerance, writes a JSON file and prints a table."""
     results = [
@@ -375,8 +482,10 @@ def _write_results(
         for tol in tols
     ]
     split = evaluators[0].split_name
-    name = "eval.json" if split == "test" else f"eval_{split}.json"
-    write_json(Path(workdir) / name, results[0] | {"evaluations": results})
+    name = "eval" if split == "test" else f"eval_{split}"
+    write_json(
+        Path(workdir) / f"{name}{suffix}.json", results[0] | {"evaluations": results}
+    )
     print(results_table(results))
     return results
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,9 @@ import tensorflow_probability as tfp
 import tfcnf
 from tfcnf.configuration import check_config, complete
 from tfcnf.files import write_json
+
+# what a process leaves that was killed while it wrote the first file
+BEGUN = {".config.json.tmp"}
 
 
 def open_folder(config: Mapping[str, Any], workdir: str) -> Path:
@@ -34,20 +40,45 @@ def open_folder(config: Mapping[str, Any], workdir: str) -> Path:
     try:
         if check_folder(config, workdir):
             return folder
-        if folder.is_dir() and any(folder.iterdir()) and not _is_run(workdir):
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if names - BEGUN and not _is_run(workdir):
             raise ValueError(
                 "the folder holds files that are not of a run; give an empty or a "
                 f"new one. Received: workdir={workdir!r}"
             )
+        if names:
+            with hold_folder(folder):
+                pass
         folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, plain)  # first: it marks the folder as that of a run
         write_json(folder / "metadata.json", _metadata(config))
-        write_json(path, plain)  # last: it marks the folder as that of a run
     except OSError as failure:
         raise ValueError(
             f"the folder cannot be written ({failure.strerror}). "
             f"Received: workdir={workdir!r}"
         ) from failure
     return folder
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Keeps other processes from training in the folder.
+
+    Raises:
+        ValueError: where another one does.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                "another process trains in this folder. "
+                f"Received: workdir={str(folder)!r}"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_folder(config: Mapping[str, Any], workdir: str) -> bool:

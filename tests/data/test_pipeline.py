@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tfcnf.data.pipeline import (
+    Share,
     evaluation_batches,
     steps_per_epoch,
     training_batches,
@@ -72,6 +73,30 @@ def test_labels_and_pixels_belong_together():
         chosen = x.min(axis=(1, 2, 3)) // 24
         np.testing.assert_array_equal(x, source.train.x[chosen])
         np.testing.assert_array_equal(y, source.train.y[chosen])
+
+
+def test_a_later_first_step_leaves_out_the_steps_before():
+    whole = epoch_of(numbered(True), 4, 3, 5)
+    rest = training_batches(numbered(True), 4, 3, 5, first_step=2)
+    for (x, y), (x2, y2) in zip(whole[2:], rest.as_numpy_iterator(), strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_the_shares_of_all_workers_are_the_batch(workers):
+    source, count = numbered(flip=True), 4 // workers
+    shares = [Share(4, i * count, count) for i in range(workers)]
+    given = [
+        list(training_batches(source, 8, 1, 2, 1, share).as_numpy_iterator())
+        for share in shares
+    ]
+    whole = epoch_of(source, 8, 1, 2)[1:]
+    for step, (x, y) in enumerate(whole):
+        parts = [p for g in given for p in g[step * count : (step + 1) * count]]
+        assert [len(part) for part, _ in parts] == [2] * 4
+        np.testing.assert_array_equal(np.concatenate([p[0] for p in parts]), x)
+        np.testing.assert_array_equal(np.concatenate([p[1] for p in parts]), y)
 
 
 def test_flips_mirror_left_and_right_for_about_half_of_the_images():

@@ -11,8 +11,8 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from tfcnf import experiment
-from tfcnf.run_folder import open_folder
-from tfcnf.training.checkpoints import Checkpoints
+from tfcnf.run_folder import hold_folder, open_folder
+from tfcnf.training.checkpoints import Checkpoints, Position
 from tfcnf.types import Control
 
 DATA = "data-00000-of-00001"
@@ -77,7 +77,6 @@ def test_a_run_leaves_exactly_the_files_promised(finished_run):
         *("checkpoints", "tensorboard"),
     }
     assert {path.name for path in (finished_run / "checkpoints").iterdir()} == {
-        "checkpoint",
         *(f"ckpt-{n}.{end}" for n in (1, 2) for end in ("index", DATA)),
     }
     (events,) = (finished_run / "tensorboard").iterdir()
@@ -299,7 +298,7 @@ def test_evaluate_at_two_tolerances(run_copy, digits, data_dir, capsys):
     model = experiment.load_model(str(run_copy), digits)
     for weight in model.flow.trainable_variables:
         weight.assign(5.0 * weight)
-    Checkpoints(run_copy / "checkpoints", model).save(3)
+    Checkpoints(run_copy / "checkpoints", model).save(Position(3))
     results = experiment.evaluate(str(run_copy), [1e-5, 1e-2], data_dir=data_dir)
     after = read_json(run_copy / "eval.json")
     assert after == results[0] | {"evaluations": results}
@@ -383,3 +382,35 @@ def test_a_run_folder_can_be_moved(finished_run, digits, tmp_path):
     assert moved.weights
     for mine, theirs in zip(moved.weights, original.weights, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+
+# many workers, long trainings
+
+
+def test_the_best_checkpoint_is_kept_and_evaluated(run_copy, data_dir):
+    lines = read_lines(run_copy)
+    best = min(lines, key=lambda line: line["test/bits_per_dim"])
+    before = (run_copy / "eval.json").read_bytes()
+    (result,) = experiment.evaluate(str(run_copy), [1e-2], data_dir=data_dir, best=True)
+    assert read_json(run_copy / "eval_best.json")["evaluations"] == [result]
+    assert result["bits_per_dim"] == pytest.approx(best["test/bits_per_dim"], rel=1e-6)
+    assert (run_copy / "eval.json").read_bytes() == before
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(
+    run_copy, config, data_dir, no_training
+):
+    with hold_folder(run_copy), pytest.raises(ValueError, match="another process"):
+        experiment.train(config, str(run_copy), data_dir)
+    experiment.train(config, str(run_copy), data_dir)
+
+
+def test_a_run_that_was_killed_while_its_folder_was_made_is_begun(config, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".config.json.tmp").write_text('{"data": "dig')
+    for _ in range(2):
+        assert open_folder(config, str(folder)) == folder
+        names = sorted(path.name for path in folder.iterdir())
+        assert names == ["config.json", "metadata.json"]
+        (folder / "metadata.json").unlink()  # killed before it was written

@@ -154,7 +154,7 @@ def test_the_loop_tells_scheduled_tolerances_the_epoch_and_resumes(tmp_path):
         model = make("scheduled", CNF, policy_options=options)
         checkpoints = Checkpoints(tmp_path / "checkpoints", model)
         done = checkpoints.restore()
-        metrics = MetricsLog(tmp_path / "metrics.jsonl", done)
+        metrics = MetricsLog(tmp_path / "metrics.jsonl", done.epoch)
         calls = [metrics, SaveCheckpoints(checkpoints)]
         run_epochs(model, SOURCE, get_strategy(), 8, epochs, done, callbacks=calls)
     lines = read_metrics(tmp_path / "metrics.jsonl")

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfcnf import experiment
-from tfcnf.training.checkpoints import Checkpoints
+from tfcnf.training.checkpoints import Checkpoints, Position
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def served_run(once, finished_run, digits):
             weight.assign(2.0 * weight)
         for weight in model.prior.trainable_variables:
             weight.assign(weight + 0.02 * np.sin(np.arange(weight.shape[-1])))
-        Checkpoints(folder / "checkpoints", model).save(2)
+        Checkpoints(folder / "checkpoints", model).save(Position(2))
 
     return once("served_run", fill)
 

@@ -5,7 +5,7 @@ import pytest
 
 from tfcnf.data.pipeline import training_batches
 from tfcnf.training.averaging import averaged, use_weights
-from tfcnf.training.checkpoints import Checkpoints
+from tfcnf.training.checkpoints import Checkpoints, Position
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.strategy import get_strategy
 
@@ -46,9 +46,9 @@ def test_the_average_is_kept_and_given_for_a_while(
     assert model.w.numpy() == exact
     # checkpoints hold both
     with scope.scope():
-        Checkpoints(tmp_path, model).save(3)
+        Checkpoints(tmp_path, model).save(Position(3))
         twin = make_line(0.1, ema=MOMENTUM)
-        assert Checkpoints(tmp_path, twin).restore() == 3
+        assert Checkpoints(tmp_path, twin).restore() == Position(3)
     assert twin.w.numpy() == exact
     use_weights(twin, "last")
     assert twin.w.numpy() == exact

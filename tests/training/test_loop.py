@@ -13,7 +13,7 @@ from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.inputs import check_labels
 from tfcnf.ode.solver import STEP_LIMIT, SolverError, check_solved
 from tfcnf.training.callbacks import MetricsLog, read_metrics
-from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
+from tfcnf.training.checkpoints import Checkpoints, Position, SaveCheckpoints
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.schedules import learning_rate
 from tfcnf.training.strategy import get_strategy
@@ -77,7 +77,7 @@ def test_the_loop_descends_as_by_hand(name, strategies, make_line, points):
     scope, record = strategies[name], Record()
     with scope.scope():
         model = make_line(0.1)
-    run_epochs(model, points, scope, 4, 3, 0, seed=7, callbacks=[record])
+    run_epochs(model, points, scope, 4, 3, seed=7, callbacks=[record])
     losses, w = by_hand(points, 4, 3, seed=7)
     assert scope.num_replicas_in_sync == (2 if name == "mirrored" else 1)
     np.testing.assert_allclose([log["loss"] for log in record.logs], losses, rtol=1e-5)
@@ -92,14 +92,19 @@ def test_the_loop_descends_as_by_hand(name, strategies, make_line, points):
 
 def test_callbacks_are_called_in_the_order_of_keras(make_line, points):
     record = Record()
-    run_epochs(make_line(), points, get_strategy(), 5, 4, 2, callbacks=[record])
+    run_epochs(
+        make_line(), points, get_strategy(), 5, 4, Position(2), callbacks=[record]
+    )
     assert record.events == [
         "train",
         *("epoch 2", "batch 0", "batch 1", "epoch 2 done"),
         *("epoch 3", "batch 0", "batch 1", "epoch 3 done"),
         "end",
     ]
-    assert record.params == {"epochs": 4, "steps": 2, "initial_epoch": 2}
+    assert record.params == {
+        **{"epochs": 4, "steps": 2},
+        **{"initial_epoch": 2, "initial_step": 0},
+    }
 
 
 def test_a_later_initial_epoch_sees_the_data_of_that_epoch(make_line, points):
@@ -107,7 +112,9 @@ def test_a_later_initial_epoch_sees_the_data_of_that_epoch(make_line, points):
     _, before = by_hand(points, 5, 2, seed=1)
     losses, after = by_hand(points, 5, 3, seed=1)
     model.w.assign(before)
-    run_epochs(model, points, get_strategy(), 5, 3, 2, seed=1, callbacks=[record])
+    run_epochs(
+        model, points, get_strategy(), 5, 3, Position(2), seed=1, callbacks=[record]
+    )
     np.testing.assert_allclose(record.logs[0]["loss"], losses[2], rtol=1e-5)
     np.testing.assert_allclose(model.w.numpy(), after, rtol=1e-5)
 
@@ -149,7 +156,9 @@ def test_a_process_has_one_mirrored_strategy():
 
 
 def test_an_unknown_strategy_names_the_known_ones():
-    with pytest.raises(ValueError, match="auto, one_device, mirrored") as failure:
+    with pytest.raises(
+        ValueError, match="auto, one_device, mirrored, multi_worker"
+    ) as failure:
         get_strategy("two_devices")
     assert "Received: strategy='two_devices'" in str(failure.value)
 
@@ -266,7 +275,7 @@ def fit(folder, source, *callbacks):
     model.compile(keras.optimizers.Adam(rate))
     checkpoints = Checkpoints(folder / "checkpoints", model)
     done = checkpoints.restore()
-    metrics = MetricsLog(folder / "metrics.jsonl", done)
+    metrics = MetricsLog(folder / "metrics.jsonl", done.epoch)
     calls = [metrics, SaveCheckpoints(checkpoints), *callbacks]
     run_epochs(model, source, get_strategy(), 32, EPOCHS, done, 5, calls)
     state = [*model.variables, *model.optimizer.variables]
@@ -320,7 +329,7 @@ def test_a_killed_run_resumes_exactly(
         shutil.copy(whole.with_name("ckpt-3.index"), half.with_name("ckpt-3.index"))
     with caplog.at_level(logging.WARNING):
         done, state = fit(folder, few_digits)
-    assert done == 2
+    assert done == Position(2)
     assert ("ckpt-3 is damaged" in caplog.text) == truncated
     with np.load(straight / "state.npz") as expected:
         assert set(state) == set(expected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -27,21 +27,51 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
     return split.passes * (len(split) // batch_size)
 
 
+class Share(NamedTuple):
+    """Which parts of every batch a worker takes.
+
+    Attributes:
+        parts: equal parts that a batch is cut into, one for each replica.
+        first: the first part that the worker takes.
+        taken: how many it takes.
+    """
+
+    parts: int = 1
+    first: int = 0
+    taken: int = 1
+
+
 def training_batches(
-    source: DataSource | SeriesSource, batch_size: int, seed: int, epoch: int
+    source: DataSource | SeriesSource,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    first_step: int = 0,
+    share: Share = Share(),  # noqa: B008
 ) -> tf.data.Dataset:
     """One epoch of full batches ``(x, y)``; the incomplete last one is dropped.
 
     Order and flips depend on (seed, epoch) alone, so a resumed run sees what an
-    uninterrupted one would have seen. Where labels are hidden, every batch has as many
-    labelled examples as every other; the fewer of either kind there are, the more often
-    they come.
+    uninterrupted one would have seen, and so do any number of replicas. Where labels
+    are hidden, every batch has as many labelled examples as every other; the fewer of
+    either kind there are, the more often they come.
+
+    Args:
+        source: the data.
+        batch_size: examples of a step over all replicas.
+        seed: see above.
+        epoch: see above.
+        first_step: steps of the epoch that are left out.
+        share: parts to give; the parts of a step follow one another.
     """
     split = source.train
     rng = np.random.default_rng([seed, epoch])
     draw = _mix if np.any(split.y == HIDDEN) else _permute
     order = draw(split, steps_per_epoch(split, batch_size), batch_size, rng)
     flips = rng.random(order.shape) < 0.5
+    order, flips = (
+        _take(values, batch_size, first_step, share) for values in (order, flips)
+    )
     examples = tf.nest.map_structure(tf.constant, split.x)
     labels = tf.constant(split.y)
 
@@ -54,6 +84,15 @@ def training_batches(
 
     # not from_generator, which makes the whole process return memory eagerly
     return tf.data.Dataset.from_tensor_slices((order, flips)).map(batch).prefetch(2)
+
+
+def _take(
+    values: np.ndarray, batch_size: int, first_step: int, share: Share
+) -> np.ndarray:
+    """The worker's parts of the batches from a step on, ``[parts, B / replicas]``."""
+    parts = values.reshape(-1, share.parts, batch_size // share.parts)
+    mine = parts[first_step:, share.first : share.first + share.taken]
+    return mine.reshape(-1, mine.shape[-1])
 
 
 def _permute(

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfcnf.gates.policy import ScheduledTolerance
 from tfcnf.gates.reinforce import Decision, Gate, Reinforce, decide
 from tfcnf.gates.sampled import LearnedTolerance, RandomTolerance
+from tfcnf.models.metrics import EpochMean, over_replicas
 from tfcnf.types import Control, FlowOutput, Tensor
 
 
@@ -110,7 +111,7 @@ class FlowModel(keras.Model):
         names += ["gradient_norm", "nfe_forward", "nfe_backward"]
         for i in range(self.flow.num_solves):
             names += [f"{name}/cnf_{i:02d}" for name in self._per_solve]
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self._trackers = {name: EpochMean(name) for name in names}
 
     @property
     def _per_solve(self) -> list[str]:
@@ -220,22 +221,23 @@ class FlowModel(keras.Model):
         nfe_backward: Tensor | None,
     ) -> None:
         """Updates the means; without a backward solve there is no backward count."""
-        for name, value in terms.items():
-            self._trackers[name].update_state(value)
         per_solve = {
             "nfe_forward": nfe_forward,
             "nfe_backward": nfe_backward,
             "log10_tol": tf.math.log(out.tolerance) / math.log(10.0),
             "log_pi": out.log_pi,
         }
+        measures = dict(terms)
         for name in self._per_solve:
             value = per_solve[name]
             if value is None:
                 continue
             if name in self._trackers:
-                self._trackers[name].update_state(tf.reduce_sum(value))
+                measures[name] = tf.reduce_sum(value)
             for i in range(self.flow.num_solves):
-                self._trackers[f"{name}/cnf_{i:02d}"].update_state(value[i])
+                measures[f"{name}/cnf_{i:02d}"] = value[i]
+        for name, (mean, weight) in over_replicas(measures).items():
+            self._trackers[name].update_state(mean, weight)
 
 
 ADVICE = "try a smaller learning rate, or gradient clipping"

@@ -18,6 +18,7 @@ from tfcnf.models.base import FlowModel
 from tfcnf.models.decoder import Decoder
 from tfcnf.models.latent_options import check_options
 from tfcnf.models.latent_path import LatentPath
+from tfcnf.models.metrics import EpochMean
 from tfcnf.models.recognition import Recognition
 from tfcnf.models.running_mean import RunningMean
 from tfcnf.ode.autonomous import AutonomousDynamics
@@ -179,7 +180,7 @@ class LatentODE(FlowModel):
             names.append("label_nll")
         names += ["gradient_norm", "nfe_forward", "nfe_backward"]
         names += [f"{name}/cnf_00" for name in self._per_solve]
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self._trackers = {name: EpochMean(name) for name in names}
         mean, begun = (
             self.add_weight(
                 shape=(),

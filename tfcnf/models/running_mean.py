@@ -30,8 +30,8 @@ class RunningMean(keras.metrics.Metric):
         super().__init__(name=name)
         self.mean, self.begun, self.momentum = mean, begun, momentum
 
-    def update_state(self, values: Tensor) -> None:
-        """Takes in the mean of one step's values."""
+    def update_state(self, values: Tensor, weight: Tensor = None) -> None:
+        """Takes in the mean of one step's values, whatever its weight."""
         value = tf.cast(tf.reduce_mean(values), self.mean.dtype)
         kept = self.momentum * self.begun.value
         self.mean.assign(kept * self.mean.value + (1.0 - kept) * value)

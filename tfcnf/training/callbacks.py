@@ -7,10 +7,11 @@ write come after.
 from __future__ import annotations
 
 import json
+import operator
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -83,6 +84,15 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def best_epoch(lines: Sequence[Logs]) -> int | None:
+    """The epoch whose test measure is the best; None where nothing was measured."""
+    for name, better in (("test/bits_per_dim", min), ("test/elbo", max)):
+        measured = [line for line in lines if name in line]
+        if measured:
+            return better(measured, key=operator.itemgetter(name))["epoch"]
+    return None
+
+
 class Progress(keras.callbacks.Callback):
     """A line an epoch with the remaining time, and the step within long epochs.
 
@@ -145,6 +155,7 @@ class Progress(keras.callbacks.Callback):
     def _remaining(self) -> str:
         done_before = self.params.get("initial_epoch", 0)
         total = (self.params["epochs"] - done_before) * self.params["steps"]
+        total -= self.params.get("initial_step", 0)
         seconds = time.perf_counter() - self.started
         left = seconds / max(self.steps, 1) * max(total - self.steps, 0)
         minutes, seconds = divmod(round(left), 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Sequence
@@ -15,7 +16,10 @@ from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.models.base import FlowModel
 from tfcnf.training.accumulation import check_parts, make_step
+from tfcnf.training.checkpoints import START, Position
 from tfcnf.training.divergence import FAILURES, Recovery
+from tfcnf.training.preemption import Preempted, Preemption
+from tfcnf.training.strategy import distribute, make_vote, share_of
 
 NAMED = {error.__name__: error for error in (*FAILURES, ValueError)}
 
@@ -26,11 +30,12 @@ def run_epochs(
     strategy: tf.distribute.Strategy,
     batch_size: int,
     epochs: int,
-    initial_epoch: int = 0,
+    start: Position = START,
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     accumulation_steps: int = 1,
     recovery: Recovery | None = None,
+    preemption: Preemption | None = None,
 ) -> None:
     """Trains a compiled model with ``strategy.run``.
 
@@ -40,23 +45,28 @@ def run_epochs(
         strategy: from `get_strategy`.
         batch_size: examples of a step over all replicas.
         epochs: epochs in all.
-        initial_epoch: epochs already done.
+        start: what was done before.
         seed: with the epoch, determines the order of the data.
         callbacks: Keras callbacks. The logs of an epoch are its means, the
-            learning rate and the seconds that its steps took.
+            learning rate and the seconds that its steps took since the start.
         accumulation_steps: parts that a batch is computed in, one after the other, see
             `tfcnf.training.accumulation`.
         recovery: what to do about failed steps; the training stops if None.
+        preemption: tells when to stop.
 
     Raises:
         ValueError: for a batch that replicas and parts do not divide.
         SolverError: where an ODE solve fails, with the layer and advice.
         DivergenceError: where the loss or its gradient is not finite.
+        Preempted: after a step of all workers, where one of them was told to stop;
+            ``model.stop_training`` tells the callbacks of that step.
+        WorkerLost: where another worker is gone.
     """
-    replicas = strategy.num_replicas_in_sync
-    check_parts(batch_size, replicas, accumulation_steps)
+    check_parts(batch_size, strategy.num_replicas_in_sync, accumulation_steps)
+    share = share_of(strategy, batch_size)
     steps = steps_per_epoch(source.train, batch_size)
-
+    preemption = preemption or Preemption()
+    any_worker = make_vote(strategy)
     train_step = make_step(model, strategy, accumulation_steps)
     recovery = recovery or Recovery()
     calls = keras.callbacks.CallbackList(
@@ -64,37 +74,49 @@ def run_epochs(
         model=model,
         epochs=epochs,
         steps=steps,
-        initial_epoch=initial_epoch,
+        initial_epoch=start.epoch,
+        initial_step=start.step,
     )
     calls.on_train_begin()
     recovery.begin(model)
     model.stop_training = False
-    epoch = initial_epoch
+    epoch, first_step = start
     while epoch < epochs and not model.stop_training:
-        model.reset_metrics()
+        if not first_step:
+            model.reset_metrics()
         model.set_epoch(epoch)
         calls.on_epoch_begin(epoch)
         started = time.perf_counter()
-        dataset = training_batches(source, batch_size, seed, epoch)
-        if replicas > 1:
-            dataset = strategy.experimental_distribute_dataset(dataset)
-        for step, batch in enumerate(dataset):
-            calls.on_train_batch_begin(step)
-            recovery.remember(epoch, step)
-            try:
-                _run(train_step, batch)
-            except FAILURES as failure:
-                if not recovery.handle(failure, epoch, step, batch):
-                    train_step = make_step(model, strategy, accumulation_steps)
-                    break
-            calls.on_train_batch_end(step)
-        else:
-            logs = {m.name: float(m.result()) for m in model.metrics}
-            rate = tf.convert_to_tensor(model.optimizer.learning_rate)
-            logs["learning_rate"] = float(rate)
-            logs["seconds"] = time.perf_counter() - started
-            calls.on_epoch_end(epoch, logs)
-            epoch += 1
+        batches = functools.partial(
+            training_batches, source, batch_size, seed, epoch, first_step, share
+        )
+        is_whole = True
+        with preemption.deferred():
+            iterator = iter(distribute(strategy, batches))
+            for step in range(first_step, steps):
+                batch = next(iterator)
+                calls.on_train_batch_begin(step)
+                recovery.remember(epoch, step)
+                try:
+                    _run(train_step, batch)
+                except FAILURES as failure:
+                    is_whole = recovery.handle(failure, epoch, step, batch)
+                    if not is_whole:
+                        train_step = make_step(model, strategy, accumulation_steps)
+                        break
+                stopped = any_worker(preemption.received)
+                model.stop_training |= stopped
+                calls.on_train_batch_end(step)
+                if stopped:
+                    raise Preempted
+        if not is_whole:
+            continue
+        logs = {m.name: float(m.result()) for m in model.metrics}
+        rate = tf.convert_to_tensor(model.optimizer.learning_rate)
+        logs["learning_rate"] = float(rate)
+        logs["seconds"] = time.perf_counter() - started
+        calls.on_epoch_end(epoch, logs)
+        epoch, first_step = epoch + 1, 0
     calls.on_train_end()
 
 

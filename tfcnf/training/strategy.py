@@ -3,31 +3,172 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
+from tfcnf.data.pipeline import Share
+from tfcnf.training.checkpoints import START
+from tfcnf.training.cluster import (
+    Cluster,
+    absent,
+    in_cluster,
+    join_cluster,
+    read_cluster,
+)
+from tfcnf.training.preemption import Preempted, Preemption, WorkerLost
+from tfcnf.types import Tensor
 
-STRATEGIES = ("auto", "one_device", "mirrored")
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+WAIT = 300.0
+LOST = (  # what collective operations fail with where a worker is gone
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnavailableError,
+)
 
 
-def get_strategy(name: str = "auto") -> tf.distribute.Strategy:
+def get_strategy(name: str = "auto", wait: float = WAIT) -> tf.distribute.Strategy:
     """A distribution strategy by name.
 
     Args:
-        name: ``"auto"`` mirrors over all GPUs if there are several, else uses one
-            device; ``"one_device"``; ``"mirrored"`` over all logical GPUs, or over
-            all logical CPUs where there is no GPU.
+        name: ``"one_device"``; ``"mirrored"`` over all logical GPUs, or over all
+            logical CPUs where there is no GPU; ``"multi_worker"``, the same on each
+            of the workers that ``TF_CONFIG`` names (`tfcnf.training.cluster`), where
+            a worker without a GPU is one replica; ``"auto"`` is the last where
+            ``TF_CONFIG`` names several workers, mirrors where there are several GPUs,
+            and else uses one device.
+        wait: seconds to wait for absent workers.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown name, or a cluster that does not come about.
     """
     check_choice("strategy", name, STRATEGIES)
+    if name == "multi_worker" or (name == "auto" and in_cluster()):
+        return join_cluster(wait)
     gpus = tf.config.list_logical_devices("GPU")
     devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         return _mirrored(tuple(devices))
     return tf.distribute.OneDeviceStrategy(devices[0])
+
+
+def cluster_of(strategy: tf.distribute.Strategy) -> Cluster:
+    """The processes that train together, and which of them this one is."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return read_cluster()
+    return Cluster(("localhost",), 0)
+
+
+def share_of(strategy: tf.distribute.Strategy, batch_size: int) -> Share:
+    """The parts of every batch that this process takes: one for each replica.
+
+    Raises:
+        ValueError: for a batch that the replicas do not divide.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise ValueError(
+            f"batch_size must be divisible by the {replicas} replicas. "
+            f"Received: batch_size={batch_size}"
+        )
+    cluster = cluster_of(strategy)
+    local = replicas // len(cluster.addresses)
+    return Share(replicas, local * cluster.rank, local)
+
+
+def distribute(
+    strategy: tf.distribute.Strategy, make: Callable[[], tf.data.Dataset]
+) -> Any:
+    """What gives each of this process' replicas its part of a batch.
+
+    Args:
+        strategy: from `get_strategy`.
+        make: makes a data set of parts, as `tfcnf.data.pipeline.training_batches`.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return make()
+    # without an end, so that the workers need not agree at each step whether all have
+    # a batch
+    return strategy.distribute_datasets_from_function(lambda _: make().repeat())
+
+
+def check_agreement(strategy: tf.distribute.Strategy, start: Sequence[int]) -> None:
+    """Waits for all workers and checks that they start from the same place.
+
+    Args:
+        strategy: from `get_strategy`.
+        start: numbers that must be the same for all workers.
+
+    Raises:
+        ValueError: where they are not.
+    """
+    if len(cluster_of(strategy).addresses) == 1:
+        return
+
+    mine = tf.constant(start, tf.float32)
+    total = _sum_over_workers(strategy)(mine)
+    if not np.array_equal(total, mine * strategy.num_replicas_in_sync):
+        raise ValueError(
+            "the workers have read different checkpoints; workdir must be one folder "
+            f"that all of them see. Received: epoch and step {tuple(start)} here"
+        )
+
+
+def make_vote(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
+    """Tells whether any worker says yes; all must ask at the same time."""
+    if len(cluster_of(strategy).addresses) == 1:
+        return bool
+    add_up = _sum_over_workers(strategy)
+    return lambda mine: float(add_up(tf.constant(mine, tf.float32))) > 0
+
+
+def _sum_over_workers(strategy: tf.distribute.Strategy) -> Callable[[Tensor], Tensor]:
+    """Sums over all replicas what each worker has."""
+
+    def add_up(value: Tensor) -> Tensor:
+        context = tf.distribute.get_replica_context()
+        # what comes from outside of the replica has no device to reduce to
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
+
+    @tf.function(autograph=False)
+    def everywhere(value: Tensor) -> Tensor:
+        total = strategy.run(add_up, args=(value,))
+        return strategy.experimental_local_results(total)[0]
+
+    return everywhere
+
+
+@contextmanager
+def stay_together(
+    strategy: tf.distribute.Strategy, preemption: Preemption
+) -> Iterator[None]:
+    """Waits for the other workers at the end, and says so where one is gone.
+
+    Raises:
+        WorkerLost: where another worker is gone.
+        Preempted: the same, where this one was told to stop too.
+    """
+    addresses = cluster_of(strategy).addresses
+    try:
+        yield
+        check_agreement(strategy, START)
+    except LOST as failure:
+        if len(addresses) == 1:
+            raise
+        if preemption.received:
+            raise Preempted from None
+        silent = ", ".join(absent(addresses)) or "one that has been started again"
+        raise WorkerLost(
+            f"a worker is gone: {silent}. Start all workers again to resume. "
+            f"Received: {type(failure).__name__}"
+        ) from None
 
 
 def start_faster() -> None:
@@ -38,6 +179,23 @@ def start_faster() -> None:
     """
     if not tf.config.list_physical_devices("GPU"):
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def split_cpu(count: int) -> None:
+    """Makes the CPU ``count`` logical devices, to try out what several devices do.
+
+    Raises:
+        ValueError: for a number below 1, or after TensorFlow has begun.
+    """
+    if count < 1:
+        raise ValueError(f"there must be a CPU. Received: logical_cpus={count}")
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+    except RuntimeError as failure:
+        raise ValueError(f"{failure}. Received: logical_cpus={count}") from None
 
 
 @functools.cache

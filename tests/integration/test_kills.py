@@ -1,0 +1,98 @@
+"""Trainings that are killed, stopped, and waited for in vain, as processes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tfcnf import local_cluster
+from tfcnf.benchmarks import kills
+from tfcnf.training.callbacks import read_metrics
+from tfcnf.training.checkpoints import read_newest
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "--config=configs/digits.py:smoke,policy=fixed",
+    *("--config.model.num_scales=1", "--config.model.filters=2"),
+    *("--config.training.batch_size=100", "--config.training.epochs=3"),
+    "--checkpoint_every=2",
+]
+
+
+@pytest.fixture
+def command(data_dir, monkeypatch):
+    """Trains a tiny run; in another folder than the tests', with the same data."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return [sys.executable, "launch/train.py", *TINY, f"--data_dir={data_dir}"]
+
+
+def check(result, count):
+    assert len(result["kills"]) == count
+    assert all(record["status"] == 75 for record in result["kills"])
+    assert result["identical"], result["runs"]
+
+
+def test_a_killed_training_ends_as_if_it_never_was(command, tmp_path):
+    check(kills.run(command, str(tmp_path), 1), 1)
+    assert [line["epoch"] for line in read_metrics(tmp_path / "killed_1/metrics.jsonl")]
+    # the comparison sees what differs
+    other = shutil.copytree(tmp_path / "straight", tmp_path / "other")
+    lines = (other / "metrics.jsonl").read_text().splitlines()
+    (other / "metrics.jsonl").write_text("\n".join([*lines[:2], lines[1]]) + "\n")
+    (other / "checkpoints" / "ckpt-3.index").unlink()
+    differences = kills.compare(tmp_path / "straight", other)
+    assert "line 3" in differences
+    assert any("Position(epoch=2" in text for text in differences)
+    assert any(text.startswith("variables/") for text in differences)
+
+
+@pytest.mark.slow
+def test_killed_replicas_end_as_if_they_never_were(command, tmp_path):
+    command += ["--strategy=mirrored", "--logical_cpus=2"]
+    check(kills.run(command, str(tmp_path), 3), 3)
+
+
+@pytest.mark.slow
+def test_a_cluster_with_a_killed_worker_ends_as_if_it_never_was(command, tmp_path):
+    command += ["--strategy=multi_worker"]
+    result = kills.run(command, str(tmp_path), 2, workers=2)
+    check(result, 2)
+    assert max(record["seconds_to_end"] for record in result["kills"]) < 60
+
+
+def test_sigterm_saves_and_says_so(command, tmp_path):
+    folder = tmp_path / "run"
+    command += [f"--workdir={folder}", "--config.training.epochs=1000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while read_newest(folder / "checkpoints")[0] < (1, 2):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 143
+    assert errors.splitlines()[-1].startswith("stopped by SIGTERM; the same command")
+    assert "Traceback" not in errors
+
+
+def test_an_absent_worker_is_named_within_the_time_limit(
+    command, tmp_path, monkeypatch
+):
+    ports = local_cluster.free_ports(2)
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    task = {"type": "worker", "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    command += [f"--workdir={tmp_path / 'run'}", "--wait=3"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 2
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("error: the workers did not all come within 3 s; absent:")
+    assert f"absent: 127.0.0.1:{ports[1]}." in message
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()

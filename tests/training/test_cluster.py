@@ -1,0 +1,161 @@
+"""TF_CONFIG, ports, and the local cluster; what needs no second worker."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tfcnf import local_cluster
+from tfcnf.training.cluster import absent, check_port, in_cluster, read_cluster
+from tfcnf.training.preemption import PREEMPTED, RESTART
+
+TWO = {"worker": ["one:1", "two:2"]}
+
+
+def tf_config(cluster=TWO, job="worker", index=0):
+    return json.dumps({"cluster": cluster, "task": {"type": job, "index": index}})
+
+
+@pytest.fixture
+def given(monkeypatch):
+    return lambda text: monkeypatch.setenv("TF_CONFIG", text)
+
+
+def test_a_cluster_is_read_with_the_chief_first(given):
+    given(tf_config(index=1))
+    assert read_cluster() == (("one:1", "two:2"), 1)
+    with_chief = {"worker": ["one:1", "[::1]:2"], "chief": ["zero:3"]}
+    for job, index, place in [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)]:
+        given(tf_config(with_chief, job, index))
+        assert read_cluster() == (("zero:3", "one:1", "[::1]:2"), place)
+
+
+def test_one_worker_is_no_cluster(given, monkeypatch):
+    given(tf_config({"worker": ["one:1"]}))
+    assert not in_cluster()
+    given(tf_config())
+    assert in_cluster()
+    monkeypatch.delenv("TF_CONFIG")
+    assert not in_cluster()
+
+
+WRONG = {
+    "": "must be JSON",
+    "{": "must be JSON",
+    "[]": "an object 'cluster'",
+    '{"cluster": []}': "an object 'cluster'",
+    json.dumps({"cluster": TWO}): "an object 'task'",
+    tf_config({}): "must have a cluster of chief and worker alone",
+    tf_config({"ps": ["a:1"], **TWO}): "must have a cluster of chief and worker alone",
+    tf_config({"worker": []}): "a list of addresses for each worker",
+    tf_config({"worker": "one:1"}): "a list of addresses for each worker",
+    tf_config({"worker": ["one"]}): "addresses host:port, not 'one'",
+    tf_config({"worker": ["one:0"]}): "addresses host:port, not 'one:0'",
+    tf_config({"worker": ["one:65536"]}): "addresses host:port, not 'one:65536'",
+    tf_config({"worker": [1]}): "addresses host:port, not 1",
+    tf_config({"worker": ["one:1", "one:1"]}): "an address of its own",
+    tf_config({"chief": ["a:1", "b:1"]}, "chief"): "one chief at most",
+    tf_config(job="chief"): "a task type among worker",
+    tf_config(index=2): "a task index in 0..1",
+    tf_config(index=-1): "a task index in 0..1",
+    tf_config(index="0"): "a task index in 0..1",
+    tf_config(index=True): "a task index in 0..1",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_wrong_tf_config_is_refused(text, given):
+    given(text)
+    with pytest.raises(ValueError, match="TF_CONFIG must ") as failure:
+        read_cluster()
+    assert WRONG[text] in str(failure.value)
+    assert str(failure.value).endswith(f"Received: TF_CONFIG={text!r}")
+
+
+def test_a_port_that_is_taken_is_refused():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ValueError, match="cannot listen at its port") as failure:
+            check_port(f"127.0.0.1:{port}")
+        assert f"Received: TF_CONFIG with '127.0.0.1:{port}'" in str(failure.value)
+        assert absent([f"127.0.0.1:{port}"]) == []
+    check_port(f"127.0.0.1:{port}")
+    assert absent([f"127.0.0.1:{port}"]) == [f"127.0.0.1:{port}"]
+
+
+# the local cluster
+
+CHILD = "import json, os, sys, time; i = json.loads(os.environ['TF_CONFIG'])['task']"
+
+
+def python(program):
+    return [sys.executable, "-S", "-c", program]
+
+
+def test_workers_have_a_number_and_the_same_addresses(tmp_path):
+    program = f"{CHILD}; file = open('{tmp_path}/' + str(i['index']), 'w')"
+    program += "; file.write(os.environ['TF_CONFIG'])"
+    assert local_cluster.wait(local_cluster.start(python(program), 3)) == 0
+    settings = [json.loads((tmp_path / str(i)).read_text()) for i in range(3)]
+    assert [s["task"] for s in settings] == [
+        {"type": "worker", "index": i} for i in range(3)
+    ]
+    (cluster,) = {json.dumps(s["cluster"]) for s in settings}
+    assert len(set(json.loads(cluster)["worker"])) == 3
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ((0, 0), 0),
+        ((0, 1), 1),
+        ((1, 2), 2),
+        ((RESTART, 1), 1),
+        ((RESTART, 0), RESTART),
+        ((PREEMPTED, PREEMPTED), PREEMPTED),
+        ((PREEMPTED, RESTART), PREEMPTED),
+    ],
+)
+def test_the_status_of_the_whole(states, expected):
+    program = f"{CHILD}; sys.exit({states}[i['index']])"
+    assert local_cluster.wait(local_cluster.start(python(program), 2)) == expected
+
+
+def test_a_killed_worker_means_start_again_and_the_others_do_not_stay():
+    processes = local_cluster.start(python("import time; time.sleep(60)"), 2)
+    processes[1].kill()
+    started = time.monotonic()
+    assert local_cluster.wait(processes, patience=0.5) == RESTART
+    assert time.monotonic() - started < 20
+    assert processes[0].returncode == -signal.SIGKILL
+
+
+def test_sigterm_is_handed_on(tmp_path):
+    end = f"lambda *_: sys.exit({PREEMPTED})"
+    child = f"{CHILD}; import signal; signal.signal(signal.SIGTERM, {end})"
+    child += f"; open('{tmp_path}/' + str(i['index']), 'w'); time.sleep(60)"
+    parent = f"from tfcnf import local_cluster; local_cluster.run({python(child)!r}, 2)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent], env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
+    while len(list(tmp_path.iterdir())) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait() == PREEMPTED
+
+
+@pytest.mark.parametrize(
+    ("command", "workers", "message"),
+    [(["true"], 0, "Received: workers=0"), ([], 2, "Received: nothing")],
+)
+def test_a_cluster_of_nothing_is_refused(command, workers, message):
+    with pytest.raises(ValueError, match=message):
+        local_cluster.start(command, workers)
