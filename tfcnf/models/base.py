@@ -199,7 +199,7 @@ class FlowModel(keras.Model):
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         norm = tf.linalg.global_norm(gradients)
-        self._trackers["gradient_norm"].update_state(norm)
+        self._trackers["gradient_norm"].update_state(tf.cast(norm, tf.float32), 1.0)
         if replicas == 1:
             return gradients
         if limit:
