@@ -40,8 +40,8 @@ Solve = Callable[[Counter, State, float, float], State]
 def make_contenders() -> tuple[dict[str, Solve], list[str]]:
     """Solvers ``(rhs, initial, end, tol) -> y(end)``, and the names not installed."""
     solvers: dict[str, Solve] = {
-        OURS: _tensorflow(functools.partial(_ours, False)),
-        f"{OURS} (PI control)": _tensorflow(functools.partial(_ours, True)),
+        OURS: _tensorflow(functools.partial(_ours, True)),
+        f"{OURS} (I control)": _tensorflow(functools.partial(_ours, False)),
         "tfp": _tensorflow(_tfp),
         "scipy RK45": _scipy,
     }

@@ -39,7 +39,7 @@ def build_flow(
     max_num_steps: int = 1000,
     gradient: str = "adjoint",
     solver: str = "tfcnf",
-    pi_control: bool = False,
+    pi_control: bool = True,
     seed: int | None = None,
     dtype: Any = None,
 ) -> FlowLayer:

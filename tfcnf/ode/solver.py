@@ -145,7 +145,7 @@ class DormandPrince(tfp.math.ode.DormandPrince):
     """
 
     def __init__(
-        self, tol: Tensor, max_num_steps: int = 1000, pi_control: bool = False
+        self, tol: Tensor, max_num_steps: int = 1000, pi_control: bool = True
     ):
         super().__init__(rtol=tol, atol=tol, max_num_steps=max_num_steps)
         self.tol, self.exponents = tol, EXPONENTS[pi_control]
