@@ -29,6 +29,7 @@ setup(
             "pytest-xdist>=3.8,<4",
             "ruff>=0.17,<0.18",
             "mypy>=2.4,<3",
+            "hypothesis>=6.170,<7",
             "scipy>=1.16,<2",
             "playwright>=1.60,<2",  # drives an installed Chromium, if there is one
         ],
@@ -40,5 +41,7 @@ setup(
             "diffrax>=0.7,<0.8",
             "scipy>=1.16,<2",
         ],
+        # TensorBoard's profiler tab, for the traces of launch/train.py --profile
+        "profile": ["xprof>=2.24,<3"],
     },
 )

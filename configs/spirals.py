@@ -5,8 +5,10 @@
     python launch/evaluate.py --workdir=runs/spirals
     python launch/report.py --workdir=runs/spirals
 
-The default is a shorter training than the papers', with minibatches. ``budget=paper``
-is theirs: 20,000 steps of the full batch. ``budget=parity`` has the conditions of the
+The default is a shorter training than the papers', 4,000 steps of 250 spirals in a few
+minutes, with what makes the first thousand steps count: clipped gradients, a larger
+learning rate, an encoder that starts with a long memory. ``budget=paper`` is theirs:
+20,000 steps of the full batch at 1e-3. ``budget=parity`` has the conditions of the
 authors' logs: also 100 points of 500, two hidden layers in the dynamics; compare the
 running ELBO with `tfcnf/reporting/latent_ode_reference.json`.
 
@@ -37,17 +39,21 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict(default_config("latent_ode"))
     config.data = choice["data"]
     config.model.partition = choice["partition"]
-    # an ELBO is hundreds of nats; at weight 1 no label was learned in 1,200 steps
+    # an ELBO is hundreds of nats: at weight 1 the labels' terms are not seen
     config.model.label_weights = (100.0, 100.0, 100.0)
-    config.optimizer.update({"learning_rate": 5e-3, "decay": "cosine"})
-    config.optimizer.warmup_epochs = 5.0
-    config.training.update({"batch_size": 250, "epochs": 200, "passes": 1})
-    config.evaluation.update({"every": 50, "batch_size": 1_000})
-    if choice["budget"] != "short":
-        config.optimizer.update({"learning_rate": 1e-3, "decay": "piecewise"})
-        config.optimizer.warmup_epochs = 0.0
+    if choice["budget"] != "paper":
+        config.model.label_map = "identity"
+    if choice["budget"] == "short":
+        config.model.encoder_start = "orthogonal"
+        # the first gradients are a hundred times the later ones, and Adam's mean of
+        # squares would remember them for thousands of steps
+        config.optimizer.update({"learning_rate": 1e-2, "clipnorm": 500.0})
+        config.optimizer.update({"decay": "cosine", "warmup_epochs": 0.5})
+        config.training.update({"batch_size": 250, "epochs": 20, "passes": 10})
+        config.evaluation.update({"every": 5, "batch_size": 1_000})
+    else:
         config.training.update(FULL_BATCH)
-        config.evaluation.every = 20
+        config.evaluation.update({"every": 20, "batch_size": 1_000})
     if choice["budget"] == "parity":
         config.data = "spirals_reference"
         config.model.dynamics_units = (20, 20)

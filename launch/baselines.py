@@ -1,6 +1,7 @@
 """Measures independent baselines on the split that the models are evaluated on.
 
     python launch/baselines.py --out=runs/baselines.json
+    python launch/baselines.py --data=spirals --out=runs/spirals_posterior.json
 
 Prints a line for each measure and writes all to the file.
 """
@@ -11,7 +12,9 @@ from tfcnf import command_line
 from tfcnf.data import catalog
 from tfcnf.evaluation import baselines
 
-DATA = flags.DEFINE_string("data", "digits", "Data set: digits, mnist or cifar10.")
+DATA = flags.DEFINE_string(
+    "data", "digits", "Data set: digits, mnist, cifar10 or spirals."
+)
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
 )

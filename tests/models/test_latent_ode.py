@@ -194,6 +194,24 @@ def test_labels_are_predicted_in_their_own_units():
         make(partition="none").predict_labels(z)
 
 
+def test_the_identity_compares_codes_and_labels_directly():
+    model = make(label_map="identity", label_weights=(1.0, 0.0, 0.0))
+    assert not model.predictor.trainable_variables
+    z = np.random.default_rng(0).normal(size=[40, 5]).astype(np.float32)
+    y = (Y - LABELS["label_mean"]) / LABELS["label_scale"]
+    a, b, turn = model.predictor.negative_log_probs(z, y.astype(np.float32))
+    constant = 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(a, 0.5 * (z[:, 0] - y[:, 0]) ** 2 + constant, rtol=1e-5)
+    np.testing.assert_allclose(b, 0.5 * (z[:, 1] - y[:, 1]) ** 2 + constant, rtol=1e-5)
+    logit = np.where(y[:, 2] > 0.5, z[:, 2], -z[:, 2])
+    np.testing.assert_allclose(turn, np.log1p(np.exp(-logit)), rtol=1e-5)
+    np.testing.assert_allclose(
+        model.predict_labels(z)[:, 1], 0.25 + 0.03 * z[:, 1], rtol=1e-5
+    )
+    unpartitioned = make(label_map="identity", partition="head")
+    assert len(unpartitioned.predictor.q_theta) == 3  # linear: no code of its own
+
+
 def test_a_model_is_rebuilt_from_its_configuration_and_in_float64():
     model = make()
     twin = copy_in(model, "float64")
@@ -229,6 +247,8 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"latent_dims": 2}, "Received: latent_dims=2, 3 codes of 1"),
         ({"latent_dims": 0}, "Received: latent_dims=0"),
         ({"sigma": 0.0}, "Received: sigma=0.0"),
+        ({"label_map": "cubic"}, "linear, identity. Received: label_map='cubic'"),
+        ({"encoder_start": "zero"}, "orthogonal. Received: encoder_start='zero'"),
         ({"beta": -1.0}, "Received: beta=-1.0"),
         ({"kl_warmup_steps": -1}, "Received: kl_warmup_steps=-1"),
         ({"label_weights": (1.0,)}, "Received: label_weights=(1.0,), 3 labels"),

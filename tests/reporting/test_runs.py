@@ -127,7 +127,7 @@ def test_runs_that_differ_in_their_seed_are_one_group():
     assert "| rmse | 1.1 ± 0.1 | 2.1 ± 0.1 | +12.2 |" in table
     assert list(group_by_configuration(runs[:3])) == ["all"]
     groups["none"] = [{"rmse": 1.2 + 0.1 * s} for s in range(3)]
-    assert "| +12.2 | +1.2 |" in spread_table(groups, ["rmse"])
+    assert "| +12.2 | +2.4 |" in spread_table(groups, ["rmse"])
 
 
 def test_the_gain_needs_two_runs_each():

@@ -57,7 +57,8 @@ def test_accumulated_steps_are_the_whole_batchs(
             model, points, scope, 8, 3, callbacks=[record], accumulation_steps=parts
         )
         assert int(model.optimizer.iterations.numpy()) == 3
-        found.append((model.w.numpy(), [log["loss"] for log in record.all]))
+        logged = [[log["loss"], log["gradient_norm"]] for log in record.all]
+        found.append((model.w.numpy(), logged))
     assert abs(found[0][0]) > 1e-3
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-6)
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-6)

@@ -43,8 +43,8 @@ def load_any(name: str, data_dir: str | None = None) -> DataSource:
     """
     builder = _prepared(name, data_dir)
     features = builder.info.features
-    known = isinstance(features, tfds.features.FeaturesDict) and "image" in features
-    if not known or not hasattr(features.get("label"), "num_classes"):
+    known = {"image", "label"} <= set(features)
+    if not known or not hasattr(features["label"], "num_classes"):
         raise ValueError(
             "the data set must have an image and a class label. "
             f"Received: data='tfds:{name}' with {', '.join(features)}"
@@ -109,10 +109,10 @@ def _from_builder(
     """Decodes both splits once, into memory."""
 
     def split(name: str) -> Split:
-        dataset = builder.as_dataset(split=name, batch_size=-1, shuffle_files=False)
-        arrays = tfds.as_numpy(dataset)
-        labels = np.asarray(arrays["label"], np.int32)[:, None]
-        return Split(np.asarray(arrays["image"]), labels)
+        dataset = builder.as_dataset(split=name, shuffle_files=False)
+        parts = [(x["image"], x["label"]) for x in tfds.as_numpy(dataset.batch(1000))]
+        images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return Split(images, np.asarray(labels, np.int32)[:, None])
 
     classes = builder.info.features["label"].num_classes
     return DataSource(

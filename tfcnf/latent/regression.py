@@ -13,12 +13,14 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfcnf.checks import check_choice
 from tfcnf.latent.linear import ZeroLinear
 from tfcnf.latent.partition import Partition
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
 KINDS = ("gaussian", "bernoulli")
+MAPS = ("linear", "identity")
 
 
 class LinearPrior(keras.layers.Layer):
@@ -56,17 +58,31 @@ class LinearPrior(keras.layers.Layer):
 class LabelPredictor(keras.layers.Layer):
     """q_theta: each label from its own code, or from the whole z, linear.
 
+    A linear q_theta can lose its code: where reconstruction makes something else of it
+    first, the best weight is 0, and then the labels' terms no longer reach the code.
+    The identity cannot. It compares the first dimension of a code with the
+    standardised label directly, N(y; z_yi, 1) or a Bernoulli with that logit, as the
+    authors' code for spirals does.
+
     Args:
         partition: sizes of the codes. Without supervised codes every label is read
             from the whole z: the same supervision without a partition.
         kinds: ``"gaussian"`` or ``"bernoulli"`` for each label.
+        label_map: ``"linear"`` or ``"identity"``; from the whole z always linear.
 
     Raises:
-        ValueError: for an unknown kind.
+        ValueError: for an unknown kind or map.
     """
 
-    def __init__(self, partition: Partition, kinds: Sequence[str], **kwargs: Any):
+    def __init__(
+        self,
+        partition: Partition,
+        kinds: Sequence[str],
+        label_map: str = "linear",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
+        check_choice("label_map", label_map, MAPS)
         if not all(kind in KINDS for kind in kinds):
             raise ValueError(
                 f"label_kinds must be of {', '.join(KINDS)}. "
@@ -74,6 +90,10 @@ class LabelPredictor(keras.layers.Layer):
             )
         self.partition, self.kinds, self.q_theta = partition, tuple(kinds), []
         sizes = partition.supervised or (partition.unsupervised,) * len(kinds)
+        self.is_identity = label_map == "identity" and bool(partition.supervised)
+        if self.is_identity:
+            self.built = True
+            return
         for i, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
             units = 2 if kind == "gaussian" else 1
             layer = ZeroLinear(units, name=f"q_theta_{i}", dtype=self.dtype)
@@ -83,16 +103,24 @@ class LabelPredictor(keras.layers.Layer):
 
     def distributions(self, z: Tensor) -> list[tfp.distributions.Distribution]:
         """p(y_i | z) of each standardised label, batch ``[B]``."""
-        codes, _ = self.partition.split(z)
-        codes = codes or [z] * len(self.kinds)
         made = []
-        for kind, q_theta, code in zip(self.kinds, self.q_theta, codes, strict=True):
-            out = q_theta(code)
+        for kind, (location, log_scale) in zip(
+            self.kinds, self._outputs(z), strict=True
+        ):
             if kind == "gaussian":
-                made.append(tfd.Normal(out[:, 0], tf.exp(out[:, 1])))
+                made.append(tfd.Normal(location, tf.exp(log_scale)))
             else:
-                made.append(tfd.Bernoulli(logits=out[:, 0], dtype=out.dtype))
+                made.append(tfd.Bernoulli(logits=location, dtype=location.dtype))
         return made
+
+    def _outputs(self, z: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Location (or logit) and log-scale for each label, ``[B]``."""
+        codes, _ = self.partition.split(z)
+        if self.is_identity:
+            return [(code[:, 0], tf.zeros_like(code[:, 0])) for code in codes]
+        codes = codes or [z] * len(self.kinds)
+        outs = [q(code) for q, code in zip(self.q_theta, codes, strict=True)]
+        return [(out[:, 0], out[:, -1]) for out in outs]
 
     def negative_log_probs(self, z: Tensor, y: Tensor) -> list[Tensor]:
         """-log p(y_i | z) of each standardised label, ``[B]`` nats."""

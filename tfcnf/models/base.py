@@ -108,7 +108,7 @@ class FlowModel(keras.Model):
         names = ["loss", "bits_per_dim"]
         if self.is_supervised:
             names += ["cross_entropy", "error"]
-        names += ["nfe_forward", "nfe_backward"]
+        names += ["gradient_norm", "nfe_forward", "nfe_backward"]
         for i in range(self.flow.num_solves):
             names += [f"{name}/cnf_{i:02d}" for name in self._per_solve]
         self._trackers = {name: EpochMean(name) for name in names}
@@ -189,15 +189,22 @@ class FlowModel(keras.Model):
         return 1 + (self.reinforce.extra_passes if self.reinforce else 0)
 
     def _clip(self, gradients: list[Tensor]) -> list[Tensor]:
-        """Clips the gradient of the whole batch; alone, each replica clips its own."""
+        """Clips the gradient of the whole batch; alone, each replica clips its own.
+
+        On one replica that is left to the optimizer.
+        """
         limit = self.optimizer.global_clipnorm
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if not limit or replicas == 1:
+        if replicas > 1:
+            context = tf.distribute.get_replica_context()
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        norm = tf.linalg.global_norm(gradients)
+        self._trackers["gradient_norm"].update_state(tf.cast(norm, tf.float32), 1.0)
+        if replicas == 1:
             return gradients
-        context = tf.distribute.get_replica_context()
-        total = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        clipped, _ = tf.clip_by_global_norm(total, limit)
-        return [gradient / replicas for gradient in clipped]
+        if limit:
+            gradients, _ = tf.clip_by_global_norm(gradients, limit, norm)
+        return [gradient / replicas for gradient in gradients]
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """The same measures without an update and without backward solves."""

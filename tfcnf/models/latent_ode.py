@@ -52,6 +52,7 @@ class LatentODE(FlowModel):
         latent_dims: D, dimensions of z.
         code_dims: dimensions of the code of each label, for ``"code"``.
         encoder_units: units of the recurrent encoder.
+        encoder_start: of its recurrent weights, see `Recognition`.
         dynamics_units: widths of the hidden layers of f.
         decoder_units: units of the decoder's hidden layer.
         activation: of f, see `AutonomousDynamics`.
@@ -59,6 +60,8 @@ class LatentODE(FlowModel):
         beta: weight of the KL divergence.
         kl_warmup_steps: steps over which that weight grows from 0; 0 for none.
         label_weights: weight of each label's term.
+        label_map: ``"linear"``, the paper's q_theta, or ``"identity"``, the authors'
+            code's, see `LabelPredictor`.
         encode_gaps: give the encoder the time to the next observation too; for
             irregular times.
         regular: all series have the same times and no missing point; saves work.
@@ -80,6 +83,7 @@ class LatentODE(FlowModel):
         latent_dims: int = 5,
         code_dims: int = 1,
         encoder_units: int = 25,
+        encoder_start: str = "uniform",
         dynamics_units: Sequence[int] = (20,),
         decoder_units: int = 20,
         activation: str = "elu",
@@ -87,6 +91,7 @@ class LatentODE(FlowModel):
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
         label_weights: Sequence[float] = (1.0, 1.0, 1.0),
+        label_map: str = "linear",
         encode_gaps: bool = False,
         regular: bool = False,
         tol: float = 1e-4,
@@ -105,6 +110,7 @@ class LatentODE(FlowModel):
             "latent_dims": latent_dims,
             "code_dims": code_dims,
             "encoder_units": encoder_units,
+            "encoder_start": encoder_start,
             "dynamics_units": tuple(dynamics_units),
             "decoder_units": decoder_units,
             "activation": activation,
@@ -112,6 +118,7 @@ class LatentODE(FlowModel):
             "beta": beta,
             "kl_warmup_steps": kl_warmup_steps,
             "label_weights": tuple(label_weights),
+            "label_map": label_map,
             "encode_gaps": encode_gaps,
             "regular": regular,
             "tol": tol,
@@ -139,6 +146,7 @@ class LatentODE(FlowModel):
             options["encode_gaps"],
             options["regular"],
             next_int(seeds),
+            options["encoder_start"],
             dtype=policy,
         )
         dynamics = AutonomousDynamics(
@@ -162,13 +170,15 @@ class LatentODE(FlowModel):
         )
         self.prior = LinearPrior(self.partition, dtype=policy)
         kinds = options["label_kinds"] if self.is_supervised else ()
-        self.predictor = LabelPredictor(self.partition, kinds, dtype=policy)
+        self.predictor = LabelPredictor(
+            self.partition, kinds, options["label_map"], dtype=policy
+        )
 
     def _track_metrics(self) -> None:
         names = ["loss", "elbo", "log_likelihood", "kl"]
         if self.is_supervised:
             names.append("label_nll")
-        names += ["nfe_forward", "nfe_backward"]
+        names += ["gradient_norm", "nfe_forward", "nfe_backward"]
         names += [f"{name}/cnf_00" for name in self._per_solve]
         self._trackers = {name: EpochMean(name) for name in names}
         mean, begun = (

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
 from tfcnf.data.series import Series
 from tfcnf.models.recurrence import read_backwards
 from tfcnf.ode.autonomous import uniform
@@ -14,6 +15,7 @@ from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
 
 NEVER = 1e30
+STARTS = ("uniform", "orthogonal")
 
 
 class Recognition(keras.layers.Layer):
@@ -28,6 +30,11 @@ class Recognition(keras.layers.Layer):
         encode_gaps: read the time to the next observed point too.
         regular: no point is missing, so that the masks need not be looked at.
         seed: integer seed of the initial weights.
+        start: of the recurrent weights: ``"uniform"`` as the authors', which forgets
+            within a few points, or ``"orthogonal"``, which remembers all.
+
+    Raises:
+        ValueError: for an unknown start.
     """
 
     def __init__(
@@ -38,21 +45,27 @@ class Recognition(keras.layers.Layer):
         encode_gaps: bool = False,
         regular: bool = False,
         seed: int | None = None,
+        start: str = "uniform",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        check_choice("encoder_start", start, STARTS)
         self.encode_gaps, self.regular = encode_gaps, regular
         seeds = keras.random.SeedGenerator(seed)
         inputs = obs_dims + int(encode_gaps)
 
-        def start() -> keras.initializers.Initializer:
+        def plain() -> keras.initializers.Initializer:
             return uniform(inputs + units, next_int(seeds))
+
+        recurrent = plain()
+        if start == "orthogonal":
+            recurrent = keras.initializers.Orthogonal(seed=next_int(seeds))
 
         self.rnn = keras.layers.SimpleRNN(
             units,
-            kernel_initializer=start(),
-            recurrent_initializer=start(),
-            bias_initializer=start(),
+            kernel_initializer=plain(),
+            recurrent_initializer=recurrent,
+            bias_initializer=plain(),
             go_backwards=True,
             dtype=self.dtype_policy,
         )

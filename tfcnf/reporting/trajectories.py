@@ -71,9 +71,12 @@ def _finish(figure: Figure, panel: Any, path: Path) -> None:
 
 
 def _name(labels: np.ndarray) -> str:
-    a, b, clockwise = labels
-    turn = "clockwise" if clockwise > 0.5 else "counter-clockwise"
-    return f"{turn}, a = {a:.2f}, b = {b:.2f}"
+    turn = "clockwise" if labels[-1] > 0.5 else "counter-clockwise"
+    return f"{turn}, {_parameters(labels)}"
+
+
+def _parameters(labels: np.ndarray) -> str:
+    return f"a = {labels[0]:.2f}, b = {labels[1]:.2f}"
 
 
 def _draw_curve(panel: Any, arrays: Mapping[str, np.ndarray], i: int) -> None:
@@ -100,7 +103,7 @@ def _draw_curve(panel: Any, arrays: Mapping[str, np.ndarray], i: int) -> None:
 
 
 def draw_spirals(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """The noise-free curves, one panel for each direction (Fig. 9)."""
+    """The noise-free curves from their dots on, a panel for each direction (Fig. 9)."""
     figure = Figure(figsize=(8, 4), layout="constrained")
     for panel, (clockwise, title) in zip(
         figure.subplots(1, 2),
@@ -111,9 +114,11 @@ def draw_spirals(arrays: Mapping[str, np.ndarray], path: Path) -> None:
             arrays["truth"], arrays["truth_mask"], arrays["labels"], strict=True
         ):
             if round(float(label[-1])) == clockwise:
-                panel.plot(*curve[mask > 0].T)
+                (line,) = panel.plot(*curve[mask > 0].T, label=_parameters(label))
+                panel.plot(*curve[0], "o", color=line.get_color(), markersize=4)
         panel.set(title=title)
         panel.set_aspect("equal")
+        panel.legend(fontsize="xx-small")
     save_figure(figure, path)
 
 
