@@ -55,7 +55,9 @@ def fit(folder, model, points, *callbacks, preemption=None):
     start = checkpoints.restore()
     calls = [*callbacks, SaveCheckpoints(checkpoints)]
     with (preemption or Preemption()).watch():
-        run_epochs(model, points, get_strategy(), 2, 3, start, 0, calls, preemption)
+        run_epochs(
+            model, points, get_strategy(), 2, 3, start, 0, calls, preemption=preemption
+        )
     return start
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,21 @@ def training_batches(
     first_step: int = 0,
     share: Share = Share(),  # noqa: B008
 ) -> tf.data.Dataset:
-    """One epoch of full batches ``(x, y)``; the incomplete last one is dropped.
+    """One epoch of full batches ``(x, y)``; see `training_order`."""
+    order = training_order(source, batch_size, seed, epoch, first_step, share)
+    # not from_generator, which makes the whole process return memory eagerly
+    return order.map(make_gather(source)).prefetch(2)
+
+
+def training_order(
+    source: DataSource | SeriesSource,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    first_step: int = 0,
+    share: Share = Share(),  # noqa: B008
+) -> tf.data.Dataset:
+    """Which examples make the full batches of an epoch; an incomplete one is dropped.
 
     Order and flips depend on (seed, epoch) alone, so a resumed run sees what an
     uninterrupted one would have seen, and so do any number of replicas. Where labels
@@ -63,6 +77,9 @@ def training_batches(
         epoch: see above.
         first_step: steps of the epoch that are left out.
         share: parts to give; the parts of a step follow one another.
+
+    Returns:
+        Elements for `make_gather`.
     """
     split = source.train
     rng = np.random.default_rng([seed, epoch])
@@ -72,18 +89,24 @@ def training_batches(
     order, flips = (
         _take(values, batch_size, first_step, share) for values in (order, flips)
     )
-    examples = tf.nest.map_structure(tf.constant, split.x)
-    labels = tf.constant(split.y)
+    return tf.data.Dataset.from_tensor_slices((order, flips))
 
-    def batch(chosen: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
+
+def make_gather(
+    source: DataSource | SeriesSource,
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Makes ``(x, y)`` of an element of `training_order`; one serves all epochs."""
+    examples = tf.nest.map_structure(tf.constant, source.train.x)
+    labels = tf.constant(source.train.y)
+
+    def gather(chosen: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
         x = tf.nest.map_structure(lambda part: tf.gather(part, chosen), examples)
         y = tf.gather(labels, chosen)
         if source.flip:
             x = tf.where(flip[:, None, None, None], tf.reverse(x, [2]), x)
         return x, y
 
-    # not from_generator, which makes the whole process return memory eagerly
-    return tf.data.Dataset.from_tensor_slices((order, flips)).map(batch).prefetch(2)
+    return gather
 
 
 def _take(

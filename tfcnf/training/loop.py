@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.data.pipeline import steps_per_epoch, training_batches
+from tfcnf.data.pipeline import make_gather, steps_per_epoch, training_order
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.models.base import FlowModel
@@ -69,6 +69,12 @@ def run_epochs(
     any_worker = make_vote(strategy)
     train_step = make_step(model, strategy, accumulation_steps)
     recovery = recovery or Recovery()
+    gather = make_gather(source)
+
+    @tf.function(autograph=False)  # traced once, which a data set's map is not
+    def fetch(chosen: Any) -> Any:
+        return strategy.run(gather, args=chosen)
+
     calls = keras.callbacks.CallbackList(
         list(callbacks),
         model=model,
@@ -87,14 +93,14 @@ def run_epochs(
         model.set_epoch(epoch)
         calls.on_epoch_begin(epoch)
         started = time.perf_counter()
-        batches = functools.partial(
-            training_batches, source, batch_size, seed, epoch, first_step, share
+        order = functools.partial(
+            training_order, source, batch_size, seed, epoch, first_step, share
         )
         is_whole = True
         with preemption.deferred():
-            iterator = iter(distribute(strategy, batches))
+            iterator = iter(distribute(strategy, order))
             for step in range(first_step, steps):
-                batch = next(iterator)
+                batch = fetch(next(iterator))
                 calls.on_train_batch_begin(step)
                 recovery.remember(epoch, step)
                 try:

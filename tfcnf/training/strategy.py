@@ -90,7 +90,7 @@ def distribute(
 
     Args:
         strategy: from `get_strategy`.
-        make: makes a data set of parts, as `tfcnf.data.pipeline.training_batches`.
+        make: makes a data set of parts, as `tfcnf.data.pipeline.training_order`.
     """
     if strategy.num_replicas_in_sync == 1:
         return make()
