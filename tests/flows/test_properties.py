@@ -20,7 +20,7 @@ from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
 
 TOL = 1e-7
 MANY = settings(max_examples=40, derandomize=True, deadline=None)
-FEW = settings(max_examples=4, derandomize=True, deadline=None)  # each one is traced
+FEW = settings(max_examples=3, derandomize=True, deadline=None)  # each one is traced
 
 SIDES = st.integers(1, 4).map(lambda n: 2 * n)
 CHANNELS = st.integers(1, 3)
