@@ -176,6 +176,7 @@ def test_overhead_is_of_medians_and_the_floor_of_all_layers():
     assert row["over_floor"] == pytest.approx(3.0 / 1.48)
 
 
+@pytest.mark.slow
 def test_the_serve_suite_measures_a_run(finished_run, data_dir, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", data_dir)
     monkeypatch.setattr(serve, "BATCHES", (2,))
