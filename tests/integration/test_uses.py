@@ -12,6 +12,7 @@ from tfcnf.data import catalog
 from tfcnf.data.labels import hide_labels
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.reporting.runs import report
+from tfcnf.run_folder import check_folder
 
 
 def read_json(path):
@@ -107,9 +108,12 @@ def test_too_many_labels_are_refused_before_a_folder_is_made(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_from_before_labels_could_be_hidden_can_be_read(run_copy, data_dir):
-    config = read_json(run_copy / "config.json")
+def test_a_run_from_before_labels_could_be_hidden_is_the_same_run(run_copy, config):
+    old = read_json(run_copy / "config.json")
     for key in ("labels", "labelled_part"):
-        del config["training"][key]
-    (run_copy / "config.json").write_text(json.dumps(config))
-    assert experiment.evaluate(str(run_copy), [1e-2], data_dir=data_dir)
+        del old["training"][key]
+    (run_copy / "config.json").write_text(json.dumps(old))
+    assert check_folder(config, str(run_copy))
+    config["training"]["labels"] = 5
+    with pytest.raises(ValueError, match=r"Received: config\.training\.labels=5"):
+        check_folder(config, str(run_copy))
