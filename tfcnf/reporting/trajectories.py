@@ -26,7 +26,7 @@ def draw_trajectories(arrays: Mapping[str, np.ndarray], path: Path) -> None:
     count = len(arrays["truth"])
     columns = min(count, 4)
     rows = -(-count // columns)
-    figure = Figure(figsize=(3.2 * columns, 3.2 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(3.2 * columns, 3.5 * rows + 0.5), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for i, panel in enumerate(panels[:count]):
         _draw_curve(panel, arrays, i)
