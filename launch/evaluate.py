@@ -14,7 +14,7 @@ tolerance, and writes a NAME.json and a NAME.npz for each.
 
 from absl import flags
 
-from tfcnf import command_line, experiment, uses
+from tfcnf import command_line, trained_run, uses
 from tfcnf.gates.policy import parse_tolerances
 from tfcnf.training.averaging import KEPT
 
@@ -44,13 +44,13 @@ WEIGHTS = flags.DEFINE_enum(
 
 def main() -> None:
     if LEARNED.value:
-        experiment.evaluate_tolerances(WORKDIR.value, DATA_DIR.value, WEIGHTS.value)
+        trained_run.evaluate_tolerances(WORKDIR.value, DATA_DIR.value, WEIGHTS.value)
         return
     tols = parse_tolerances(TOL.value)
     if USES.value:
         uses.evaluate(WORKDIR.value, USES.value, tols[0], DATA_DIR.value)
         return
-    experiment.evaluate(
+    trained_run.evaluate(
         WORKDIR.value,
         tols,
         SPLIT.value,

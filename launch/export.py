@@ -10,7 +10,7 @@ configuration and measures, and the labels.
 
 from absl import flags
 
-from tfcnf import command_line, experiment
+from tfcnf import command_line, trained_run
 from tfcnf.serving import export
 from tfcnf.training.averaging import KEPT
 
@@ -34,7 +34,7 @@ WEIGHTS = flags.DEFINE_enum(
 
 
 def main() -> None:
-    made = experiment.export(
+    made = trained_run.export(
         WORKDIR.value,
         EXPORT_DIR.value,
         TOL.value,

@@ -5,7 +5,7 @@ python launch/sample.py --workdir=runs/digits --label=3 --num=20 --out=three.png
 
 from absl import flags
 
-from tfcnf import command_line, experiment
+from tfcnf import command_line, trained_run
 from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
@@ -26,7 +26,7 @@ WEIGHTS = flags.DEFINE_enum(
 
 
 def main() -> None:
-    experiment.sample(
+    trained_run.sample(
         WORKDIR.value,
         LABEL.value,
         NUM.value,

@@ -22,6 +22,8 @@ ROOMS = [
     {"configuration"},
     {"run_folder"},
     {"studies"},
+    {"assembly", "results"},
+    {"trained_run"},
     {"experiment"},
     {"sweep"},
     {"uses"},

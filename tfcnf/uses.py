@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfcnf import experiment
+from tfcnf import trained_run
 from tfcnf.checks import check_choice
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
@@ -60,12 +60,12 @@ def evaluate(
     """
     for name in names:
         check_choice("uses", name, USES)
-    source = experiment.load_source(workdir, data_dir)
+    source = trained_run.load_source(workdir, data_dir)
     if isinstance(source, SeriesSource) or source.num_levels == 1:
         raise ValueError(
             f"only runs on images have uses. Received: data={source.name!r}"
         )
-    model = experiment.load_model(workdir, source)
+    model = trained_run.load_model(workdir, source)
     results = {}
     for name in names:
         use = USES[name]

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfcnf import InfoCNF, experiment
+from tfcnf import InfoCNF, experiment, trained_run
 from tfcnf.configuration import default_config
 from tfcnf.data.source import DataSource, Split
 from tfcnf.evaluation.tolerances import ToleranceEvaluator
@@ -103,7 +103,7 @@ def test_a_run_with_gates_records_its_tolerances(learned_run, data_dir):
     assert -6 <= line["log10_tol/cnf_00"] <= -1
     assert np.isfinite(line["log_pi/cnf_00"])
     path.unlink()
-    experiment.evaluate_tolerances(str(learned_run), data_dir)
+    trained_run.evaluate_tolerances(str(learned_run), data_dir)
     assert json.loads(path.read_text()) == results
 
 
@@ -125,4 +125,4 @@ def test_tensorboard_has_histograms_of_the_tolerances(learned_run):
 
 def test_constant_tolerances_have_no_distribution(finished_run, data_dir):
     with pytest.raises(ValueError, match=r"neither random nor learned .* Received: wo"):
-        experiment.evaluate_tolerances(str(finished_run), data_dir)
+        trained_run.evaluate_tolerances(str(finished_run), data_dir)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from tfcnf import experiment, losses
+from tfcnf import losses, trained_run
 from tfcnf.data.source import Split
 from tfcnf.evaluation.typicality import (
     kept_entropy,
@@ -14,7 +14,7 @@ from tfcnf.evaluation.typicality import (
 
 @pytest.fixture(scope="module")
 def model(finished_run, digits):
-    return experiment.load_model(str(finished_run), digits)
+    return trained_run.load_model(str(finished_run), digits)
 
 
 def test_scores_by_hand():

@@ -12,7 +12,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from tfcnf import command_line, experiment
+from tfcnf import assembly, command_line, experiment, trained_run
 from tfcnf.configuration import check_config, default_config, parse_variant
 from tfcnf.data import catalog, spirals, toy2d
 from tfcnf.data.source import DataSource, Split
@@ -52,7 +52,7 @@ def refused(config, data_dir, tmp_path, monkeypatch):
     def begun(*_, **__):
         raise AssertionError("the run was begun")
 
-    for step in ("run_epochs", "_write_results"):
+    for step in ("run_epochs", "write_results"):
         monkeypatch.setattr(experiment, step, begun)
 
     def train(key, value, workdir=tmp_path / "run"):
@@ -84,7 +84,7 @@ def test_every_configuration_of_points_makes_a_model(stem, data, choice, model):
     config = load_config(ROOT / "configs" / f"{stem}.py", f"{choice}model={model}")
     check_config(config)
     assert (config["data"], config["model_name"]) == (data, model)
-    built = experiment._build(config, catalog.get(data))
+    built = assembly.build_model(config, catalog.get(data))
     assert built.flow.num_solves == 1
     assert built.is_supervised == (model != "cnf")
     small = load_config(ROOT / "configs" / f"{stem}.py", f"{choice}smoke")
@@ -105,8 +105,8 @@ def test_every_configuration_of_spirals_makes_a_model(data, partition):
             assert training["batch_size"] == 5000
             assert training["epochs"] * training["passes"] == 20_000
             assert config["optimizer"]["learning_rate"] == 1e-3
-    source = experiment._source(load_config(path, text), None)
-    built = experiment._build(load_config(path, text), source)
+    source = assembly.read_source(load_config(path, text), None)
+    built = assembly.build_model(load_config(path, text), source)
     assert built.is_supervised == (partition != "none")
     assert sum(built.partition.supervised) == (3 if partition == "code" else 0)
     assert source.train.passes == 100
@@ -188,7 +188,7 @@ def test_every_configuration_makes_a_model(path, model):
     x = np.zeros([config["training"]["batch_size"], *shape], np.uint8)
     split = Split(x, np.zeros([len(x), 1], np.int32))
     levels = 17 if path.stem == "digits" else 256
-    built = experiment._build(config, DataSource("x", split, split, (10,), levels))
+    built = assembly.build_model(config, DataSource("x", split, split, (10,), levels))
     # scales x (flows before and after each squeeze), after the last scale only before
     flows = config["model"]["flows_per_block"]
     assert built.flow.num_solves == flows * (2 * config["model"]["num_scales"] - 1)
@@ -347,40 +347,40 @@ def test_evaluation_at_a_bad_tolerance_leaves_the_results_alone(
 ):
     before = (run_copy / "eval.json").read_bytes()
     with pytest.raises(ValueError, match=f"Received: tol={tol}"):
-        experiment.evaluate(str(run_copy), [tol], data_dir=data_dir)
+        trained_run.evaluate(str(run_copy), [tol], data_dir=data_dir)
     assert (run_copy / "eval.json").read_bytes() == before
 
 
 def test_an_unknown_split_is_refused(run_copy, data_dir):
     with pytest.raises(ValueError, match=r"train, test\. Received: split='validation'"):
-        experiment.evaluate(str(run_copy), [1e-2], "validation", data_dir)
+        trained_run.evaluate(str(run_copy), [1e-2], "validation", data_dir)
     assert sorted(path.name for path in run_copy.glob("eval*")) == ["eval.json"]
 
 
 def test_a_folder_without_a_run_cannot_be_evaluated(tmp_path, data_dir):
     with pytest.raises(ValueError, match="no run in this folder") as failure:
-        experiment.evaluate(str(tmp_path), [1e-2], data_dir=data_dir)
+        trained_run.evaluate(str(tmp_path), [1e-2], data_dir=data_dir)
     assert f"Received: workdir={str(tmp_path)!r}" in str(failure.value)
 
 
 def test_a_run_without_a_checkpoint_cannot_be_evaluated(config, tmp_path, data_dir):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="no checkpoint yet") as failure:
-        experiment.evaluate(str(tmp_path), [1e-2], data_dir=data_dir)
+        trained_run.evaluate(str(tmp_path), [1e-2], data_dir=data_dir)
     assert f"Received: workdir={str(tmp_path)!r}" in str(failure.value)
 
 
 def test_a_damaged_config_json_is_refused(run_copy, data_dir):
     (run_copy / "config.json").write_text('{"data": "dig')
     with pytest.raises(ValueError, match="damaged") as failure:
-        experiment.evaluate(str(run_copy), [1e-2], data_dir=data_dir)
+        trained_run.evaluate(str(run_copy), [1e-2], data_dir=data_dir)
     assert f"Received: workdir={str(run_copy)!r}" in str(failure.value)
 
 
 @pytest.mark.parametrize("num", [0, -3])
 def test_no_samples_are_refused(num, finished_run, data_dir, tmp_path):
     with pytest.raises(ValueError, match=f"Received: num={num}"):
-        experiment.sample(
+        trained_run.sample(
             str(finished_run), 3, num, str(tmp_path / "x.png"), data_dir=data_dir
         )
 
@@ -388,7 +388,7 @@ def test_no_samples_are_refused(num, finished_run, data_dir, tmp_path):
 def test_a_picture_in_a_missing_folder_is_refused(finished_run, data_dir, tmp_path):
     out = str(tmp_path / "missing" / "x.png")
     with pytest.raises(ValueError, match="Received: out=") as failure:
-        experiment.sample(str(finished_run), 3, 2, out, data_dir=data_dir)
+        trained_run.sample(str(finished_run), 3, 2, out, data_dir=data_dir)
     assert str(failure.value).endswith(f"out={out!r}")
 
 
@@ -525,7 +525,7 @@ def test_evaluate_and_sample_do_what_their_flags_say(
     script, run_copy, data_dir, tmp_path, monkeypatch
 ):
     called = []
-    monkeypatch.setattr(experiment, "evaluate", lambda *args: called.append(args))
+    monkeypatch.setattr(trained_run, "evaluate", lambda *args: called.append(args))
     folder, data = f"--workdir={run_copy}", f"--data_dir={data_dir}"
     assert (
         script("evaluate", folder, data, "--tol=1e-3,0.5", "--split=train")[0] is None

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from tfcnf import experiment
+from tfcnf import experiment, trained_run
 from tfcnf.run_folder import hold_folder, open_folder
 from tfcnf.training.checkpoints import Checkpoints, Position
 from tfcnf.types import Control
@@ -64,7 +64,7 @@ def no_training(monkeypatch):
 @pytest.fixture(scope="module")
 def model(finished_run, digits):
     """The model of the finished run."""
-    return experiment.load_model(str(finished_run), digits)
+    return trained_run.load_model(str(finished_run), digits)
 
 
 # what a run leaves behind
@@ -295,11 +295,11 @@ def test_a_run_can_be_made_where_git_is_not_installed(config, monkeypatch, tmp_p
 
 def test_evaluate_at_two_tolerances(run_copy, digits, data_dir, capsys):
     # larger weights, so that the tolerance makes a difference
-    model = experiment.load_model(str(run_copy), digits)
+    model = trained_run.load_model(str(run_copy), digits)
     for weight in model.flow.trainable_variables:
         weight.assign(5.0 * weight)
     Checkpoints(run_copy / "checkpoints", model).save(Position(3))
-    results = experiment.evaluate(str(run_copy), [1e-5, 1e-2], data_dir=data_dir)
+    results = trained_run.evaluate(str(run_copy), [1e-5, 1e-2], data_dir=data_dir)
     after = read_json(run_copy / "eval.json")
     assert after == results[0] | {"evaluations": results}
     fine, coarse = results
@@ -317,14 +317,14 @@ def test_evaluate_at_two_tolerances(run_copy, digits, data_dir, capsys):
 def drawn(finished_run, data_dir, tmp_path_factory):
     """Samples drawn into PNG files, and the arrays they were drawn from."""
     folder, arrays = tmp_path_factory.mktemp("drawn"), {}
-    draw_grid = experiment.draw_grid
+    draw_grid = trained_run.draw_grid
 
     def spy(images, path, *rest):
         arrays[path.name] = np.array(images)
         draw_grid(images, path, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "draw_grid", spy)
+        patch.setattr(trained_run, "draw_grid", spy)
         for name, label, num, seed in [
             ("threes", 3, 12, 0),
             ("again", 3, 12, 0),
@@ -333,7 +333,7 @@ def drawn(finished_run, data_dir, tmp_path_factory):
             ("one", 3, 1, 0),
         ]:
             path = str(folder / f"{name}.png")
-            experiment.sample(
+            trained_run.sample(
                 str(finished_run), label, num, path, seed, data_dir=data_dir
             )
     return folder, arrays
@@ -369,7 +369,7 @@ def test_sample_of_a_label_out_of_range_is_a_value_error(
     label, finished_run, data_dir, tmp_path
 ):
     with pytest.raises(ValueError, match=r"labels must be in 0\.\.9\. Received: y="):
-        experiment.sample(
+        trained_run.sample(
             str(finished_run), label, 2, str(tmp_path / "x.png"), data_dir=data_dir
         )
     assert list(tmp_path.iterdir()) == []
@@ -377,8 +377,8 @@ def test_sample_of_a_label_out_of_range_is_a_value_error(
 
 def test_a_run_folder_can_be_moved(finished_run, digits, tmp_path):
     shutil.copytree(finished_run, tmp_path / "moved")
-    moved = experiment.load_model(str(tmp_path / "moved"), digits)
-    original = experiment.load_model(str(finished_run), digits)
+    moved = trained_run.load_model(str(tmp_path / "moved"), digits)
+    original = trained_run.load_model(str(finished_run), digits)
     assert moved.weights
     for mine, theirs in zip(moved.weights, original.weights, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
@@ -391,7 +391,9 @@ def test_the_best_checkpoint_is_kept_and_evaluated(run_copy, data_dir):
     lines = read_lines(run_copy)
     best = min(lines, key=lambda line: line["test/bits_per_dim"])
     before = (run_copy / "eval.json").read_bytes()
-    (result,) = experiment.evaluate(str(run_copy), [1e-2], data_dir=data_dir, best=True)
+    (result,) = trained_run.evaluate(
+        str(run_copy), [1e-2], data_dir=data_dir, best=True
+    )
     assert read_json(run_copy / "eval_best.json")["evaluations"] == [result]
     assert result["bits_per_dim"] == pytest.approx(best["test/bits_per_dim"], rel=1e-6)
     assert (run_copy / "eval.json").read_bytes() == before

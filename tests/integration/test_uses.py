@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfcnf import experiment, uses
+from tfcnf import experiment, trained_run, uses
 from tfcnf.configuration import default_config, points_config
 from tfcnf.data import catalog
 from tfcnf.data.labels import hide_labels
@@ -91,7 +91,7 @@ def test_a_run_with_hidden_labels_is_evaluated_on_all(few_labels, digits, data_d
     assert left == {"labelled": 30, "logistic_regression_error": error}
     assert 10 < error < 60
     assert read_json(few_labels / "eval.json")["num_examples"] == 360
-    (train,) = experiment.evaluate(str(few_labels), [1e-2], "train", data_dir)
+    (train,) = trained_run.evaluate(str(few_labels), [1e-2], "train", data_dir)
     assert train["num_examples"] == 1437
     line = json.loads((few_labels / "metrics.jsonl").read_text())
     assert np.isfinite(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfcnf import experiment
+from tfcnf import trained_run
 from tfcnf.data import catalog
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.models.infocnf import InfoCNF
@@ -47,9 +47,9 @@ def run(workdir: str | None, log: Log, rounds: int = 3) -> dict[str, Any]:
             "the serve suite needs the run folder of a model. Received: checkpoint=None"
         )
     source = catalog.get(read_config(workdir)["data"])
-    model = experiment.load_model(workdir, source)
+    model = trained_run.load_model(workdir, source)
     with tempfile.TemporaryDirectory() as folder:
-        exported = experiment.export(workdir, str(Path(folder, "saved")), TOL, "exact")
+        exported = trained_run.export(workdir, str(Path(folder, "saved")), TOL, "exact")
         saved = tf.saved_model.load(str(exported))
     module = make_module(model, 0.0, TOL, "exact")
     cases = []

@@ -13,13 +13,13 @@ import tensorflow_probability as tfp
 from tfcnf.benchmarks.contenders import MAX_STEPS, OURS
 from tfcnf.benchmarks.problems import Problem, State, pack
 from tfcnf.data import catalog
-from tfcnf.experiment import load_model
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.reshape import split_channels
 from tfcnf.losses import bits_per_dim
 from tfcnf.ode.adjoint import Method, solve
 from tfcnf.ode.divergence import Probes, draw_probes, value_and_divergence
 from tfcnf.run_folder import read_config
+from tfcnf.trained_run import load_model
 from tfcnf.types import Control
 
 EXACT_TOL = 1e-12

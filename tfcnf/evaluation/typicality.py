@@ -107,7 +107,7 @@ def kept_entropy(
 
     Args:
         workdir: run folder.
-        model: the run's model, as `tfcnf.experiment.load_model` gives it.
+        model: the run's model, as `tfcnf.trained_run.load_model` gives it.
         split: its training data.
         tol: solver tolerance.
         batch_size: examples solved at a time.

@@ -1,0 +1,57 @@
+"""The measures of a run, in files and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tfcnf.evaluation.image import SPLITS
+from tfcnf.evaluation.tolerances import MODES, ToleranceEvaluator
+from tfcnf.files import write_json
+from tfcnf.reporting.tables import results_table
+
+TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
+
+
+def write_results(
+    workdir: str,
+    evaluators: Sequence[Any],
+    tols: Sequence[float],
+    draws: int,
+    suffix: str = "",
+) -> list[dict[str, Any]]:
+    """Evaluates at each tolerance, writes a JSON file and prints a table."""
+    results = [
+        dict(evaluator.run(tol, draws, backward=True))
+        | {"dtype": evaluator.model.compute_dtype}
+        for evaluator in evaluators
+        for tol in tols
+    ]
+    split = evaluators[0].split_name
+    name = "eval" if split == "test" else f"eval_{split}"
+    write_json(
+        Path(workdir) / f"{name}{suffix}.json", results[0] | {"evaluations": results}
+    )
+    print(results_table(results))
+    return results
+
+
+def write_tolerances(workdir: str, model: Any, source: Any, batch_size: int) -> None:
+    """Evaluates at the policies' own tolerances and writes a JSON file."""
+    evaluator = ToleranceEvaluator(model, source)
+    write_json(
+        Path(workdir) / "tolerances.json",
+        {
+            "evaluations": dict(evaluator.run()),
+            "distribution": {
+                split: {
+                    mode: evaluator.distribution(
+                        split, batch_size, mode, TOLERANCE_DRAWS if sample else 1
+                    ).tolist()
+                    for mode, sample in MODES.items()
+                }
+                for split in SPLITS
+            },
+        },
+    )
