@@ -530,7 +530,8 @@ def test_evaluate_and_sample_do_what_their_flags_say(
     assert (
         script("evaluate", folder, data, "--tol=1e-3,0.5", "--split=train")[0] is None
     )
-    assert called == [(str(run_copy), [1e-3, 0.5], "train", data_dir, [])]
+    tols = [1e-3, 0.5]
+    assert called == [(str(run_copy), tols, "train", data_dir, [], None, False)]
     out = tmp_path / "three.png"
     arguments = [folder, data, "--label=3", "--num=2", f"--out={out}"]
     assert script("sample", *arguments) == (None, "")

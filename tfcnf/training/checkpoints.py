@@ -53,11 +53,12 @@ class Checkpoints:
         if keep < 1:
             raise ValueError(f"keep must be positive. Received: keep={keep}")
         model.optimizer.build(model.trainable_variables)
-        # numbered, because Keras' names depend on what the process built before
-        self.state = {
-            "variables": _numbered([*model.variables, *model.optimizer.variables]),
-            "metrics": _numbered(model.metrics_variables),
-        }
+        # numbered, because Keras' names depend on what the process built before; each
+        # once, because TensorFlow saves a variable under one of its names alone
+        variables = [*model.variables, *model.optimizer.variables]
+        known = {id(variable) for variable in variables}
+        metrics = [v for v in model.metrics_variables if id(v) not in known]
+        self.state = {"variables": _numbered(variables), "metrics": _numbered(metrics)}
         self.checkpoint = tf.train.Checkpoint(**self.state)
         self.directory, self.keep = directory, keep
         self.saved = START

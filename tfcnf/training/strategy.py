@@ -189,6 +189,8 @@ def split_cpu(count: int) -> None:
     """
     if count < 1:
         raise ValueError(f"there must be a CPU. Received: logical_cpus={count}")
+    if count == 1:
+        return
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(
