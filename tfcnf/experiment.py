@@ -51,8 +51,6 @@ from tfcnf.training.strategy import (
 )
 from tfcnf.training.tracing import Profile
 
-TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
-
 
 def train(
     config: Mapping[str, Any],

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -53,12 +53,11 @@ class Checkpoints:
         if keep < 1:
             raise ValueError(f"keep must be positive. Received: keep={keep}")
         model.optimizer.build(model.trainable_variables)
-        # numbered, because Keras' names depend on what the process built before; each
-        # once, because TensorFlow saves a variable under one of its names alone
-        variables = [*model.variables, *model.optimizer.variables]
-        known = {id(variable) for variable in variables}
-        metrics = [v for v in model.metrics_variables if id(v) not in known]
-        self.state = {"variables": _numbered(variables), "metrics": _numbered(metrics)}
+        # numbered, because Keras' names depend on what the process built before
+        self.state = {
+            kind: {f"{i:04d}": variable for i, variable in enumerate(variables)}
+            for kind, variables in training_state(model).items()
+        }
         self.checkpoint = tf.train.Checkpoint(**self.state)
         self.directory, self.keep = directory, keep
         self.saved = START
@@ -193,8 +192,18 @@ def _comes_later(file: tuple[Position, Path]) -> bool:
     return file[1].suffix != ".index"
 
 
-def _numbered(variables: Any) -> dict[str, tf.Variable]:
-    return {f"{i:04d}": variable.value for i, variable in enumerate(variables)}
+def training_state(model: keras.Model) -> dict[str, list[tf.Variable]]:
+    """All that a training changes: ``"variables"`` and the ``"metrics"`` of the epoch.
+
+    Every variable is there once, because TensorFlow saves it under one name alone.
+    """
+    variables = [*model.variables, *model.optimizer.variables]
+    known = {id(variable) for variable in variables}
+    metrics = [v for v in model.metrics_variables if id(v) not in known]
+    return {
+        "variables": [variable.value for variable in variables],
+        "metrics": [variable.value for variable in metrics],
+    }
 
 
 class SaveCheckpoints(keras.callbacks.Callback):

@@ -7,6 +7,7 @@ step are those before it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ import tensorflow as tf
 from tfcnf.checks import check_choice
 from tfcnf.models.base import DivergenceError
 from tfcnf.ode.solver import SolverError
+from tfcnf.training.checkpoints import training_state
 from tfcnf.training.schedules import Scaled
 
 ACTIONS = ("stop", "skip", "restore")
@@ -144,8 +146,7 @@ class _Snapshot:
     """The values of all variables of a training at one moment."""
 
     def __init__(self, model: keras.Model):
-        state = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-        self.variables = [variable.value for variable in state]
+        self.variables = list(itertools.chain(*training_state(model).values()))
         self.values: list[np.ndarray] = []
 
     def take(self) -> None:
