@@ -10,13 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import Split
+from tfcnf.evaluation.examples import ExampleMeasures
 from tfcnf.files import write_json
-from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.models.inputs import check_examples
-from tfcnf.types import Control, Tensor
+from tfcnf.types import Tensor
 
 FILE = "entropy.json"
 
@@ -73,20 +71,8 @@ def training_entropy(
     Raises:
         ValueError: for a tolerance that is not positive.
     """
-    tol = check_tolerance("tol", tol)
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def log_prob(x: Tensor, seed: Tensor) -> Tensor:
-        x = check_examples(x, model.event_shape, model.num_levels)
-        fixed = tf.constant(tol, model.compute_dtype)
-        out = model(x, control=Control(tol=fixed, seed=seed))
-        return model.prior.marginal_log_prob(out.z) + out.log_det
-
-    parts = [
-        log_prob(tf.constant(x), tf.constant([0, i])).numpy()
-        for i, (x, _) in enumerate(evaluation_batches(split, batch_size))
-    ]
-    nats = -np.concatenate(parts).astype(np.float64)
+    log_prob = ExampleMeasures(model, tol, batch_size)(split)["log_prob"]
+    nats: np.ndarray = -log_prob.astype(np.float64)
     deviation = float(nats.std(ddof=1)) if len(nats) > 1 else 0.0
     return Entropy(
         float(nats.mean()),
