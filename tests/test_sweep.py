@@ -138,15 +138,15 @@ def test_the_table_of_the_spirals_is_accepted(variant):
 
 
 ORPHAN = """
-import multiprocessing, os, time
-from concurrent.futures import ProcessPoolExecutor
-from tfcnf.sweep import end_with_parent
+import os, time
+
+def tell_and_sleep():
+    print(os.getpid(), flush=True)
+    time.sleep(600)
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(1, context, end_with_parent) as pool:
-        print(pool.submit(os.getpid).result(), flush=True)
-        pool.submit(time.sleep, 600).result()
+    from tfcnf.sweep import run_apart
+    run_apart(tell_and_sleep)
 """
 
 

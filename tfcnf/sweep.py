@@ -7,7 +7,7 @@ import os
 import signal
 import statistics
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,13 +99,17 @@ def _plan(
 
 
 def _train(config: Mapping[str, Any], folder: str, data_dir: str | None) -> None:
-    """Trains a run in a process of its own."""
+    run_apart(experiment.train, config, folder, data_dir)
+
+
+def run_apart(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function in a process of its own, which ends when this one does."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, end_with_parent) as pool:
-        pool.submit(experiment.train, config, folder, data_dir).result()
+    with ProcessPoolExecutor(1, context, _end_with_parent) as pool:
+        return pool.submit(function, *args).result()
 
 
-def end_with_parent() -> None:
+def _end_with_parent() -> None:
     """Ends this process with SIGTERM when its parent is gone, even by SIGKILL."""
     parent = multiprocessing.parent_process()
 
