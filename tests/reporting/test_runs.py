@@ -46,21 +46,8 @@ def points_run(tmp_path):
 
 
 @pytest.fixture
-def spirals_run(tmp_path):
-    times = np.linspace(-1, 2, 30)
-    curves = np.stack([np.cos(times), np.sin(times)], -1)[None].repeat(2, 0)
-    arrays = {
-        "times": times,
-        "truth": curves,
-        "truth_mask": np.ones([2, 30]),
-        "values": curves[:, 10:20],
-        "value_times": times[10:20],
-        "mask": np.ones([2, 10]),
-        "model_times": times,
-        "model": curves + 0.1,
-        "labels": np.array([[1.0, 0.25, 1.0], [1.0, 0.2, 0.0]]),
-        "window": np.array(1.0),
-    }
+def spirals_run(make_trajectories, tmp_path):
+    arrays = make_trajectories([[1.0, 0.25, 1.0], [1.0, 0.2, 0.0]])
     lines = [{"step": s, "running_elbo": -1e5 / s} for s in (100, 500, 700, 1000)]
     rows = [{"tolerance": 1e-4, "dtype": "float32", "rmse_window": 0.2}]
     return write_run(tmp_path / "spirals", CONFIG, rows, lines, trajectories=arrays)

@@ -39,6 +39,16 @@ def make_line():
     return Line
 
 
+@pytest.fixture
+def model(make_line):
+    """A `Line` with w = 0.75 after 12 steps."""
+    line = make_line()
+    line.optimizer.build(line.trainable_variables)
+    line.optimizer.iterations.assign(12)
+    line.w.assign(0.75)
+    return line
+
+
 @pytest.fixture(scope="session")
 def points():
     """Ten examples x = 0.1 .. 1.0 with labels 0 and 1."""

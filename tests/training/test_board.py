@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -12,15 +11,6 @@ def prepare(callback, model=None, **params):
     callback.set_params({"epochs": 4, "steps": 2} | params)
     callback.set_model(model)
     return callback
-
-
-@pytest.fixture
-def model(make_line):
-    line = make_line()
-    line.optimizer.build(line.trainable_variables)
-    line.optimizer.iterations.assign(12)
-    line.w.assign(0.75)
-    return line
 
 
 def test_tensorboard_has_scalars_histograms_and_images_now_and_then(model, tmp_path):

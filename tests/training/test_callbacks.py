@@ -41,15 +41,6 @@ def test_evaluate_measures_when_due_and_after_the_last_epoch():
     assert len(calls) == 2
 
 
-@pytest.fixture
-def model(make_line):
-    line = make_line()
-    line.optimizer.build(line.trainable_variables)
-    line.optimizer.iterations.assign(12)
-    line.w.assign(0.75)
-    return line
-
-
 def test_metrics_log_appends_a_line_an_epoch(model, tmp_path):
     path = tmp_path / "metrics.jsonl"
     log = prepare(MetricsLog(path), model)
