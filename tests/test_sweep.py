@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -156,11 +157,15 @@ def test_a_killed_sweep_leaves_no_training_behind(tmp_path):
     parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE)
     child = int(parent.stdout.readline())
     parent.kill()
-    parent.communicate()
+    parent.wait()
+    parent.stdout.close()
     deadline = time.monotonic() + 30
     while _is_there(child) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _is_there(child)
+    left_behind = _is_there(child)
+    if left_behind:
+        os.kill(child, signal.SIGKILL)
+    assert not left_behind
 
 
 def _is_there(process: int) -> bool:
