@@ -19,7 +19,7 @@ from tfcnf.benchmarks.problems import Problem, State, pack, unpack
 from tfcnf.ode.solver import DormandPrince
 
 MAX_STEPS = 100_000
-OURS = "tfcnf"
+OURS, PI = "tfcnf", "tfcnf (PI control)"
 
 
 class Counter:
@@ -40,8 +40,8 @@ Solve = Callable[[Counter, State, float, float], State]
 def make_contenders() -> tuple[dict[str, Solve], list[str]]:
     """Solvers ``(rhs, initial, end, tol) -> y(end)``, and the names not installed."""
     solvers: dict[str, Solve] = {
-        OURS: _tensorflow(functools.partial(_ours, True)),
-        f"{OURS} (I control)": _tensorflow(functools.partial(_ours, False)),
+        OURS: _tensorflow(functools.partial(_ours, False)),
+        PI: _tensorflow(functools.partial(_ours, True)),
         "tfp": _tensorflow(_tfp),
         "scipy RK45": _scipy,
     }

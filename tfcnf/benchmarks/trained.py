@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfcnf.benchmarks.contenders import MAX_STEPS, OURS
+from tfcnf.benchmarks.contenders import MAX_STEPS, OURS, PI
 from tfcnf.benchmarks.problems import Problem, State, pack
 from tfcnf.data import catalog
 from tfcnf.flows.cnf import CNFLayer
@@ -24,7 +24,7 @@ from tfcnf.types import Control
 
 EXACT_TOL = 1e-12
 Forward = Callable[..., tuple[Any, Any]]
-GRADIENTS = (OURS, f"{OURS} (I control)", "tfp")
+GRADIENTS = (OURS, PI, "tfp")
 
 
 class CountedField:
@@ -88,7 +88,7 @@ class TrainedCNF(NamedTuple):
             contender: one of `GRADIENTS`, each with its own adjoint.
             tols: tolerances, each of the forward and the backward solve.
         """
-        method = Method(max_num_steps=MAX_STEPS, pi_control=contender == OURS)
+        method = Method(max_num_steps=MAX_STEPS, pi_control=contender == PI)
         stock = contender == "tfp"
         forward = self._stock_forward() if stock else self._forward(method)
         for tol in tols:

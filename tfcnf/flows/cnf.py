@@ -62,7 +62,7 @@ class CNFLayer(FlowLayer):
         max_num_steps: int = 1000,
         gradient: str = "adjoint",
         solver: str = "tfcnf",
-        pi_control: bool = True,
+        pi_control: bool = False,
         seed: int | None = None,
         **kwargs: Any,
     ):

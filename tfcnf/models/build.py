@@ -39,7 +39,7 @@ def build_flow(
     max_num_steps: int = 1000,
     gradient: str = "adjoint",
     solver: str = "tfcnf",
-    pi_control: bool = True,
+    pi_control: bool = False,
     seed: int | None = None,
     dtype: Any = None,
 ) -> FlowLayer:

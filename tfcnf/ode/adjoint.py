@@ -44,7 +44,7 @@ class Method(NamedTuple):
     max_num_steps: int = 1000
     gradient: str = "adjoint"
     solver: str = "tfcnf"
-    pi_control: bool = True
+    pi_control: bool = False
 
 
 def solve(

@@ -32,7 +32,7 @@ SOLVERS = ("tfcnf", "tfp", "reference")
 
 
 def make_solver(
-    name: str, tol: Tensor, max_num_steps: int, pi_control: bool = True
+    name: str, tol: Tensor, max_num_steps: int, pi_control: bool = False
 ) -> DormandPrince:
     """The solver of this name, one of `SOLVERS`."""
     if name == "tfcnf":

@@ -144,7 +144,9 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         pi_control: whether a step size also looks at the error of the step before.
     """
 
-    def __init__(self, tol: Tensor, max_num_steps: int = 1000, pi_control: bool = True):
+    def __init__(
+        self, tol: Tensor, max_num_steps: int = 1000, pi_control: bool = False
+    ):
         super().__init__(rtol=tol, atol=tol, max_num_steps=max_num_steps)
         self.tol, self.exponents = tol, EXPONENTS[pi_control]
 
