@@ -66,6 +66,21 @@ def answered(export_dir, given, tmp_path_factory):
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_the_graph_optimizer_of_another_process_changes_nothing(
+    size, answered, given, served
+):
+    # it is on there and off here (tests/conftest.py)
+    image, label = given[size]["image"], given[size]["label"]
+    for function, answers in {
+        "log_prob": served.log_prob(image, label),
+        "marginal_log_prob": served.marginal_log_prob(image),
+    }.items():
+        for name, value in answers.items():
+            found = answered[f"{size}/{function}/{name}"]
+            np.testing.assert_array_equal(found, value.numpy(), name)
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_a_clean_process_gives_the_log_probabilities_in_memory(
     size, answered, given, in_memory
 ):

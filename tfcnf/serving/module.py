@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -76,7 +77,11 @@ def _of_an_image(answer: Callable[..., Answer], tol: Tensor) -> Callable[..., An
 
 
 def _graph(function: Callable[..., Answer], image: tf.DType = tf.float32) -> Any:
-    """The function as a graph; no input has a shape, see `tfcnf.serving.inputs`."""
+    """The function as a graph; no input has a shape, see `tfcnf.serving.inputs`.
+
+    What is not inlined keeps the options it was traced with, so that a server's graph
+    optimizer leaves it alone: rounding decides about the step sizes of a solve.
+    """
 
     def dtype(name: str) -> tf.DType:
         if name.startswith("image"):
@@ -85,4 +90,12 @@ def _graph(function: Callable[..., Answer], image: tf.DType = tf.float32) -> Any
 
     names = inspect.signature(function).parameters
     specs = [tf.TensorSpec(None, dtype(name), name) for name in names]
-    return tf.function(function, input_signature=specs, autograph=False)
+    kept = tf.function(
+        function, autograph=False, experimental_attributes={"_noinline": True}
+    )
+
+    @functools.wraps(function)  # its names and defaults
+    def call(*inputs: Tensor) -> Answer:
+        return kept(*inputs)
+
+    return tf.function(call, input_signature=specs, autograph=False)
