@@ -24,12 +24,12 @@ def test_tensorboard_has_scalars_histograms_and_images_now_and_then(model, tmp_p
         return {"nfe_forward": np.array([[14.0, 20.0]] * 3)}
 
     log = TensorBoardLog(tmp_path, draw, 2, solves, {"data": "digits"})
-    prepare(log, model, epochs=5)
+    prepare(log, model, epochs=6)
     log.on_train_begin()
-    for epoch in range(5):
+    for epoch in range(6):
         model.optimizer.iterations.assign(10 * (epoch + 1))
         log.on_epoch_end(epoch, {"loss": epoch / 4, "test/error": 7.0})
-    assert drawn == [20, 40, 50]
+    assert drawn == [10, 30, 50, 60]
     events = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
     read = {
         tag: [(e.step, tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)]
@@ -41,20 +41,21 @@ def test_tensorboard_has_scalars_histograms_and_images_now_and_then(model, tmp_p
     assert b'"data": "digits"' in read["config"][0][1].item()
     for _, histogram in read["nfe_forward/cnf_01"]:
         assert histogram[:, 2].sum() == 3  # three batches
-    assert [step for step, _ in read["nfe_forward/cnf_01"]] == [20, 40, 50]
+    assert [step for step, _ in read["nfe_forward/cnf_01"]] == [10, 30, 50, 60]
     assert [(step, float(v)) for step, v in read["loss"]] == [
         (10, 0),
         (20, 0.25),
         (30, 0.5),
         (40, 0.75),
         (50, 1),
+        (60, 1.25),
     ]
-    assert [float(v) for _, v in read["test/error"]] == [7.0] * 5
+    assert [float(v) for _, v in read["test/error"]] == [7.0] * 6
     for _, histogram in read[model.w.path]:
         assert histogram[:, 2].sum() == 1  # one weight,
         bucket = histogram[histogram[:, 2] > 0][0]
         assert bucket[0] <= 0.75 <= bucket[1]  # of this value
-    assert [step for step, _ in read["samples"]] == [20, 40, 50]
+    assert [step for step, _ in read["samples"]] == [10, 30, 50, 60]
     for _, image in read["samples"]:
         assert image[:2].tolist() == [b"4", b"5"]  # width and height
         pixels = [tf.io.decode_png(png).numpy() for png in image[2:]]

@@ -15,9 +15,10 @@ import tensorflow as tf
 class TensorBoardLog(keras.callbacks.Callback):
     """Writes event files for TensorBoard.
 
-    Every epoch: all measures as scalars and the weights as histograms. Every few
-    epochs and after the last: images, and histograms of what the solves of some batches
-    took. Once: the configuration as text and the graph of a training step.
+    Every epoch: all measures as scalars and the weights as histograms. After the first
+    epoch, every few more and after the last: images, and histograms of what the solves
+    of some batches took. From the first on, so that memory is flat from then on. Once:
+    the configuration as text and the graph of a training step.
 
     Args:
         directory: of the event files.
@@ -61,7 +62,7 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes the summaries of the epoch."""
-        due = (epoch + 1) % self.every == 0 or epoch + 1 == self.params["epochs"]
+        due = epoch % self.every == 0 or epoch + 1 == self.params["epochs"]
         with self.writer.as_default(step=self._step()):
             for name, value in (logs or {}).items():
                 tf.summary.scalar(name, value)
