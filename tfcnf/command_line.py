@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from tfcnf.models.base import DivergenceError
@@ -25,9 +26,10 @@ BAD_FLAGS = (
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls ``main``.
 
-    A `ValueError` (bad input) ends with its message and exit status 2, a failed solve
-    or a loss that is not finite with its message and exit status 1; `Preempted` with
-    143 and `WorkerLost` with 75. None shows a traceback.
+    A `ValueError` (bad input), a full disk or too little memory ends with its message
+    and exit status 2, a failed solve or a loss that is not finite with its message and
+    exit status 1; `Preempted` with 143 and `WorkerLost` with 75. None shows a
+    traceback.
     """
     logging.set_verbosity(logging.WARNING)
     app.run(lambda _: _call(main), flags_parser=_parse)
@@ -61,6 +63,8 @@ def _call(main: Callable[[], None]) -> None:
         main()
     except (ValueError, OSError) as failure:
         _exit(failure, BAD_INPUT)
+    except tf.errors.ResourceExhaustedError as failure:
+        _exit(_shortage(failure), BAD_INPUT)
     except (SolverError, DivergenceError) as failure:
         _exit(failure, FAILED)
     except WorkerLost as failure:
@@ -75,6 +79,15 @@ def _call(main: Callable[[], None]) -> None:
 def _exit(failure: Exception, status: int) -> NoReturn:
     print(f"error: {_one_line(failure)}", file=sys.stderr)
     sys.exit(status)
+
+
+def _shortage(failure: tf.errors.ResourceExhaustedError) -> OSError:
+    received = re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", failure.message)
+    if "No space left" in received:
+        advice = "the disk is full; with more space the same command goes on"
+    else:
+        advice = "too little memory; try a smaller batch or more accumulation_steps"
+    return OSError(f"{advice}. Received: {received}")
 
 
 def _one_line(failure: BaseException) -> str:

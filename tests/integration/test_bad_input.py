@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags
 from ml_collections import config_flags
 
@@ -428,12 +429,28 @@ def test_good_flags_reach_main(run):
     assert values["config"].value.model_name == "ccnf"
 
 
+def exhausted(message):
+    return tf.errors.ResourceExhaustedError(None, None, message)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
         (ValueError("bad. Received: x=3"), 2, "error: bad. Received: x=3\n"),
         (SolverError("cnf_1: too stiff"), 1, "error: cnf_1: too stiff\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (
+            exhausted("{{node a}} b/ckpt; No space left on device [Op:SaveV2]"),
+            2,
+            "error: the disk is full; with more space the same command goes on. "
+            "Received: b/ckpt; No space left on device\n",
+        ),
+        (
+            exhausted("{{node c}} OOM when allocating tensor with shape[8,9]"),
+            2,
+            "error: too little memory; try a smaller batch or more accumulation_steps. "
+            "Received: OOM when allocating tensor with shape[8,9]\n",
+        ),
     ],
 )
 def test_errors_become_one_line_and_an_exit_status(error, status, message, run):

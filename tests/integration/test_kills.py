@@ -81,6 +81,46 @@ def test_sigterm_saves_and_says_so(command, tmp_path):
     assert "Traceback" not in errors
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function ``kilobytes`` -> a folder on a disk of that size, made or resized."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=1k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mounted, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as failure:
+        pytest.skip(f"a small disk cannot be mounted here: {failure}")
+
+    def resize(kilobytes):
+        size = f"remount,size={kilobytes}k"
+        subprocess.run(["mount", "-o", size, str(folder)], check=True)
+        return folder
+
+    yield resize
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_training_on_a_full_disk_goes_on_when_there_is_space(
+    command, tmp_path, small_disk
+):
+    straight = tmp_path / "straight"
+    subprocess.run([*command, f"--workdir={straight}"], check=True)
+    files = [path for path in straight.rglob("*") if path.is_file()]
+    needed = sum(path.stat().st_size for path in files) // 1024
+    folder = small_disk(needed * 99 // 100) / "run"
+    full = subprocess.run(
+        [*command, f"--workdir={folder}"], capture_output=True, text=True, check=False
+    )
+    assert full.returncode == 2
+    assert full.stderr.splitlines()[-1].startswith("error: the disk is full; ")
+    assert "Traceback" not in full.stderr
+    small_disk(10 * needed)
+    subprocess.run([*command, f"--workdir={folder}"], check=True)
+    assert kills.compare(straight, folder) == []
+
+
 def test_an_absent_worker_is_named_within_the_time_limit(
     command, tmp_path, monkeypatch
 ):
