@@ -140,13 +140,15 @@ def test_the_table_of_the_spirals_is_accepted(variant):
 
 ORPHAN = """
 import os, time
+from tfcnf.sweep import run_apart
+from tfcnf.training.preemption import Preemption
 
 def tell_and_sleep():
-    print(os.getpid(), flush=True)
-    time.sleep(600)
+    with Preemption().watch():  # as a training that saves and returns
+        print(os.getpid(), flush=True)
+        time.sleep(600)
 
 if __name__ == "__main__":
-    from tfcnf.sweep import run_apart
     run_apart(tell_and_sleep)
 """
 

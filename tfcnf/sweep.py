@@ -7,6 +7,7 @@ import os
 import signal
 import statistics
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -110,13 +111,20 @@ def run_apart(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _end_with_parent() -> None:
-    """Ends this process with SIGTERM when its parent is gone, even by SIGKILL."""
+    """Ends this process with SIGTERM when its parent is gone, even by SIGKILL.
+
+    A training that heard the signal saves and returns; the next one ends the process,
+    which would wait for work.
+    """
     parent = multiprocessing.parent_process()
 
     def wait() -> None:
-        if parent is not None:
-            parent.join()
+        if parent is None:
+            return
+        parent.join()
+        while True:
             os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
 
     threading.Thread(target=wait, daemon=True).start()
 
