@@ -124,6 +124,20 @@ def test_a_copy_in_float64_has_the_same_weights_and_is_more_exact(line):
     assert np.abs(again - exact).max() < 1e-8
 
 
+def test_a_copy_in_float64_takes_the_gates_along():
+    model = InfoCNF((2,), 2, **(SMALL | {"policy": "learned", "tol": 1e-3}))
+    model.compile(keras.optimizers.Adam(1e-2))
+    x = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
+    y = np.zeros([8, 1], np.int32)
+    model.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    twin = copy_in(model, "float64")
+    for new, old in zip(twin.gate_weights, model.gate_weights, strict=True):
+        assert new.dtype == "float64"
+        np.testing.assert_array_equal(new.numpy(), old.numpy())
+    exact = twin.log_prob(x, y, tol=1e-10).numpy()
+    np.testing.assert_allclose(model.log_prob(x, y, tol=1e-6), exact, atol=1e-4)
+
+
 def test_images_are_not_for_areas(digits):
     small = {"filters": 2, "hidden_layers": 1, "num_scales": 1, "flows_per_block": 1}
     model = CNF(digits.event_shape, num_levels=17, **small)

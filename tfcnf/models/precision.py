@@ -22,11 +22,13 @@ def copy_in(model: keras.Model, dtype: str) -> keras.Model:
     """
     check_choice("dtype", dtype, DTYPES)
     twin = type(model).from_config(model.get_config() | {"dtype": dtype})
-    for new, old in zip(twin.weights, model.weights, strict=True):
-        if new.dtype != dtype:
+    for weight in twin.trainable_weights:  # not the gates' optimizer: counts, a rate
+        if weight.dtype != dtype:
             raise ValueError(
                 "only models made by their keywords can be rebuilt in another dtype, "
-                f"not those with a flow of your own. Received: {new.path}: {new.dtype}"
+                "not those with a flow of your own. "
+                f"Received: {weight.path}: {weight.dtype}"
             )
-        new.assign(tf.cast(old.value, dtype))
+    for new, old in zip(twin.weights, model.weights, strict=True):
+        new.assign(tf.cast(old.value, new.value.dtype))
     return twin
