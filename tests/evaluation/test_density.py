@@ -124,6 +124,15 @@ def test_a_copy_in_float64_has_the_same_weights_and_is_more_exact(line):
     assert np.abs(again - exact).max() < 1e-8
 
 
+def test_a_copy_in_float64_takes_a_schedule_along():
+    model = CNF((1,), **(SMALL | {"policy": "scheduled"}))
+    model.set_epoch(3)
+    twin = copy_in(model, "float64")
+    schedules = [p for pair in twin.flow.policies for p in pair if hasattr(p, "epoch")]
+    assert schedules
+    assert {int(policy.epoch.value) for policy in schedules} == {3}
+
+
 def test_a_copy_in_float64_takes_the_gates_along():
     model = InfoCNF((2,), 2, **(SMALL | {"policy": "learned", "tol": 1e-3}))
     model.compile(keras.optimizers.Adam(1e-2))
@@ -145,8 +154,10 @@ def test_images_are_not_for_areas(digits):
         DensityEvaluator(model, digits)
 
 
-def test_a_flow_of_your_own_keeps_its_dtype():
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_flow_of_your_own_keeps_its_dtype(trainable):
     flow = CNF((1,), **SMALL).flow
+    flow.trainable = trainable
     with pytest.raises(ValueError, match="Received: "):
         copy_in(CNF((1,), flow=flow), "float64")
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
+from tfcnf.models.base import FlowModel
 
 DTYPES = ("float32", "float64")
 
 
-def copy_in(model: keras.Model, dtype: str) -> keras.Model:
+def copy_in(model: FlowModel, dtype: str) -> FlowModel:
     """The model rebuilt with another dtype and the same weights.
 
     Args:
@@ -22,8 +22,11 @@ def copy_in(model: keras.Model, dtype: str) -> keras.Model:
     """
     check_choice("dtype", dtype, DTYPES)
     twin = type(model).from_config(model.get_config() | {"dtype": dtype})
-    for weight in twin.trainable_weights:  # not the gates' optimizer: counts, a rate
-        if weight.dtype != dtype:
+    # integers are counts, and the gates' optimizer computes in a type of its own
+    aside = {id(weight) for weight in twin.reinforce.weights} if twin.reinforce else ()
+    for weight in twin.weights:
+        floating = weight.value.dtype.is_floating and id(weight) not in aside
+        if floating and weight.dtype != dtype:
             raise ValueError(
                 "only models made by their keywords can be rebuilt in another dtype, "
                 "not those with a flow of your own. "
