@@ -3,7 +3,7 @@
     python launch/sweep.py --sweep=configs/sweeps/digits.py --out=runs/sweep
     python launch/report.py --runs=runs/sweep
 
-Ten arms at batch 128 and the main ones at batch 718, all on the same code, epochs and
+Eleven arms at batch 128 and the main ones at batch 718, all on the same code, epochs and
 evaluation (tolerance 1e-5). The network is smaller than that of ``configs/digits.py``
 and trains for half as long, so that all fits into about four hours on two CPU cores.
 
@@ -36,6 +36,7 @@ ARMS = {  # name: (variant of configs/digits.py, tolerance or None for its defau
     "infocnf_scheduled": ("policy=scheduled", None),
     "infocnf_learned": ("policy=learned", None),
     "cnf_fixed_1e-5": ("model=cnf,policy=fixed", 1e-5),
+    "cnf_fixed_1e-2": ("model=cnf,policy=fixed", 1e-2),
     "cnf_learned": ("model=cnf,policy=learned", None),
 }
 REGIMES = {
