@@ -15,7 +15,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from tfcnf import command_line, experiment
-from tfcnf.training import checkpoints, strategy
+from tfcnf.training import callbacks, checkpoints, strategy
 from tfcnf.training.tracing import parse_steps
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -37,8 +37,17 @@ EVERY = flags.DEFINE_integer(
     "checkpoint_every",
     checkpoints.EVERY,
     "Steps between checkpoints, besides those of each epoch.",
+    lower_bound=1,
 )
-KEEP = flags.DEFINE_integer("keep", checkpoints.KEPT, "How many checkpoints are kept.")
+LOG_EVERY = flags.DEFINE_integer(
+    "log_every",
+    callbacks.STEPS,
+    "Steps between the lines of steps.jsonl; 0 for none.",
+    lower_bound=0,
+)
+KEEP = flags.DEFINE_integer(
+    "keep", checkpoints.KEPT, "How many checkpoints are kept.", lower_bound=1
+)
 WAIT = flags.DEFINE_float("wait", strategy.WAIT, "Seconds to wait for absent workers.")
 LOGICAL_CPUS = flags.DEFINE_integer(
     "logical_cpus", 1, "Makes one CPU several, to try out --strategy=mirrored."
@@ -59,6 +68,7 @@ def main() -> None:
         KEEP.value,
         WAIT.value,
         parse_steps(PROFILE.value) if PROFILE.value else None,
+        LOG_EVERY.value,
     )
 
 

@@ -1,9 +1,10 @@
 """Trains a run, from its configuration to its results in a folder.
 
 A run folder holds ``config.json``, ``metadata.json``, ``metrics.jsonl``,
-``checkpoints/``, ``tensorboard/`` and, when done, ``eval.json``, ``curves.png`` and the
-pictures of its kind of data (`tfcnf.studies`); where tolerances are random or learned,
-also ``tolerances.json``, and where labels were hidden ``labels.json``.
+``steps.jsonl``, ``checkpoints/``, ``tensorboard/`` and, when done, ``eval.json``,
+``curves.png`` and the pictures of its kind of data (`tfcnf.studies`); where tolerances
+are random or learned, also ``tolerances.json``, and where labels were hidden
+``labels.json``.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def train(
     keep: int = KEPT,
     wait: float = WAIT,
     profile: tuple[int, int] | None = None,
+    log_every: int = calls.STEPS,
 ) -> dict[str, Any] | None:
     """Trains, or resumes, a run and evaluates it.
 
@@ -74,6 +76,7 @@ def train(
         keep: how many checkpoints are kept; see `Checkpoints`.
         wait: seconds to wait for absent workers.
         profile: first and last step to trace, see `tfcnf.training.tracing`.
+        log_every: steps between the lines of ``steps.jsonl``; 0 for none.
 
     Returns:
         What was written to ``eval.json``; None in all workers but the first.
@@ -108,7 +111,7 @@ def train(
                 evaluator = make_evaluator(model, source, size)
                 tracers = [Profile(folder / "tensorboard", profile)] if profile else []
                 writers = functools.partial(
-                    _writers, config, folder, evaluator, source, tracers
+                    _writers, config, folder, evaluator, source, log_every, tracers
                 )
                 _run(config, scope, evaluator.model, seen, preemption, writers, saver)
                 if not leads:
@@ -203,6 +206,7 @@ def _writers(
     folder: Path,
     evaluator: Any,
     source: Any,
+    log_every: int,
     tracers: Sequence[keras.callbacks.Callback],
     done: int,
 ) -> list[keras.callbacks.Callback]:
@@ -220,15 +224,17 @@ def _writers(
         with averaged(model):
             yield from evaluator.run(evaluation["tol"])
 
+    board = TensorBoardLog(
+        folder / "tensorboard",
+        epoch_images(model, source),
+        solves=solves,
+        config=config,
+    )
     return [
         calls.Evaluate(measure, evaluation["every"]),
         calls.MetricsLog(folder / "metrics.jsonl", done),
-        TensorBoardLog(
-            folder / "tensorboard",
-            epoch_images(model, source),
-            solves=solves,
-            config=config,
-        ),
+        board,
+        calls.StepsLog(folder / "steps.jsonl", log_every, board.writer),
         calls.Progress(),
         *tracers,
     ]

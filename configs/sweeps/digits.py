@@ -3,9 +3,10 @@
     python launch/sweep.py --sweep=configs/sweeps/digits.py --out=runs/sweep
     python launch/report.py --runs=runs/sweep
 
-Eleven arms at batch 128 and the main ones at batch 718, all on the same code, epochs and
-evaluation (tolerance 1e-5). The network is smaller than that of ``configs/digits.py``
-and trains for half as long, so that all fits into about four hours on two CPU cores.
+Eleven arms at batch 128 and the main ones at batch 718, all on the same code, epochs
+and evaluation (tolerance 1e-5). The network is smaller than that of
+``configs/digits.py`` and trains for half as long, so that all fits into about four
+hours on two CPU cores.
 
 Variants: regime=both|small|large, smoke (one seed and one epoch of a tiny network).
 Single arms are left out or changed by flags such as

@@ -191,6 +191,9 @@ CASES = [
     train("unknown strategy", "--strategy=two", "--strategy=two"),
     train("trace that stops before it starts", "--profile=5:2", "profile='5:2'"),
     train("trace of no steps", "--profile=abc", "START:STOP"),
+    train("lines every -1 steps", "--log_every=-1", "log_every=-1"),
+    train("checkpoints every 0 steps", "--checkpoint_every=0", "checkpoint_every=0"),
+    train("no checkpoint kept", "--keep=0", "keep=0"),
     # configurations
     Case("missing configuration", f"train --config=digit.py {NEW}", "digit.py"),
     Case(

@@ -21,7 +21,7 @@ TINY = [
     "--config=configs/digits.py:smoke,policy=fixed",
     *("--config.model.num_scales=1", "--config.model.filters=2"),
     *("--config.training.batch_size=100", "--config.training.epochs=3"),
-    "--checkpoint_every=2",
+    *("--checkpoint_every=2", "--log_every=3"),
 ]
 
 
@@ -42,13 +42,14 @@ def check(result, count):
 def test_a_killed_training_ends_as_if_it_never_was(command, tmp_path):
     check(kills.run(command, str(tmp_path), 1), 1)
     assert [line["epoch"] for line in read_metrics(tmp_path / "killed_1/metrics.jsonl")]
+    assert len(read_metrics(tmp_path / "killed_1/steps.jsonl")) > 10
     # the comparison sees what differs
     other = shutil.copytree(tmp_path / "straight", tmp_path / "other")
     lines = (other / "metrics.jsonl").read_text().splitlines()
     (other / "metrics.jsonl").write_text("\n".join([*lines[:2], lines[1]]) + "\n")
     (other / "checkpoints" / "ckpt-3.index").unlink()
     differences = kills.compare(tmp_path / "straight", other)
-    assert "line 3" in differences
+    assert "metrics.jsonl, line 3" in differences
     assert any("Position(epoch=2" in text for text in differences)
     assert any(text.startswith("variables/") for text in differences)
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,42 @@ def spirals_run(make_trajectories, tmp_path):
     lines = [{"step": s, "running_elbo": -1e5 / s} for s in (100, 500, 700, 1000)]
     rows = [{"tolerance": 1e-4, "dtype": "float32", "rmse_window": 0.2}]
     return write_run(tmp_path / "spirals", CONFIG, rows, lines, trajectories=arrays)
+
+
+STEPS = [
+    {"step": step, "bits_per_dim": 30.0 - step, "error": 80.0, "nfe_forward": 400.0}
+    for step in (5, 10, 15)
+]
+
+
+@pytest.fixture
+def begun_run(tmp_path):
+    """A training of MNIST that has not come to its end."""
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIG | {"data": "mnist"}))
+    lines = "".join(json.dumps(line) + "\n" for line in STEPS)
+    (folder / "steps.jsonl").write_text(lines)
+    return folder
+
+
+def test_steps_of_a_run_that_is_not_finished_stand_beside_the_authors(begun_run):
+    written = report([str(begun_run)])
+    assert [path.name for path in written] == ["steps.png", "steps.md"]
+    assert is_picture(written[0])
+    table = [line.strip("| ").split("|") for line in written[1].read_text().split("\n")]
+    cells = [[cell.strip() for cell in row] for row in table if len(row) > 1]
+    assert cells[2] == ["mnist", "5", "25.00", "", "", "80.0", "400"]
+    assert ["mnist", "10", "20.00", "", "", "80.0", "400"] in cells
+    assert ["authors: CCNF", "10", "17.79", "", "2.270", "85.0", "410"] in cells
+    assert not any(row[1] in ("20", "30") for row in cells)
+
+
+def test_finished_runs_show_their_steps_too(points_run):
+    lines = "".join(json.dumps(line) + "\n" for line in STEPS)
+    (Path(points_run) / "steps.jsonl").write_text(lines)
+    names = {path.name for path in report([points_run])}
+    assert {"steps.png", "steps.md", "area_error.png", "report.html"} <= names
 
 
 def is_picture(path):

@@ -1,15 +1,18 @@
 import io
 import json
 import time
+import types
 
 import keras
 import pytest
+import tensorflow as tf
 
 from tfcnf.training.board import TensorBoardLog
 from tfcnf.training.callbacks import (
     Evaluate,
     MetricsLog,
     Progress,
+    StepsLog,
     read_metrics,
 )
 
@@ -77,6 +80,57 @@ def test_read_metrics_leaves_out_an_incomplete_last_line(tmp_path):
     assert read_metrics(path) == []
     path.write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
     assert read_metrics(path) == [{"epoch": 1}, {"epoch": 2}]
+
+
+def take_steps(model, log, batches, first=0):
+    """Steps of a `Line` on batches (x, y), as the loop takes them."""
+    for step, (x, y) in enumerate(batches, first):
+        log.on_train_batch_begin(step)
+        model.train_step((tf.constant([[x]]), tf.constant([[y]])))
+        log.on_train_batch_end(step)
+
+
+BATCHES = [(1.0, 2), (2.0, 0), (1.0, 3), (0.5, 1)]
+
+
+def test_steps_log_says_what_a_step_measured_alone(model, tmp_path):
+    path, w, losses = tmp_path / "steps.jsonl", 0.75, []
+    for x, y in BATCHES:
+        losses.append((w * x - y) ** 2)
+        w -= 0.1 * 2 * x * (w * x - y)
+    log = prepare(StepsLog(path, every=2), model)
+    log.on_epoch_begin(0)
+    take_steps(model, log, BATCHES)
+    lines = read_metrics(path)
+    assert [line["step"] for line in lines] == [14, 16]
+    for line, loss in zip(lines, losses[1::2], strict=True):
+        assert line["loss"] == pytest.approx(loss, rel=1e-4)
+        assert line["bits_per_dim"] == pytest.approx(2 * loss, rel=1e-4)
+        assert line["nfe_forward"] == 5.0
+        assert line["learning_rate"] == pytest.approx(0.1)
+
+
+def test_steps_log_drops_lines_of_steps_that_are_done_again(model, tmp_path):
+    path = tmp_path / "steps.jsonl"
+    path.write_text('{"step": 11}\n{"step": 12}\n{"step": 13}\n{"step": 14, "l')
+    log = prepare(StepsLog(path, every=1), model)
+    log.on_epoch_begin(3)
+    take_steps(model, log, BATCHES[:2])
+    assert [line["step"] for line in read_metrics(path)] == [11, 12, 13, 14]
+    assert "loss" in read_metrics(path)[2]
+
+
+def test_steps_log_has_no_line_of_a_step_that_was_left_out(model, tmp_path):
+    log = prepare(StepsLog(tmp_path / "steps.jsonl", every=1), model)
+    log.on_train_batch_begin(0)
+    log.on_train_batch_end(0)
+    assert not log.path.exists()
+
+
+def test_steps_log_can_be_switched_off(model, tmp_path):
+    log = prepare(StepsLog(tmp_path / "steps.jsonl", every=0), model)
+    take_steps(model, log, BATCHES)
+    assert not log.path.exists()
 
 
 def test_metrics_log_is_written_under_mirrored_strategy(mirrored, make_line, tmp_path):
@@ -148,27 +202,39 @@ def test_progress_of_a_resumed_run_counts_only_what_is_left(clock):
     assert stream.getvalue().endswith("  0:50 left\n")
 
 
-def test_progress_of_a_long_epoch_is_a_steady_log(clock):
+@pytest.fixture
+def measured():
+    """A model whose epoch has `LOGS` so far."""
+    metrics = [
+        types.SimpleNamespace(name=name, result=lambda value=value: value)
+        for name, value in LOGS.items()
+    ]
+    return types.SimpleNamespace(metrics=metrics)
+
+
+def test_progress_of_a_long_epoch_is_a_steady_log(clock, measured):
     stream = io.StringIO()
-    progress = prepare(Progress(stream, seconds=60.0), epochs=1, steps=4)
+    progress = prepare(Progress(stream, seconds=60.0), measured, epochs=1, steps=4)
     progress.on_train_begin()
     progress.on_epoch_begin(0)
     for batch in range(4):
         clock[0] += 40
         progress.on_train_batch_end(batch)
     assert stream.getvalue() == (
-        "epoch 1/1  step 2/4  1:20 left\nepoch 1/1  step 4/4  0:00 left\n"
+        "epoch 1/1  step 2/4  bits/dim 1.235  nfe 14+20  1:20 left\n"
+        "epoch 1/1  step 4/4  bits/dim 1.235  nfe 14+20  0:00 left\n"
     )
 
 
-def test_progress_shows_steps_on_a_terminal_only(clock):
+def test_progress_shows_steps_on_a_terminal_only(clock, measured):
     stream = Terminal()
-    progress = prepare(Progress(stream), epochs=1, steps=4)
+    progress = prepare(Progress(stream), measured, epochs=1, steps=4)
     progress.on_train_begin()
     progress.on_epoch_begin(0)
     clock[0] += 10
     progress.on_train_batch_end(0)
-    assert stream.getvalue() == "\repoch 1/1  step 1/4  0:30 left\x1b[K"
+    line = "epoch 1/1  step 1/4  bits/dim 1.235  nfe 14+20  0:30 left"
+    assert stream.getvalue() == f"\r{line}\x1b[K"
 
 
 def test_callbacks_share_the_logs_of_keras_callback_list(model, tmp_path):

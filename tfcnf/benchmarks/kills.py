@@ -3,7 +3,8 @@
 One run is trained without interruption. Another one is killed with SIGKILL, at random
 moments of the training, while it writes a checkpoint and while it starts, and started
 again with the same command each time. Then all weights and states of both, and every
-line of their ``metrics.jsonl``, must be the same to the last bit. Only seconds differ.
+line of their ``metrics.jsonl`` and ``steps.jsonl``, must be the same to the last bit.
+Only seconds differ.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def compare(one: Path, other: Path) -> list[str]:
     """What differs between two finished runs; nothing but seconds may.
 
     Compared are the newest checkpoint's position and arrays, bit by bit, the lines of
-    ``metrics.jsonl`` and ``eval.json``.
+    ``metrics.jsonl`` and ``steps.jsonl``, and ``eval.json``.
     """
     differences = []
     (position, arrays), (position_2, arrays_2) = (
@@ -96,15 +97,18 @@ def compare(one: Path, other: Path) -> list[str]:
         for name in sorted(set(arrays) & set(arrays_2))
         if arrays[name].tobytes() != arrays_2[name].tobytes()
     ]
-    lines, lines_2 = (
-        [
-            {key: value for key, value in line.items() if key != "seconds"}
-            for line in read_metrics(folder / "metrics.jsonl")
+    for name in ("metrics.jsonl", "steps.jsonl"):
+        lines, lines_2 = (
+            [
+                {key: value for key, value in line.items() if key != "seconds"}
+                for line in read_metrics(folder / name)
+            ]
+            for folder in (one, other)
+        )
+        pairs = itertools.zip_longest(lines, lines_2)
+        differences += [
+            f"{name}, line {i + 1}" for i, (a, b) in enumerate(pairs) if a != b
         ]
-        for folder in (one, other)
-    )
-    pairs = itertools.zip_longest(lines, lines_2)
-    differences += [f"line {i + 1}" for i, (a, b) in enumerate(pairs) if a != b]
     if (one / "eval.json").read_bytes() != (other / "eval.json").read_bytes():
         differences.append("eval.json")
     return differences

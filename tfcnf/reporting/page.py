@@ -39,7 +39,11 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("trajectories.png", "spirals.png", "elbo.png"),
         "",
     ),
-    "Learning curves": ("Measures against the epoch.", ("curves.png",), ""),
+    "Learning curves": (
+        "Measures against the epoch, and of single steps.",
+        ("curves.png", "steps.png"),
+        "",
+    ),
     "Inversion": (
         "Test images, encoded and decoded again, and the absolute difference.",
         ("reconstructions.png",),

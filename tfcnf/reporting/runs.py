@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from tfcnf.files import replace_file
-from tfcnf.reporting import density, trajectories, uses
+from tfcnf.reporting import density, steps, trajectories, uses
 from tfcnf.reporting.page import write_page
 from tfcnf.reporting.spread import spread_table
+from tfcnf.training.callbacks import read_metrics
 
 ARRAYS = ("density", "trajectories", "calibration", "outliers", "gallery")
 
 
 def report(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
     """Draws what there is to draw of one run, or of several together.
+
+    Of a run that is not finished these are its steps so far.
 
     Args:
         workdirs: run folders. Those that differ in their seed alone are one group.
@@ -42,7 +45,7 @@ def report(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
     for name, draw in _items(runs):
         draw(folder / name)
         written.append(folder / name)
-    if len(runs) == 1:
+    if len(runs) == 1 and "eval" in next(iter(runs.values())):
         written.append(folder / "report.html")
         write_page(next(iter(runs)), folder, written[-1])
     return written
@@ -53,14 +56,14 @@ def _read(workdir: str) -> dict[str, Any]:
     folder, run = Path(workdir), {}
     for name in ("config", "eval"):
         path = folder / f"{name}.json"
-        if not path.is_file():
-            raise ValueError(
-                f"no finished run in this folder. Received: workdir={workdir!r}"
-            )
-        run[name] = json.loads(path.read_text())
-    metrics = folder / "metrics.jsonl"
-    lines = metrics.read_text().splitlines() if metrics.is_file() else []
-    run["metrics"] = [json.loads(line) for line in lines]
+        if path.is_file():
+            run[name] = json.loads(path.read_text())
+    for name in ("metrics", "steps"):
+        run[name] = read_metrics(folder / f"{name}.jsonl")
+    if "config" not in run or not ("eval" in run or run["steps"]):
+        raise ValueError(
+            f"no run with results in this folder. Received: workdir={workdir!r}"
+        )
     for name in ARRAYS:
         path = folder / f"{name}.npz"
         if path.is_file():
@@ -71,12 +74,21 @@ def _read(workdir: str) -> dict[str, Any]:
 
 def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
     """(file name, function of the path that writes it) of all that can be drawn."""
-    named = {path.name: run for path, run in runs.items()}
+    items: list[tuple[str, Any]] = []
+    logs = {path.name: run["steps"] for path, run in runs.items() if run["steps"]}
+    if logs:
+        data = next(iter(runs.values()))["config"]["data"]
+        items += [
+            ("steps.png", lambda p: steps.draw_steps(logs, data, p)),
+            ("steps.md", lambda p: _write(p, steps.steps_table(logs, data))),
+        ]
+    named = {path.name: run for path, run in runs.items() if "eval" in run}
+    if not named:
+        return items
     first = next(iter(named.values()))
     evaluations = {name: run["eval"]["evaluations"] for name, run in named.items()}
     rows = next(iter(evaluations.values()))
     lines = {name: run["metrics"] for name, run in named.items()}
-    items: list[tuple[str, Any]] = []
     if "area_error" in first["eval"]:
         items.append(
             ("area_error.png", lambda p: density.draw_area_errors(evaluations, p))
@@ -108,8 +120,8 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
         items.append(("outliers.png", lambda p: uses.draw_outliers(log_probs, p)))
     if "gallery" in first:
         items += uses.gallery(first["gallery"])
-    if len(runs) > 1:
-        groups = group_by_configuration(list(runs.values()))
+    if len(named) > 1:
+        groups = group_by_configuration(list(named.values()))
         measures = [k for k, v in first["eval"].items() if isinstance(v, (int, float))]
         scores = spread_table(groups, measures)
         items.append(("scores.md", lambda p: _write(p, scores)))

@@ -16,8 +16,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import keras
+import tensorflow as tf
+
+from tfcnf.files import replace_file
+from tfcnf.models.metrics import EpochMean
 
 Logs = dict[str, Any]
+STEPS = 50  # between the lines of single steps
 
 
 class Evaluate(keras.callbacks.Callback):
@@ -53,22 +58,90 @@ class MetricsLog(keras.callbacks.Callback):
     def __init__(self, path: Path, epochs_done: int = 0):
         super().__init__()
         self.path = path
-        lines = [line for line in read_metrics(path) if line["epoch"] <= epochs_done]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        os.replace(temporary, path)
+        _drop_later(path, "epoch", epochs_done)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the line."""
-        line = {
-            "epoch": epoch + 1,
-            "step": int(self.model.optimizer.iterations.numpy()),
-            **(logs or {}),
+        done = {"epoch": epoch + 1, "step": _iterations(self.model)}
+        _append(self.path, done | (logs or {}))
+
+
+class StepsLog(keras.callbacks.Callback):
+    """Appends what single steps measured to ``steps.jsonl``, a line every few steps.
+
+    A line is about that step alone, not a mean over those since the last line, so that
+    it does not depend on where a training was interrupted. Lines of steps that are
+    done again are removed.
+
+    Args:
+        path: the file.
+        every: steps between lines; 0 for none.
+        writer: of TensorBoard, which gets them as ``step/...``.
+    """
+
+    def __init__(
+        self, path: Path, every: int, writer: tf.summary.SummaryWriter | None = None
+    ):
+        super().__init__()
+        if every < 0:
+            raise ValueError(
+                f"log_every must not be negative. Received: log_every={every}"
+            )
+        self.path, self.every, self.writer = path, every, writer
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Removes the lines of steps that are still to be done."""
+        if self.path.exists():
+            _drop_later(self.path, "step", _iterations(self.model))
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Remembers the sums so far where the step is to be logged."""
+        step = _iterations(self.model) + 1
+        self.is_due = self.every > 0 and step % self.every == 0
+        if self.is_due:
+            self.before = self._sums()
+            rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
+            self.rate = float(rate)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Writes the line; none for a step that was skipped."""
+        sums = self._sums() if self.is_due else {}
+        measures = {
+            name: (total - self.before[name][0]) / (count - self.before[name][1])
+            for name, (total, count) in sums.items()
+            if count > self.before[name][1]
         }
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if not measures:
+            return
+        step = _iterations(self.model)
+        measures["learning_rate"] = self.rate
+        _append(self.path, {"step": step, **measures})
+        if self.writer:
+            with self.writer.as_default(step=step):
+                for name, value in measures.items():
+                    tf.summary.scalar(f"step/{name}", value)
+
+    def _sums(self) -> dict[str, tuple[float, float]]:
+        means = [m for m in self.model.metrics if isinstance(m, EpochMean)]
+        return {m.name: (float(m.total), float(m.count)) for m in means}
+
+
+def _iterations(model: Any) -> int:
+    return int(model.optimizer.iterations.numpy())
+
+
+def _drop_later(path: Path, key: str, last: int) -> None:
+    """Keeps the whole lines of a file whose ``key`` is at most ``last``."""
+    lines = [line for line in read_metrics(path) if line[key] <= last]
+    with replace_file(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _append(path: Path, line: Logs) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -121,32 +194,19 @@ class Progress(keras.callbacks.Callback):
         self.steps += 1
         now = time.perf_counter()
         if self.live or now - self.printed >= self.seconds:
+            logs = {m.name: float(m.result()) for m in self.model.metrics}
             step = f"step {batch + 1}/{self.params['steps']}"
-            line = f"{self._head()}  {step}  {self._remaining()}"
+            line = f"{self._head()}  {step}  {_measures(logs)}  {self._remaining()}"
             self.stream.write(f"\r{line}\x1b[K" if self.live else f"{line}\n")
             self.stream.flush()
             self.printed = now
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Prints the line of the epoch."""
-        logs = logs or {}
-        parts = [self._head()]
-        for name, title in (("bits_per_dim", "bits/dim"), ("elbo", "elbo")):
-            if name in logs:
-                parts.append(f"{title} {logs[name]:.3f}")
-        if "error" in logs:
-            parts.append(f"error {logs['error']:.2f} %")
-        parts.append(f"nfe {logs['nfe_forward']:.0f}+{logs['nfe_backward']:.0f}")
-        if "test/bits_per_dim" in logs:
-            parts.append(f"| test bits/dim {logs['test/bits_per_dim']:.3f}")
-        if "test/elbo" in logs:
-            parts.append(f"| test elbo {logs['test/elbo']:.3f}")
-        if "test/test_error" in logs:
-            parts.append(f"error {logs['test/test_error']:.2f} %")
-        parts.append(self._remaining())
+        line = f"{self._head()}  {_measures(logs or {})}  {self._remaining()}"
         self.printed = time.perf_counter()
         start = "\r\x1b[K" if self.live else ""
-        self.stream.write(f"{start}{'  '.join(parts)}\n")
+        self.stream.write(f"{start}{line}\n")
         self.stream.flush()
 
     def _head(self) -> str:
@@ -160,3 +220,21 @@ class Progress(keras.callbacks.Callback):
         left = seconds / max(self.steps, 1) * max(total - self.steps, 0)
         minutes, seconds = divmod(round(left), 60)
         return f"{minutes}:{seconds:02d} left"
+
+
+def _measures(logs: Logs) -> str:
+    parts = []
+    for name, title in (("bits_per_dim", "bits/dim"), ("elbo", "elbo")):
+        if name in logs:
+            parts.append(f"{title} {logs[name]:.3f}")
+    if "error" in logs:
+        parts.append(f"error {logs['error']:.2f} %")
+    if "nfe_forward" in logs:
+        parts.append(f"nfe {logs['nfe_forward']:.0f}+{logs['nfe_backward']:.0f}")
+    if "test/bits_per_dim" in logs:
+        parts.append(f"| test bits/dim {logs['test/bits_per_dim']:.3f}")
+    if "test/elbo" in logs:
+        parts.append(f"| test elbo {logs['test/elbo']:.3f}")
+    if "test/test_error" in logs:
+        parts.append(f"error {logs['test/test_error']:.2f} %")
+    return "  ".join(parts)
