@@ -46,7 +46,7 @@ def draw_steps(runs: Mapping[str, Lines], data: str, path: Path) -> None:
     for model, rows in read_reference(data).items():
         within = [row for row in rows if (row["step"] or 0) <= 2 * last]
         curves[f"authors: {model}"] = within
-    names = [name for name in SHOWN if any(name in line for line in _all(runs))]
+    names = _measured(runs)
     figure = Figure(figsize=(4 * len(names), 3.6), layout="constrained")
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
@@ -69,24 +69,29 @@ def steps_table(runs: Mapping[str, Lines], data: str) -> str:
     """Measures at the authors' steps and at the first and last of ours, as Markdown."""
     reference = read_reference(data)
     wanted = {row["step"] for rows in reference.values() for row in rows}
-    rows = [["", "step", *(title for title, _ in SHOWN.values())]]
+    names = _measured(runs)
+    rows = [["", "step", *(SHOWN[name][0] for name in names)]]
     rows.append(["---"] * len(rows[0]))
     for label, lines in runs.items():
         ends = {lines[0]["step"], lines[-1]["step"]}
-        rows += [_row(label, x) for x in lines if x["step"] in wanted | ends]
+        rows += [_row(label, x, names) for x in lines if x["step"] in wanted | ends]
     last = max(line["step"] for line in _all(runs))
     for model, those in reference.items():
         label = f"authors: {model}"
-        rows += [_row(label, x) for x in those if (x["step"] or 0) <= last]
+        rows += [_row(label, x, names) for x in those if (x["step"] or 0) <= last]
     return markdown(rows)
 
 
-def _row(label: str, line: Mapping[str, Any]) -> list[str]:
+def _row(label: str, line: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     cells = [
-        "" if line.get(name) is None else format(line[name], form)
-        for name, (_, form) in SHOWN.items()
+        "" if line.get(name) is None else format(line[name], SHOWN[name][1])
+        for name in names
     ]
     return [label, str(line["step"]), *cells]
+
+
+def _measured(runs: Mapping[str, Lines]) -> list[str]:
+    return [name for name in SHOWN if any(name in line for line in _all(runs))]
 
 
 def _all(runs: Mapping[str, Lines]) -> list[Mapping[str, Any]]:
