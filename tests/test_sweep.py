@@ -14,6 +14,7 @@ import pytest
 
 from tfcnf import sweep
 from tfcnf.configuration import check_config
+from tfcnf.gates.build import POLICIES
 from tfcnf.ode.solver import SolverError
 
 ROOT = Path(__file__).parents[1]
@@ -91,13 +92,49 @@ def test_the_table_of_the_digits_is_accepted(variant):
         for name, config in arms.items():
             check_config(config)
             assert regime == f"batch_{config['training']['batch_size']}"
-            assert name.startswith(
-                f"{config['model_name']}_{config['model']['policy']}"
-            )
+            check_name(name, config)
             if "1e-" in name:
                 assert config["model"]["tol"] == float(name.split("_")[-1])
     if variant != "regime=large,smoke":
-        assert len(sweep_config["arms"]["batch_128"]) == 10
+        assert len(sweep_config["arms"]["batch_128"]) == 11
+    if variant != "regime=small":
+        arms = sweep_config["arms"]["batch_718"]
+        assert len(arms) == 9
+        check_special_arms(arms)
+
+
+def check_name(name, config):
+    model, _, policy = name.partition("_")
+    assert config["model_name"] == model
+    found = [p for p in POLICIES if policy.startswith(p)]
+    assert config["model"]["policy"] == (found[0] if found else "fixed")
+
+
+def check_special_arms(arms):
+    """Plain arms have a smaller learning rate, 2x arms twice the flows."""
+    rates = {name: arm["optimizer"]["learning_rate"] for name, arm in arms.items()}
+    flows = {name: arm["model"]["flows_per_block"] for name, arm in arms.items()}
+    for name in arms:
+        is_plain, is_large = name.endswith("_plain"), name.endswith("_2x")
+        assert (rates[name] < max(rates.values())) == is_plain
+        assert flows[name] == min(flows.values()) * (2 if is_large else 1)
+
+
+@pytest.mark.parametrize("variant", ["data=cifar10", "data=mnist,regime=large,smoke"])
+def test_the_table_of_the_papers_is_accepted(variant):
+    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / "papers.py"))
+    sweep_config = table["get_config"](variant).to_dict()
+    for regime, arms in sweep_config["arms"].items():
+        for name, config in arms.items():
+            check_config(config)
+            assert config["data"] == variant.split(",")[0].removeprefix("data=")
+            assert regime == f"batch_{config['training']['batch_size']}"
+            check_name(name, config)
+            assert (config["model"].get("dropout") == 0.0) == ("no_dropout" in name)
+    if "smoke" not in variant:
+        check_special_arms(sweep_config["arms"]["batch_8000"])
+        assert len(sweep_config["arms"]["batch_900"]) == 8
+        assert len(sweep_config["seeds"]) == 3
 
 
 @pytest.mark.parametrize("variant", ["", "smoke"])

@@ -1,6 +1,7 @@
 """Tables and figures from run folders that were written by hand."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,17 +10,22 @@ import tensorflow as tf
 from tfcnf.configuration import default_config
 from tfcnf.reporting import report
 from tfcnf.reporting.arms import load_arms
+from tfcnf.reporting.comparison import figure_choices
 from tfcnf.reporting.tables import arms_table, spread
 
 
-def write_run(folder, model, policy, tol, seed, nfe, bits, finished=True):
+def write_run(folder, model, policy, tol, seed, nfe, bits, finished=True, **other):
     folder.mkdir(parents=True)
     config = default_config(model, policy) | {"seed": seed}
-    config["model"]["tol"] = tol
-    config["training"] = {"batch_size": 128, "epochs": 2}
+    config["model"] |= {"tol": tol, "flows_per_block": other.get("flows", 2)}
+    config["optimizer"]["learning_rate"] = other.get("rate", 1e-2)
+    config["training"] = {"batch_size": other.get("batch", 128), "epochs": 2}
+    if "dropout" in other:
+        config["model"]["dropout"] = other["dropout"]
     lines = [
         {
             "epoch": epoch,
+            "step": 11 * epoch,
             "nfe_forward": nfe + epoch,
             "nfe_backward": nfe,
             "seconds": 2.0 * epoch,
@@ -106,6 +112,71 @@ def test_the_report_shows_every_figure_it_draws(runs, tmp_path):
         image = tf.io.decode_png((out / name).read_bytes(), channels=3).numpy()
         assert image.std() > 5  # something is drawn
     assert "| sampled   | 100" in text
+
+
+def test_elapsed_adds_up_what_was_spent(runs):
+    learned = next(a for a in load_arms(str(runs))[0] if a.label == "InfoCNF, learned")
+    assert learned.elapsed("epoch", [1, 2]).tolist() == [1, 2]
+    np.testing.assert_allclose(learned.elapsed("minutes", [1, 2]), [2 / 60, 6 / 60])
+    # 61 + 60 evaluations in each of 11 steps, then 62 + 60
+    evaluations = learned.elapsed("evaluations", [1, 2])
+    np.testing.assert_allclose(evaluations, [11 * 121, 11 * (121 + 122)])
+
+
+@pytest.fixture
+def large_runs(runs):
+    """A second batch size, with the arms that the papers have there."""
+    for name, model, policy, other in [
+        ("ccnf", "ccnf", "scheduled", {}),
+        ("infocnf", "infocnf", "scheduled", {}),
+        ("learned", "infocnf", "learned", {}),
+        ("plain", "infocnf", "fixed", {"rate": 1e-3}),
+        ("learned_2x", "infocnf", "learned", {"flows": 4}),
+    ]:
+        tol, folder = 1e-4, runs / "large" / name / "seed_0"
+        write_run(folder, model, policy, tol, 0, 80, 2.3, batch=718, **other)
+    return runs
+
+
+def test_the_papers_figures_compare_their_arms(large_runs):
+    arms = [arm for arm in load_arms(str(large_runs))[0] if arm.batch == 718]
+    chosen = {
+        figure: {Path(arm.folder).name for arm in arms if choice(arm)}
+        for figure, (_, choice) in figure_choices(arms).items()
+    }
+    assert chosen == {
+        "figure_3": {"ccnf", "infocnf", "learned"},
+        "figure_4": set(),
+        "figure_5": {"plain", "ccnf", "infocnf"},
+        "figure_10": {"ccnf", "infocnf", "learned"},
+        "figure_14": {"learned", "learned_2x", "ccnf"},
+    }
+    assert "dropout" not in chosen
+
+
+def test_trainings_with_and_without_dropout_are_compared(runs):
+    write_run(runs / "f" / "seed_0", "infocnf", "fixed", 1e-5, 0, 90, 2.0, dropout=0.0)
+    arms, _ = load_arms(str(runs))
+    _, choice = figure_choices(arms)["dropout"]
+    names = {Path(arm.folder).name for arm in arms if choice(arm)}
+    assert names == {"a", "b", "f"}
+
+
+def test_arms_of_one_label_are_told_apart_by_their_folders(large_runs):
+    labels = {arm.label for arm in load_arms(str(large_runs))[0] if arm.batch == 718}
+    assert {"InfoCNF, learned (learned)", "InfoCNF, learned (learned_2x)"} < labels
+    assert {"CCNF, scheduled", "InfoCNF, fixed 1e-04"} < labels
+
+
+def test_batch_sizes_are_compared_by_time_and_evaluations(large_runs, tmp_path):
+    report.write(str(large_runs), str(tmp_path / "out"))
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "## digits, small and large batches" in text
+    for unit in ("evaluations", "minutes"):
+        assert f"](batches_{unit}_digits.png)" in text
+        assert (tmp_path / "out" / f"batches_{unit}_digits.png").is_file()
+    for name in ("learned", "learned_2x"):  # a picture each
+        assert f"](tolerances_infocnf_learned_{name}_digits_batch_718.png)" in text
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_no_arm(runs):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ in nothing but the seed."""
+    """Runs that differ in nothing but the seed.
+
+    ``note`` is said behind the label where that alone does not tell arms apart.
+    """
 
     folder: str
     runs: list[Run]
+    note: str = ""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -77,6 +82,26 @@ class Arm:
         return self.config["model"]["tol"]
 
     @property
+    def rate(self) -> float:
+        """Its largest learning rate."""
+        return self.config["optimizer"]["learning_rate"]
+
+    @property
+    def flows(self) -> int:
+        """CNFs in each half of a scale; 1 of a latent ODE."""
+        return self.config["model"].get("flows_per_block", 1)
+
+    @property
+    def dropout(self) -> float:
+        """Of the classifier's input; 0 of a latent ODE."""
+        return self.config["model"].get("dropout", 0.0)
+
+    @property
+    def batch(self) -> int:
+        """Examples of a training step."""
+        return self.config["training"]["batch_size"]
+
+    @property
     def num_labels(self) -> int:
         """Labels of each class; 0 for all."""
         return self.config["training"].get("labels", 0)
@@ -90,18 +115,18 @@ class Arm:
     @property
     def label(self) -> str:
         """Model, policy and number of labels, or what a latent ODE's labels are for."""
+        note = f" ({self.note})" if self.note else ""
         if self.model == "latent_ode":
-            return PARTITIONS[self.config["model"]["partition"]]
+            return PARTITIONS[self.config["model"]["partition"]] + note
         constant = f" {self.tol:.0e}" if self.policy == "fixed" else ""
         labels = f", {self.num_labels} labels" if self.num_labels else ""
         alone = " alone" if self.is_alone else ""
-        return f"{NAMES[self.model]}, {self.policy}{constant}{labels}{alone}"
+        return f"{NAMES[self.model]}, {self.policy}{constant}{labels}{alone}{note}"
 
     @property
     def regime(self) -> str:
         """Data set and batch size; only arms of one regime are compared."""
-        batch = self.config["training"]["batch_size"]
-        return f"{self.config['data']}, batch {batch}"
+        return f"{self.config['data']}, batch {self.batch}"
 
     def each(self, measure: Callable[[Run], float]) -> np.ndarray:
         """A measure of every run."""
@@ -115,6 +140,17 @@ class Arm:
         ]
         epochs = sorted(set.intersection(*(set(p) for p in points)))
         return np.array(epochs), np.array([[p[e] for e in epochs] for p in points])
+
+    def elapsed(self, unit: str, epochs: Iterable[int]) -> np.ndarray:
+        """What had been spent on training after some epochs, the mean of the runs.
+
+        Args:
+            unit: ``"epoch"``; ``"minutes"``; or ``"evaluations"``, forward and
+                backward, all layers and steps.
+            epochs: counted from 1.
+        """
+        totals = [dict(_totals(run, unit)) for run in self.runs]
+        return np.array([np.mean([total[e] for total in totals]) for e in epochs])
 
 
 def load_arms(folder: str) -> tuple[list[Arm], list[str]]:
@@ -147,7 +183,14 @@ def load_arms(folder: str) -> tuple[list[Arm], list[str]]:
                 "the runs of an arm must differ in the seed alone. "
                 f"Received: {arm.folder}"
             )
-    return sorted(arms, key=_order), unfinished
+    count = Counter((arm.regime, arm.label) for arm in arms)
+    told_apart = [
+        replace(arm, note=Path(arm.folder).name)
+        if count[arm.regime, arm.label] > 1
+        else arm
+        for arm in arms
+    ]
+    return sorted(told_apart, key=_order), unfinished
 
 
 def regimes(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
@@ -158,11 +201,24 @@ def regimes(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
     return groups
 
 
+def _totals(run: Run, unit: str) -> Iterator[tuple[int, float]]:
+    """(epoch, what was spent until its end)."""
+    total, step = 0.0, 0
+    for line in run.metrics:
+        if unit == "minutes":
+            total += line["seconds"] / 60
+        elif unit == "evaluations":
+            each = line["nfe_forward"] + line["nfe_backward"]
+            total, step = total + each * (line["step"] - step), line["step"]
+        else:
+            total = line["epoch"]
+        yield line["epoch"], total
+
+
 def _order(arm: Arm) -> Any:
-    batch = arm.config["training"]["batch_size"]
     place = list(NAMES)[::-1].index(arm.model)
     return (
-        *(arm.config["data"], batch, -place, POLICIES.index(arm.policy), arm.tol),
+        *(arm.config["data"], arm.batch, -place, POLICIES.index(arm.policy), arm.tol),
         *(arm.num_labels or np.inf, arm.is_alone),
     )
 

@@ -15,16 +15,31 @@ from tfcnf.reporting.tables import evaluations
 PANELS = {
     "test error (%)": ("test/test_error",),
     "test bits/dim": ("test/bits_per_dim",),
+    "test bits/dim, marginal": ("test/marginal_bits_per_dim",),
     "test ELBO (nats)": ("test/elbo",),
     "distance to the curve, window": ("test/rmse_window",),
     "distance to the curve, forward": ("test/rmse_forward",),
     "distance to the curve, backward": ("test/rmse_backward",),
     "evaluations a step": ("nfe_forward", "nfe_backward"),
 }
+UNITS = {  # of what was spent on training -> how an axis says it
+    "epoch": "epoch",
+    "minutes": "training time (min)",
+    "evaluations": "function evaluations, forward and backward",
+}
 
 
-def draw_arm_curves(arms: Sequence[Arm], path: Path, title: str = "") -> None:
-    """Test measures and evaluations by epoch: mean and deviation over seeds."""
+def draw_arm_curves(
+    arms: Sequence[Arm], path: Path, title: str = "", against: str = "epoch"
+) -> None:
+    """Test measures and evaluations: mean and deviation over seeds.
+
+    Args:
+        arms: a curve each.
+        path: the PNG.
+        title: above all panels.
+        against: the horizontal axis, see `Arm.elapsed`.
+    """
     panels = {
         name: parts
         for name, parts in PANELS.items()
@@ -39,16 +54,17 @@ def draw_arm_curves(arms: Sequence[Arm], path: Path, title: str = "") -> None:
                 continue
             values = np.sum([arm.curve(part)[1] for part in parts], axis=0)
             mean, deviation = values.mean(0), values.std(0)
-            (line,) = panel.plot(epochs, mean, label=arm.label, marker=".")
+            spent = arm.elapsed(against, epochs)
+            (line,) = panel.plot(spent, mean, label=arm.label, marker=".")
             panel.fill_between(
-                epochs,
+                spent,
                 mean - deviation,
                 mean + deviation,
                 color=line.get_color(),
                 alpha=0.2,
                 linewidth=0,
             )
-        panel.set(xlabel="epoch", title=name)
+        panel.set(xlabel=UNITS[against], title=name)
         panel.grid(alpha=0.3)
     axes[-1].legend(fontsize=8)
     figure.suptitle(title)
@@ -125,33 +141,63 @@ def draw_tolerances(arm: Arm, path: Path) -> None:
 Choice = Callable[[Arm], bool]
 
 
-def figure_choices(arms: Sequence[Arm]) -> dict[str, tuple[str, Choice]]:
-    """Which arms the papers' figures of curves compare: name -> (title, choice)."""
-    least = {
-        model: min(
-            (a.tol for a in arms if a.model == model and a.policy == "fixed"),
-            default=None,
-        )
-        for model in ("infocnf", "ccnf", "cnf")
-    }
+def usual_arms(arms: Sequence[Arm]) -> list[Arm]:
+    """Those of the largest learning rate and the smallest network of a regime."""
+    rate, flows = max(arm.rate for arm in arms), min(arm.flows for arm in arms)
+    return [arm for arm in arms if arm.rate == rate and arm.flows == flows]
 
-    def strict(arm: Arm) -> bool:
-        return arm.policy == "fixed" and arm.tol == least[arm.model]
+
+def figure_choices(arms: Sequence[Arm]) -> dict[str, tuple[str, Choice]]:
+    """Which arms of a regime the papers' figures compare: name -> (title, choice)."""
+    usual = usual_arms(arms)
+    rate, flows = usual[0].rate, usual[0].flows
+
+    def baseline(arm: Arm) -> bool:
+        """The smallest constant tolerance; where there is none, those set by hand."""
+        same = [a for a in usual if a.model == arm.model and a.policy == "fixed"]
+        if not same:
+            return arm in usual and arm.policy == "scheduled"
+        return arm is min(same, key=lambda a: a.tol)
+
+    def learned(arm: Arm) -> bool:
+        return arm in usual and arm.policy == "learned"
 
     def supervised(arm: Arm) -> bool:
         return arm.model != "cnf"
 
-    return {
+    choices = {
         "figure_3": (
-            "as InfoCNF Fig. 3: fixed and learned tolerances",
-            lambda a: supervised(a) and (strict(a) or a.policy == "learned"),
+            "as InfoCNF Fig. 3 and 11: fixed and learned tolerances",
+            lambda a: supervised(a) and (baseline(a) or learned(a)),
         ),
         "figure_4": (
             "as InfoCNF Fig. 4: the unconditional CNF",
-            lambda a: a.model == "cnf" and (strict(a) or a.policy == "learned"),
+            lambda a: a.model == "cnf" and (baseline(a) or learned(a)),
         ),
         "figure_10": (
             "as InfoCNF Fig. 10: tolerances learned, scheduled by hand, random",
-            lambda a: supervised(a) and (strict(a) or a.policy != "fixed"),
+            lambda a: (
+                supervised(a) and (baseline(a) or (a in usual and a.policy != "fixed"))
+            ),
         ),
     }
+    if len({arm.dropout for arm in usual if supervised(arm)}) > 1:
+        choices["dropout"] = (
+            "as MC-FFJORD Fig. 2 and 3: with and without dropout",
+            lambda a: a in usual and supervised(a) and a.policy == "fixed",
+        )
+    if any(arm.rate < rate for arm in arms):
+        choices["figure_5"] = (
+            "as InfoCNF Fig. 5 and 12: a larger learning rate and tuned tolerances",
+            lambda a: a.rate < rate or (a in usual and a.policy == "scheduled"),
+        )
+    if any(arm.flows > flows for arm in arms):
+        choices["figure_14"] = (
+            "as InfoCNF Fig. 14: a larger network with learned tolerances",
+            lambda a: (
+                a.flows > flows
+                or (a.model == "infocnf" and learned(a))
+                or (a.model == "ccnf" and baseline(a))
+            ),
+        )
+    return choices

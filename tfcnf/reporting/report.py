@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tfcnf.files import replace_file
@@ -12,6 +13,7 @@ from tfcnf.reporting.comparison import (
     draw_pareto,
     draw_tolerances,
     figure_choices,
+    usual_arms,
 )
 from tfcnf.reporting.labels import draw_labels, labels_table
 from tfcnf.reporting.series import compare_series
@@ -38,6 +40,7 @@ def write(runs: str, out: str) -> None:
         is_series = members[0].model == "latent_ode"
         compare = compare_series if is_series else _comparison
         sections += compare(regime, members, folder)
+    sections += _batch_sizes(arms, folder)
     with replace_file(folder / "report.md") as temporary:
         temporary.write_text("\n\n".join(sections) + "\n")
     print(folder / "report.md")
@@ -61,6 +64,8 @@ def _comparison(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]
         yield labels_table(arms)
         yield f"![Test error against the number of labels]({path.name})"
     arms = [arm for arm in arms if not arm.num_labels]
+    if not arms:
+        return
     for key, (title, chosen) in figure_choices(arms).items():
         members = [arm for arm in arms if chosen(arm)]
         if len(members) > 1:
@@ -68,15 +73,38 @@ def _comparison(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]
             draw_arm_curves(members, path, title)
             yield f"![{title}]({path.name})"
     for model in ("infocnf", "cnf"):
-        members = [arm for arm in arms if arm.model == model]
+        members = [arm for arm in usual_arms(arms) if arm.model == model]
         if len(members) > 1:
             path = folder / f"pareto_{model}_{name}.png"
             draw_pareto(members, path, f"{model} on {regime}")
             yield f"![Evaluations against bits/dim]({path.name})"
     for arm in arms:
         if all(run.tolerances for run in arm.runs):
-            path = folder / f"tolerances_{arm.model}_{arm.policy}_{name}.png"
+            kind = "_".join(filter(None, [arm.model, arm.policy, arm.note]))
+            path = folder / f"tolerances_{kind}_{name}.png"
             draw_tolerances(arm, path)
             yield f"### {arm.label}: at its own tolerances"
             yield learned_table(arm)
             yield f"![Tolerances of each CNF]({path.name})"
+
+
+def _batch_sizes(arms: Sequence[Arm], folder: Path) -> Iterator[str]:
+    """A section on each data set that was trained on with several batch sizes."""
+    groups: dict[str, list[Arm]] = {}
+    for members in regimes(arms).values():
+        of_images = [a for a in members if a.model != "latent_ode" and not a.num_labels]
+        if not of_images:
+            continue
+        _, chosen = figure_choices(of_images)["figure_3"]
+        groups.setdefault(of_images[0].config["data"], []).extend(
+            replace(arm, note=f"batch {arm.batch}") for arm in of_images if chosen(arm)
+        )
+    for data, members in groups.items():
+        if len({arm.batch for arm in members}) < 2:
+            continue
+        yield f"## {data}, small and large batches"
+        for unit in ("evaluations", "minutes"):
+            path = folder / f"batches_{unit}_{data}.png"
+            title = "as InfoCNF Fig. 13, MC-FFJORD Fig. 5 and 6"
+            draw_arm_curves(members, path, title, unit)
+            yield f"![{title}: against {unit}]({path.name})"

@@ -81,7 +81,7 @@ def arms_table(arms: Sequence[Arm]) -> str:
 
     Error and bits/dim are of the closing evaluation; evaluations (all layers) and
     seconds are means over the epochs of the training. "saved" is the part of the
-    evaluations of the same model at the smallest constant tolerance that was saved.
+    evaluations of the same training at the smallest constant tolerance that was saved.
     """
     head = ["tolerances", "seeds", *(title for title, _, _ in COLUMNS), "saved (%)"]
     rows = [head, ["---"] * len(head)]
@@ -122,7 +122,10 @@ def spread(values: np.ndarray, form: str) -> str:
 
 
 def _saved(arm: Arm, arms: Sequence[Arm]) -> str:
-    same = [a for a in arms if a.model == arm.model and a.policy == "fixed"]
+    def kind(arm: Arm) -> Any:
+        return arm.model, arm.rate, arm.flows
+
+    same = [a for a in arms if kind(a) == kind(arm) and a.policy == "fixed"]
     if not same:
         return ""
     most = min(same, key=lambda a: a.tol)
