@@ -94,6 +94,8 @@ def test_the_table_has_mean_and_deviation_of_each_arm(runs):
     assert table["InfoCNF, fixed 1e-05"]["saved (%)"] == ""
     assert table["CNF, learned"]["test error (%)"] == ""
     assert spread(np.array([1.0]), ".1f") == "1.0"
+    assert spread(np.array([360.0, 360.0]), ".0f") == "360"
+    assert spread(np.array([359.0, 361.0]), ".0f") == "360 ± 1"
 
 
 def test_the_report_shows_every_figure_it_draws(runs, tmp_path):

@@ -114,9 +114,9 @@ def learned_table(arm: Arm) -> str:
 
 
 def spread(values: np.ndarray, form: str) -> str:
-    """Mean and, of several values, their standard deviation."""
+    """Mean and, of several values, their standard deviation; none of equal counts."""
     text = format(float(np.mean(values)), form)
-    if len(values) == 1:
+    if len(values) == 1 or (form == ".0f" and np.ptp(values) == 0):
         return text
     return f"{text} ± {format(float(np.std(values, ddof=1)), form)}"
 
