@@ -96,7 +96,7 @@ def test_the_table_of_the_digits_is_accepted(variant):
             if "1e-" in name:
                 assert config["model"]["tol"] == float(name.split("_")[-1])
     if variant != "regime=large,smoke":
-        assert len(sweep_config["arms"]["batch_128"]) == 11
+        assert len(sweep_config["arms"]["batch_128"]) == 13
     if variant != "regime=small":
         arms = sweep_config["arms"]["batch_718"]
         assert len(arms) == 9

@@ -3,7 +3,7 @@
     python launch/sweep.py --sweep=configs/sweeps/digits.py --out=runs/sweep
     python launch/report.py --runs=runs/sweep
 
-Eleven arms at batch 128 and nine at batch 718, all on the same code, epochs and
+Thirteen arms at batch 128 and nine at batch 718, all on the same code, epochs and
 evaluation (tolerance 1e-5). The network is smaller than that of ``configs/digits.py``
 and trains for half as long: a run takes four to five minutes of one CPU core. The
 papers' own sizes are in ``configs/sweeps/papers.py``.
@@ -29,6 +29,7 @@ SIZE = {
     "evaluation": {"every": 3, "draws": 3},
 }
 PLAIN = {"model.tol": 1e-5, "optimizer.learning_rate": 1e-2}  # as at batch 128
+EXACT = {"model.gradient": "checkpoint"}  # what a loose adjoint solve costs
 ARMS = {  # name: (variant of configs/digits.py, what is different from it)
     "ccnf_fixed_1e-5": ("model=ccnf,policy=fixed", {"model.tol": 1e-5}),
     "infocnf_fixed_1e-5": ("policy=fixed", {"model.tol": 1e-5}),
@@ -41,13 +42,15 @@ ARMS = {  # name: (variant of configs/digits.py, what is different from it)
     "cnf_fixed_1e-5": ("model=cnf,policy=fixed", {"model.tol": 1e-5}),
     "cnf_fixed_1e-2": ("model=cnf,policy=fixed", {"model.tol": 1e-2}),
     "cnf_learned": ("model=cnf,policy=learned", {}),
+    "infocnf_learned_checkpoint": ("policy=learned", EXACT),
+    "cnf_learned_checkpoint": ("model=cnf,policy=learned", EXACT),
     "ccnf_scheduled": ("model=ccnf,policy=scheduled", {}),
     "ccnf_plain": ("model=ccnf,policy=fixed", PLAIN),
     "infocnf_plain": ("policy=fixed", PLAIN),
     "infocnf_learned_2x": ("policy=learned", {"model.flows_per_block": 2}),
 }
 REGIMES = {
-    "small": ("batch_128", "batch=128", tuple(ARMS)[:11]),
+    "small": ("batch_128", "batch=128", tuple(ARMS)[:13]),
     "large": (
         "batch_718",
         "batch=718",
@@ -57,7 +60,7 @@ REGIMES = {
             "infocnf_fixed_1e-2",
             "infocnf_scheduled",
             "infocnf_learned",
-            *tuple(ARMS)[11:],
+            *tuple(ARMS)[13:],
         ),
     ),
 }

@@ -114,14 +114,20 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """Model, policy and number of labels, or what a latent ODE's labels are for."""
+        """Model, policy, gradient if not the adjoint's, and number of labels.
+
+        Of a latent ODE: what its labels are for.
+        """
         note = f" ({self.note})" if self.note else ""
         if self.model == "latent_ode":
             return PARTITIONS[self.config["model"]["partition"]] + note
         constant = f" {self.tol:.0e}" if self.policy == "fixed" else ""
         labels = f", {self.num_labels} labels" if self.num_labels else ""
         alone = " alone" if self.is_alone else ""
-        return f"{NAMES[self.model]}, {self.policy}{constant}{labels}{alone}{note}"
+        gradient = self.config["model"].get("gradient", "adjoint")
+        exact = "" if gradient == "adjoint" else f", {gradient}"
+        about = f"{constant}{exact}{labels}{alone}{note}"
+        return f"{NAMES[self.model]}, {self.policy}{about}"
 
     @property
     def regime(self) -> str:

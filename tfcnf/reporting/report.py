@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +81,7 @@ def _comparison(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]
             yield f"![Evaluations against bits/dim]({path.name})"
     for arm in arms:
         if all(run.tolerances for run in arm.runs):
-            kind = "_".join(filter(None, [arm.model, arm.policy, arm.note]))
+            kind = re.sub(r"\W+", "_", arm.label.lower()).strip("_")
             path = folder / f"tolerances_{kind}_{name}.png"
             draw_tolerances(arm, path)
             yield f"### {arm.label}: at its own tolerances"
