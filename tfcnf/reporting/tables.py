@@ -123,7 +123,7 @@ def spread(values: np.ndarray, form: str) -> str:
 
 def _saved(arm: Arm, arms: Sequence[Arm]) -> str:
     def kind(arm: Arm) -> Any:
-        return arm.model, arm.rate, arm.flows
+        return arm.model, arm.rate, arm.flows, arm.num_labels, arm.is_alone
 
     same = [a for a in arms if kind(a) == kind(arm) and a.policy == "fixed"]
     if not same:
