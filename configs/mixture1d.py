@@ -34,6 +34,9 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
         default_config(choice["model"], choice["policy"])
     )
     config.update(points_config("mixture1d", choice["smoke"]))
+    if choice["policy"] == "learned":
+        # at the default of 0.1 a saved evaluation is worth more than a good fit
+        config.model.reinforce.alpha = 1e-3
     if choice["model"] == "infocnf":
         config.model.supervised_fraction = 1.0
     return config.lock()
