@@ -86,15 +86,10 @@ def test_a_failed_solve_does_not_stop_the_others(arms, trained, tmp_path):
 
 @pytest.mark.parametrize("variant", ["", "regime=small", "regime=large,smoke"])
 def test_the_table_of_the_digits_is_accepted(variant):
-    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / "digits.py"))
-    sweep_config = table["get_config"](variant).to_dict()
-    for regime, arms in sweep_config["arms"].items():
-        for name, config in arms.items():
-            check_config(config)
-            assert regime == f"batch_{config['training']['batch_size']}"
-            check_name(name, config)
-            if "1e-" in name:
-                assert config["model"]["tol"] == float(name.split("_")[-1])
+    sweep_config = read_sweep("digits", variant)
+    for name, config in accepted_arms(sweep_config):
+        if "1e-" in name:
+            assert config["model"]["tol"] == float(name.split("_")[-1])
     if variant != "regime=large,smoke":
         assert len(sweep_config["arms"]["batch_128"]) == 13
     if variant != "regime=small":
@@ -103,11 +98,22 @@ def test_the_table_of_the_digits_is_accepted(variant):
         check_special_arms(arms)
 
 
-def check_name(name, config):
-    model, _, policy = name.partition("_")
-    assert config["model_name"] == model
-    found = [p for p in POLICIES if policy.startswith(p)]
-    assert config["model"]["policy"] == (found[0] if found else "fixed")
+def read_sweep(name, variant):
+    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / f"{name}.py"))
+    return table["get_config"](variant).to_dict()
+
+
+def accepted_arms(sweep_config):
+    """(name, configuration) of arms that are what regime and name say."""
+    for regime, arms in sweep_config["arms"].items():
+        for name, config in arms.items():
+            check_config(config)
+            assert regime == f"batch_{config['training']['batch_size']}"
+            model, _, policy = name.partition("_")
+            assert config["model_name"] == model
+            found = [p for p in POLICIES if policy.startswith(p)]
+            assert config["model"]["policy"] == (found[0] if found else "fixed")
+            yield name, config
 
 
 def check_special_arms(arms):
@@ -122,15 +128,10 @@ def check_special_arms(arms):
 
 @pytest.mark.parametrize("variant", ["data=cifar10", "data=mnist,regime=large,smoke"])
 def test_the_table_of_the_papers_is_accepted(variant):
-    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / "papers.py"))
-    sweep_config = table["get_config"](variant).to_dict()
-    for regime, arms in sweep_config["arms"].items():
-        for name, config in arms.items():
-            check_config(config)
-            assert config["data"] == variant.split(",")[0].removeprefix("data=")
-            assert regime == f"batch_{config['training']['batch_size']}"
-            check_name(name, config)
-            assert (config["model"].get("dropout") == 0.0) == ("no_dropout" in name)
+    sweep_config = read_sweep("papers", variant)
+    for name, config in accepted_arms(sweep_config):
+        assert config["data"] == variant.split(",")[0].removeprefix("data=")
+        assert (config["model"].get("dropout") == 0.0) == ("no_dropout" in name)
     if "smoke" not in variant:
         check_special_arms(sweep_config["arms"]["batch_8000"])
         assert len(sweep_config["arms"]["batch_900"]) == 8
@@ -139,8 +140,7 @@ def test_the_table_of_the_papers_is_accepted(variant):
 
 @pytest.mark.parametrize("variant", ["", "smoke"])
 def test_the_table_of_the_labels_pairs_every_arm_with_its_control(variant):
-    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / "labels.py"))
-    arms = table["get_config"](variant).to_dict()["arms"]["labels"]
+    arms = read_sweep("labels", variant)["arms"]["labels"]
     assert len(arms) == 7
     for config in arms.values():
         check_config(config)
@@ -157,8 +157,7 @@ def test_the_table_of_the_labels_pairs_every_arm_with_its_control(variant):
 
 @pytest.mark.parametrize("variant", ["", "data=spirals", "study=parity", "smoke"])
 def test_the_table_of_the_spirals_is_accepted(variant):
-    table = runpy.run_path(str(ROOT / "configs" / "sweeps" / "spirals.py"))
-    sweep_config = table["get_config"](variant).to_dict()
+    sweep_config = read_sweep("spirals", variant)
     ((folder, arms),) = sweep_config["arms"].items()
     plain = []
     for partition, config in arms.items():

@@ -5,7 +5,7 @@
 
 Thirteen arms at batch 128 and nine at batch 718, all on the same code, epochs and
 evaluation (tolerance 1e-5). The network is smaller than that of ``configs/digits.py``
-and trains for half as long: a run takes four to five minutes of one CPU core. The
+and trains for half as long: a run takes three to ten minutes of one CPU core. The
 papers' own sizes are in ``configs/sweeps/papers.py``.
 
 Variants: regime=both|small|large, smoke (one seed and one epoch of a tiny network).
@@ -44,24 +44,23 @@ ARMS = {  # name: (variant of configs/digits.py, what is different from it)
     "cnf_learned": ("model=cnf,policy=learned", {}),
     "infocnf_learned_checkpoint": ("policy=learned", EXACT),
     "cnf_learned_checkpoint": ("model=cnf,policy=learned", EXACT),
+}
+RECIPE = {  # what only large batches have
     "ccnf_scheduled": ("model=ccnf,policy=scheduled", {}),
     "ccnf_plain": ("model=ccnf,policy=fixed", PLAIN),
     "infocnf_plain": ("policy=fixed", PLAIN),
     "infocnf_learned_2x": ("policy=learned", {"model.flows_per_block": 2}),
 }
+SHARED = (
+    *("ccnf_fixed_1e-5", "infocnf_fixed_1e-5", "infocnf_fixed_1e-2"),
+    *("infocnf_scheduled", "infocnf_learned"),
+)
 REGIMES = {
-    "small": ("batch_128", "batch=128", tuple(ARMS)[:13]),
+    "small": ("batch_128", "batch=128", ARMS),
     "large": (
         "batch_718",
         "batch=718",
-        (
-            "ccnf_fixed_1e-5",
-            "infocnf_fixed_1e-5",
-            "infocnf_fixed_1e-2",
-            "infocnf_scheduled",
-            "infocnf_learned",
-            *tuple(ARMS)[13:],
-        ),
+        {name: ARMS[name] for name in SHARED} | RECIPE,
     ),
 }
 
@@ -74,7 +73,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     for regime, (folder, batch, arms) in REGIMES.items():
         if choice["regime"] in ("both", regime):
             sweep.arms[folder] = {
-                arm: _arm(*ARMS[arm], batch, choice["smoke"]) for arm in arms
+                name: _arm(*arm, batch, choice["smoke"]) for name, arm in arms.items()
             }
     if choice["smoke"]:
         sweep.seeds = (0,)

@@ -68,8 +68,8 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     for batch in CHOSEN[choice["regime"]]:
         text = f"batch={batch},smoke={choice['smoke']}"
         sweep.arms[f"batch_{batch}"] = {
-            name: _arm(make(f"{variant},{text}"), different)
-            for name, (variant, different) in REGIMES[batch].items()
+            name: _arm(make(f"{arm},{text}"), different)
+            for name, (arm, different) in REGIMES[batch].items()
         }
     return sweep.lock()
 

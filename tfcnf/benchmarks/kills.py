@@ -98,20 +98,19 @@ def compare(one: Path, other: Path) -> list[str]:
         if arrays[name].tobytes() != arrays_2[name].tobytes()
     ]
     for name in ("metrics.jsonl", "steps.jsonl"):
-        lines, lines_2 = (
-            [
-                {key: value for key, value in line.items() if key != "seconds"}
-                for line in read_metrics(folder / name)
-            ]
-            for folder in (one, other)
-        )
-        pairs = itertools.zip_longest(lines, lines_2)
+        pairs = itertools.zip_longest(_lines(one / name), _lines(other / name))
         differences += [
             f"{name}, line {i + 1}" for i, (a, b) in enumerate(pairs) if a != b
         ]
     if (one / "eval.json").read_bytes() != (other / "eval.json").read_bytes():
         differences.append("eval.json")
     return differences
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log, without the seconds that a step took."""
+    lines = read_metrics(path)
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 
 def _train_straight(

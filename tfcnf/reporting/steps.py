@@ -24,7 +24,7 @@ SHOWN = {
 }
 
 
-def read_reference(data: str) -> dict[str, list[dict[str, float | None]]]:
+def read_reference(data: str) -> dict[str, list[dict[str, Any]]]:
     """The authors' figures on a data set by model; empty where there are none."""
     reference = json.loads(REFERENCE.read_text())
     return {
@@ -42,9 +42,9 @@ def draw_steps(runs: Mapping[str, Lines], data: str, path: Path) -> None:
         path: the PNG.
     """
     curves = dict(runs)
-    last = max(line["step"] for lines in runs.values() for line in lines)
+    last = max(line["step"] for line in _all(runs))
     for model, rows in read_reference(data).items():
-        within = [row for row in rows if (row["step"] or 0) <= 2 * last]
+        within = [row for row in rows if row["step"] <= 2 * last]
         curves[f"authors: {model}"] = within
     names = _measured(runs)
     figure = Figure(figsize=(4 * len(names), 3.6), layout="constrained")
@@ -78,7 +78,7 @@ def steps_table(runs: Mapping[str, Lines], data: str) -> str:
     last = max(line["step"] for line in _all(runs))
     for model, those in reference.items():
         label = f"authors: {model}"
-        rows += [_row(label, x, names) for x in those if (x["step"] or 0) <= last]
+        rows += [_row(label, x, names) for x in those if x["step"] <= last]
     return markdown(rows)
 
 

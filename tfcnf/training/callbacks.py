@@ -23,6 +23,7 @@ from tfcnf.models.metrics import EpochMean
 
 Logs = dict[str, Any]
 STEPS = 50  # between the lines of single steps
+LIVE = ("bits_per_dim", "elbo", "error", "nfe_forward", "nfe_backward")
 
 
 class Evaluate(keras.callbacks.Callback):
@@ -194,7 +195,8 @@ class Progress(keras.callbacks.Callback):
         self.steps += 1
         now = time.perf_counter()
         if self.live or now - self.printed >= self.seconds:
-            logs = {m.name: float(m.result()) for m in self.model.metrics}
+            shown = [m for m in self.model.metrics if m.name in LIVE]
+            logs = {m.name: float(m.result()) for m in shown}
             step = f"step {batch + 1}/{self.params['steps']}"
             line = f"{self._head()}  {step}  {_measures(logs)}  {self._remaining()}"
             self.stream.write(f"\r{line}\x1b[K" if self.live else f"{line}\n")
