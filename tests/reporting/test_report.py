@@ -170,6 +170,31 @@ def test_arms_of_one_label_are_told_apart_by_their_folders(large_runs):
     assert {"CCNF, scheduled", "InfoCNF, fixed 1e-04"} < labels
 
 
+def test_what_is_saved_is_told_against_the_same_training_alone(large_runs):
+    arms, _ = load_arms(str(large_runs))
+    table = cells(arms_table([arm for arm in arms if arm.batch == 718]))
+    # the only constant tolerance at this batch has another learning rate
+    for label in ("InfoCNF, learned (learned)", "InfoCNF, learned (learned_2x)"):
+        assert table[label]["saved (%)"] == ""
+
+
+def test_the_pareto_picture_has_trainings_of_one_kind(
+    large_runs, tmp_path, monkeypatch
+):
+    drawn = {}
+
+    def draw(arms, path, title):
+        drawn[title] = {Path(arm.folder).name for arm in arms}
+
+    monkeypatch.setattr(report, "draw_pareto", draw)
+    report.write(str(large_runs), str(tmp_path / "out"))
+    assert drawn == {
+        "infocnf on digits, batch 128": {"a", "b", "c"},
+        "cnf on digits, batch 128": {"d", "e"},
+        "infocnf on digits, batch 718": {"infocnf", "learned"},
+    }
+
+
 def test_batch_sizes_are_compared_by_time_and_evaluations(large_runs, tmp_path):
     report.write(str(large_runs), str(tmp_path / "out"))
     text = (tmp_path / "out" / "report.md").read_text()

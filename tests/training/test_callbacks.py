@@ -110,6 +110,32 @@ def test_steps_log_says_what_a_step_measured_alone(model, tmp_path):
         assert line["learning_rate"] == pytest.approx(0.1)
 
 
+def test_steps_log_has_the_learning_rate_of_its_own_step(make_line, tmp_path):
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.1, 0.01])
+    log = prepare(StepsLog(tmp_path / "steps.jsonl", every=1), make_line(rate))
+    take_steps(log.model, log, BATCHES[:2])
+    rates = [line["learning_rate"] for line in read_metrics(log.path)]
+    assert rates == pytest.approx([0.1, 0.01])
+
+
+def test_steps_log_shows_its_lines_in_tensorboard(model, tmp_path):
+    board = prepare(TensorBoardLog(tmp_path / "board"), model)
+    log = prepare(StepsLog(tmp_path / "steps.jsonl", 2, board.writer), model)
+    take_steps(model, log, BATCHES)
+    board.writer.flush()
+    (events,) = (tmp_path / "board").iterdir()
+    shown = {
+        (event.step, value.tag): float(tf.make_ndarray(value.tensor))
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+    }
+    for line in read_metrics(log.path):
+        step = line.pop("step")
+        for name, measure in line.items():
+            assert shown.pop((step, f"step/{name}")) == pytest.approx(measure)
+    assert not shown
+
+
 def test_steps_log_drops_lines_of_steps_that_are_done_again(model, tmp_path):
     path = tmp_path / "steps.jsonl"
     path.write_text('{"step": 11}\n{"step": 12}\n{"step": 13}\n{"step": 14, "l')
