@@ -13,9 +13,10 @@ the ratio is to the faster.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -104,45 +105,58 @@ def torch_step(
 ) -> Step:
     """The same step with torch and torchdiffeq; torch's own threads if None."""
     import torch
-    from torch import nn
-    from torchdiffeq import odeint
 
     threads = threads or torch.get_num_threads()
     x, t = torch.from_numpy(values.copy()), torch.from_numpy(times.copy())
-    dims = x.shape[-1]
-    to_hidden = nn.Linear(dims + ENCODER, ENCODER)
-    to_latent = nn.Linear(ENCODER, 2 * LATENT)
-    field = nn.Sequential(
-        nn.Linear(LATENT, HIDDEN), nn.ELU(), nn.Linear(HIDDEN, LATENT)
-    )
-    decoder = nn.Sequential(
-        nn.Linear(LATENT, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, dims)
-    )
-    parts = nn.ModuleList([to_hidden, to_latent, field, decoder])
+    parts = torch_parts(x.shape[-1])
     optimizer = torch.optim.Adam(parts.parameters(), lr=1e-3)
-
-    def loss() -> Any:
-        h = torch.zeros(len(x), ENCODER)
-        for i in reversed(range(x.shape[1])):
-            h = torch.tanh(to_hidden(torch.cat([x[:, i], h], 1)))
-        mean, log_variance = to_latent(h).chunk(2, 1)
-        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        path = odeint(lambda _, y: field(y), z, t, rtol=tol, atol=tol, method="dopri5")
-        error = decoder(path).transpose(0, 1) - x
-        constant = 0.5 * np.log(2 * np.pi * SIGMA**2) * error[0].numel()
-        log_likelihood = -0.5 * (error / SIGMA).square().sum((1, 2)) - constant
-        kl = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
-        return (kl - log_likelihood).mean()
 
     def run() -> None:
         torch.set_num_threads(threads)
         optimizer.zero_grad()
-        value = loss()
+        value = -torch_elbo(parts, x, t, torch.randn(len(x), LATENT), tol).mean()
         value.backward()
         optimizer.step()
         value.item()
 
     return run
+
+
+def torch_parts(dims: int, dynamics_units: Sequence[int] = (HIDDEN,)) -> Any:
+    """Encoder, dynamics and decoder as torch starts them, a ``nn.ModuleList``."""
+    from torch import nn
+
+    field: list[nn.Module] = []
+    for one, other in itertools.pairwise((LATENT, *dynamics_units)):
+        field += [nn.Linear(one, other), nn.ELU()]
+    decoder = (nn.Linear(LATENT, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, dims))
+    return nn.ModuleList(
+        [
+            nn.Linear(dims + ENCODER, ENCODER),
+            nn.Linear(ENCODER, 2 * LATENT),
+            nn.Sequential(*field, nn.Linear(dynamics_units[-1], LATENT)),
+            nn.Sequential(*decoder),
+        ]
+    )
+
+
+def torch_elbo(parts: Any, x: Any, t: Any, noise: Any, tol: float) -> Any:
+    """Its ELBO ``[B]`` in nats, at noise ``[B, D]``."""
+    import torch
+    from torchdiffeq import odeint
+
+    to_hidden, to_latent, field, decoder = parts
+    h = torch.zeros(len(x), ENCODER, dtype=x.dtype)
+    for i in reversed(range(x.shape[1])):
+        h = torch.tanh(to_hidden(torch.cat([x[:, i], h], 1)))
+    mean, log_variance = to_latent(h).chunk(2, 1)
+    z = mean + torch.exp(0.5 * log_variance) * noise
+    path = odeint(lambda _, y: field(y), z, t, rtol=tol, atol=tol, method="dopri5")
+    error = decoder(path).transpose(0, 1) - x
+    constant = 0.5 * np.log(2 * np.pi * SIGMA**2) * error[0].numel()
+    log_likelihood = -0.5 * (error / SIGMA).square().sum((1, 2)) - constant
+    kl = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
+    return log_likelihood - kl
 
 
 def main() -> None:
