@@ -12,7 +12,7 @@ from tfcnf.data.source import DataSource, Split
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.inputs import check_labels
 from tfcnf.ode.solver import STEP_LIMIT, SolverError, check_solved
-from tfcnf.training.callbacks import MetricsLog, read_metrics
+from tfcnf.training.callbacks import MetricsLog, StepsLog, read_metrics
 from tfcnf.training.checkpoints import Checkpoints, Position, SaveCheckpoints
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.schedules import learning_rate
@@ -73,11 +73,12 @@ def strategies(mirrored):
 
 
 @pytest.mark.parametrize("name", ["one_device", "mirrored"])
-def test_the_loop_descends_as_by_hand(name, strategies, make_line, points):
+def test_the_loop_descends_as_by_hand(name, strategies, make_line, points, tmp_path):
     scope, record = strategies[name], Record()
     with scope.scope():
         model = make_line(0.1)
-    run_epochs(model, points, scope, 4, 3, seed=7, callbacks=[record])
+    steps = StepsLog(tmp_path / "steps.jsonl", every=1)
+    run_epochs(model, points, scope, 4, 3, seed=7, callbacks=[record, steps])
     losses, w = by_hand(points, 4, 3, seed=7)
     assert scope.num_replicas_in_sync == (2 if name == "mirrored" else 1)
     np.testing.assert_allclose([log["loss"] for log in record.logs], losses, rtol=1e-5)
@@ -88,6 +89,8 @@ def test_the_loop_descends_as_by_hand(name, strategies, make_line, points):
         assert log["nfe_forward"] == log["nfe_forward/cnf_00"] == 5
         assert log["learning_rate"] == pytest.approx(0.1)
         assert log["seconds"] > 0
+    of_steps = [line["loss"] for line in read_metrics(steps.path)]
+    np.testing.assert_allclose(np.reshape(of_steps, [3, 2]).mean(1), losses, rtol=1e-5)
 
 
 def test_callbacks_are_called_in_the_order_of_keras(make_line, points):

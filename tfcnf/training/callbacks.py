@@ -124,7 +124,7 @@ class StepsLog(keras.callbacks.Callback):
 
     def _sums(self) -> dict[str, tuple[float, float]]:
         means = [m for m in self.model.metrics if isinstance(m, EpochMean)]
-        return {m.name: (float(m.total), float(m.count)) for m in means}
+        return {m.name: (float(m.total.numpy()), float(m.count.numpy())) for m in means}
 
 
 def _iterations(model: Any) -> int:
