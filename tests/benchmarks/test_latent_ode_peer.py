@@ -26,7 +26,7 @@ def test_elbo_and_gradients_are_the_peers():
     torch = pytest.importorskip("torch", reason="torch is an extra for benchmarks")
     pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra for benchmarks")
     split = draw(Design(spirals=20, length=500, window=100), 0)
-    options = {"dynamics_units": (20, 20), "tol": 1e-9, "dtype": "float64"}
+    options = {"dynamics_units": (20, 20), "tol": 1e-11, "dtype": "float64"}
     model = LatentODE(2, partition="none", seed=3, **options)
     parts = peer.torch_parts(2, (20, 20)).double()
     _copy(model, parts, torch)
@@ -40,12 +40,23 @@ def test_elbo_and_gradients_are_the_peers():
         torch.from_numpy(np.array(part, np.float64))
         for part in (split.x.values, split.x.times[0], noise)
     )
-    elbo = peer.torch_elbo(parts, x, t, noise, 1e-9)
+    elbo = peer.torch_elbo(parts, x, t, noise, 1e-11)
     np.testing.assert_allclose(terms["elbo"], elbo.detach(), rtol=1e-7)
     (-elbo.mean()).backward()
     theirs = _in_our_order([p.grad.numpy() for p in parts.parameters()])
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * abs(other).max())
+
+
+def test_the_peer_learns(monkeypatch):
+    pytest.importorskip("torch", reason="torch is an extra for benchmarks")
+    pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra for benchmarks")
+    small = Design(spirals=8, length=30, window=6, room_after=0)
+    monkeypatch.setitem(peer.DESIGNS, "spirals_reference", small)
+    means = list(peer.running_elbo(0, steps=60, batch_size=4, tol=1e-3))
+    assert len(means) == 60
+    assert means[-1] > 0.95 * means[0]  # of a negative number
+    assert means[:3] == list(peer.running_elbo(0, 3, 4, 1e-3))
 
 
 def _copy(model, parts, torch):
