@@ -15,7 +15,7 @@ import pytest
 from tfcnf import sweep
 from tfcnf.configuration import check_config
 from tfcnf.gates.build import POLICIES
-from tfcnf.ode.solver import SolverError
+from tfcnf.ode.status import SolverError
 
 ROOT = Path(__file__).parents[1]
 

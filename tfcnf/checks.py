@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,3 +14,9 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
         raise ValueError(
             f"{name} must be one of {', '.join(known)}. Received: {name}={value!r}"
         )
+
+
+def asserted(failure: Exception) -> str:
+    """What an assertion of a graph said; the first line of another failure."""
+    found = re.search(r"assertion failed: \[(.*)\]", str(failure))
+    return found[1].replace("] [", "") if found else str(failure).splitlines()[0]

@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from tfcnf.models.base import DivergenceError
-from tfcnf.ode.solver import SolverError
+from tfcnf.ode.status import SolverError
 from tfcnf.training.preemption import RESTART, Preempted, WorkerLost
 
 BAD_INPUT = 2

@@ -83,7 +83,7 @@ def train(
 
     Raises:
         ValueError: for a bad configuration, or a folder that holds something else.
-        tfcnf.ode.solver.SolverError: where an ODE solve fails.
+        tfcnf.ode.status.SolverError: where an ODE solve fails.
         tfcnf.models.base.DivergenceError: where the loss or its gradient is not finite.
         tfcnf.training.preemption.Preempted: where SIGTERM ended the training.
         tfcnf.training.preemption.WorkerLost: where another worker is gone.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from tfcnf import experiment
 from tfcnf.configuration import check_config
-from tfcnf.ode.solver import SolverError
+from tfcnf.ode.status import SolverError
 from tfcnf.run_folder import check_folder
 
 

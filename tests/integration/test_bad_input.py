@@ -18,7 +18,7 @@ from tfcnf.configuration import check_config, default_config, parse_variant
 from tfcnf.data import catalog, spirals, toy2d
 from tfcnf.data.source import DataSource, Split
 from tfcnf.gates.policy import parse_tolerances
-from tfcnf.ode.solver import SolverError
+from tfcnf.ode.status import SolverError
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ("cifar10", "digits", "mnist")

@@ -220,7 +220,6 @@ def test_failed_gradients_name_the_layer(dynamics):
         tape.gradient(z1, z)
 
 
-@pytest.mark.slow
 def test_xla_gives_the_same_and_nan_where_a_solve_fails(dynamics):
     def value_and_gradient(z):
         with tf.GradientTape() as tape:

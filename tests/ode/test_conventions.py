@@ -9,7 +9,8 @@ from tfcnf.flows.cnf import CNFLayer
 from tfcnf.gates.policy import FixedTolerance
 from tfcnf.ode.conventions import SOLVERS, make_solver
 from tfcnf.ode.dynamics import ConvDynamics
-from tfcnf.ode.solver import STEP_LIMIT, Quadrature
+from tfcnf.ode.quadrature import Quadrature
+from tfcnf.ode.status import STEP_LIMIT
 from tfcnf.types import Control
 
 

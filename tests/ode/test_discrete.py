@@ -10,7 +10,8 @@ import tensorflow as tf
 from tfcnf.ode.adjoint import Method, solve
 from tfcnf.ode.divergence import draw_probes, value_and_divergence
 from tfcnf.ode.dynamics import DenseDynamics
-from tfcnf.ode.solver import TABLEAU, DormandPrince
+from tfcnf.ode.runge_kutta import TABLEAU
+from tfcnf.ode.solver import DormandPrince
 
 TOL = tf.constant(1e-4, tf.float64)
 

@@ -6,14 +6,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy.integrate import solve_ivp
 
-from tfcnf.ode.solver import (
-    SOLVED,
-    STEP_LIMIT,
-    UNDERFLOW,
-    DormandPrince,
-    Quadrature,
-    check_solved,
-)
+from tfcnf.checks import asserted
+from tfcnf.ode.quadrature import Quadrature
+from tfcnf.ode.solver import DormandPrince
+from tfcnf.ode.status import SOLVED, STEP_LIMIT, UNDERFLOW, check_solved
 
 
 def oscillator(t, y):
@@ -143,7 +139,7 @@ def test_failures_end_in_the_named_error(kind, status, words, graph):
     assert np.isnan(y1.numpy()).all()
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         check_solved(stats, "cnf_3", tf.constant(1e-6))
-    message = str(caught.value)
+    message = asserted(caught.value)
     assert "SolverError: cnf_3: the step" in message
     assert "Received: tol=1e-06, step size=" in message
     assert f"evaluations={int(stats.nfe)}" in message

@@ -11,7 +11,7 @@ from tfcnf.data.pipeline import training_batches
 from tfcnf.data.source import DataSource, Split
 from tfcnf.models.base import DivergenceError
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.ode.solver import SolverError
+from tfcnf.ode.status import SolverError
 from tfcnf.training.divergence import Recovery
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.schedules import WarmupPiecewise

@@ -11,7 +11,7 @@ from tfcnf.data.pipeline import training_batches
 from tfcnf.data.source import DataSource, Split
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.inputs import check_labels
-from tfcnf.ode.solver import STEP_LIMIT, SolverError, check_solved
+from tfcnf.ode.status import STEP_LIMIT, SolverError, check_solved
 from tfcnf.training.callbacks import MetricsLog, StepsLog, read_metrics
 from tfcnf.training.checkpoints import Checkpoints, Position, SaveCheckpoints
 from tfcnf.training.loop import run_epochs

@@ -21,7 +21,9 @@ import tensorflow as tf
 from tfcnf.ode import discrete
 from tfcnf.ode.conventions import make_solver
 from tfcnf.ode.divergence import Probes, adjoint_dynamics, value_and_divergence
-from tfcnf.ode.solver import Quadrature, Solution, check_solved
+from tfcnf.ode.quadrature import Quadrature
+from tfcnf.ode.solver import Solution
+from tfcnf.ode.status import check_solved
 from tfcnf.types import SolveStats, Tensor
 
 GRADIENTS = ("adjoint", "checkpoint", "store")
@@ -248,7 +250,7 @@ def _check_gradient(z: Tensor, name: str, adjoint_tol: Tensor) -> Tensor:
                 f"SolverError: gradient of {name}: the backward solve failed or was "
                 "given a gradient that is not finite; try a larger `max_num_steps`, a "
                 "larger `adjoint_tol`, a smaller learning rate or gradient clipping. "
-                "Received: adjoint_tol ="
+                "Received: adjoint_tol="
             )
             finite = tf.reduce_all(tf.math.is_finite(dz))
             tf.debugging.Assert(finite, [message, adjoint_tol])

@@ -13,19 +13,18 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.math.ode import runge_kutta_util
 
+from tfcnf.ode.quadrature import Quadrature, directed
+from tfcnf.ode.runge_kutta import TABLEAU
 from tfcnf.ode.solver import (
     GROW,
     SAFETY,
     SHRINK,
-    SOLVED,
-    TABLEAU,
     Clock,
     DormandPrince,
-    Quadrature,
     Solution,
-    directed,
     max_rms,
 )
+from tfcnf.ode.status import SOLVED
 from tfcnf.types import SolveStats, Tensor
 
 SOLVERS = ("tfcnf", "tfp", "reference")

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.ode.solver import SOLVED, Clock, DormandPrince, growing_array
+from tfcnf.ode.solver import Clock, DormandPrince, growing_array
+from tfcnf.ode.status import SOLVED
 from tfcnf.types import SolveStats, Tensor
 
 # the quartic in x, from 0 to 1 within a step, that agrees with y0, y1, y_mid, dt * f0

@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from tensorflow_probability.python.math.ode.dormand_prince import _TABLEAU
 
-from tfcnf.ode.solver import TABLEAU
 from tfcnf.types import Tensor
+
+# TFP casts the Python floats of its tableau through float32, which limits solves in
+# float64 to errors of 1e-8; NumPy's floats keep their precision
+TABLEAU = tf.nest.map_structure(np.float64, _TABLEAU)
 
 
 def advance(

@@ -11,39 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.math.ode import runge_kutta_util
-from tensorflow_probability.python.math.ode.dormand_prince import _TABLEAU
 
+from tfcnf.ode.quadrature import Quadrature, accumulate, directed, stage_of
+from tfcnf.ode.runge_kutta import TABLEAU
+from tfcnf.ode.status import SOLVED, STEP_LIMIT, UNDERFLOW
 from tfcnf.types import SolveStats, Tensor
 
-# TFP casts the Python floats of its tableau through float32, which limits solves in
-# float64 to errors of 1e-8; NumPy's floats keep their precision
-TABLEAU = tf.nest.map_structure(np.float64, _TABLEAU)
-SOLVED, STEP_LIMIT, UNDERFLOW = 0, 1, 2
 SAFETY, SHRINK, GROW, WHOLE = 0.9, 0.2, 10.0, 0.03
 # exponents of the error ratios of this and of the last accepted step (Hairer, Norsett
 # and Wanner, Solving ODEs II, IV.2), without and with PI control
 EXPONENTS = {False: (0.2, 0.0), True: (0.17, 0.04)}
-
-
-class SolverError(RuntimeError):
-    """An ODE solve that did not reach its end time."""
-
-
-class Quadrature(NamedTuple):
-    """An integral dq/dt = g(t, y) taken along a solve, outside its error test.
-
-    Attributes:
-        ode_fn: ``(t, y) -> (dy, dq)``, called where the integrand is needed: at five
-            of the seven stages of a step. The solve's own ``ode_fn`` serves the rest.
-        initial: tuple of tensors, the integral at the start.
-    """
-
-    ode_fn: Callable[[Tensor, Any], tuple[Any, Any]]
-    initial: Any
 
 
 class Solution(NamedTuple):
@@ -211,7 +191,7 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         integrands = [p.q]
 
         def stage(s: Tensor, y: Any) -> Any:
-            dy, dq = _stage(plain, full, len(integrands), lands, s, y, p.q)
+            dy, dq = stage_of(plain, full, len(integrands), lands, s, y, p.q)
             integrands.append(dq)
             return dy
 
@@ -220,7 +200,7 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         # a rejected step is overwritten by the next
         kept = zip(p.trail, (p.clock.s, dt, *p.y), strict=False)
         trail = [x.write(p.clock.accepted, value) for x, value in kept]
-        taken = y, f, integrands[-1], _accumulate(p.total, dt, integrands)
+        taken = y, f, integrands[-1], accumulate(p.total, dt, integrands)
         y, f, q, total = runge_kutta_util.nest_where(
             accept, taken, (p.y, p.f, p.q, p.total)
         )
@@ -287,95 +267,6 @@ class DormandPrince(tfp.math.ode.DormandPrince):
         return tf.where((largest < 1e-15) | (step > WHOLE * end), end, step)
 
 
-ADVICE = {
-    STEP_LIMIT: "the step limit was reached before the end time: the dynamics are "
-    "stiff or the tolerance too tight; try a larger `max_num_steps`, a larger `tol` or "
-    "a smaller learning rate",
-    UNDERFLOW: "the step size became too small to advance: the dynamics returned NaN "
-    "or infinity, or blow up; look for bad inputs, or try a smaller learning rate or "
-    "gradient clipping",
-}
-
-
-def check_solved(stats: SolveStats, name: Tensor, tol: Tensor) -> list[Any]:
-    """Raises where a solve failed, with what to do about it.
-
-    Args:
-        stats: of the solve.
-        name: of the layer, a string or a tensor of one.
-        tol: tolerance of the solve.
-
-    Returns:
-        The assertions. What waits for them cannot fail first.
-
-    Raises:
-        tf.errors.InvalidArgumentError: with ``SolverError: ...`` in its message (an
-            assertion of the graph; absent under XLA, where the solution is NaN).
-    """
-    checks = []
-    for status, advice in ADVICE.items():
-        received = tf.strings.format(
-            "tol={}, step size={}, state from {} to {}, evaluations={}",
-            (tol, stats.dt, stats.low, stats.high, stats.nfe),
-        )
-        message = ["SolverError: ", name, f": {advice}. Received: ", received]
-        solved = stats.status != status
-        checks.append(tf.debugging.Assert(solved, [tf.strings.join(message)]))
-    return checks
-
-
-def directed(
-    ode_fn: Callable[..., Any],
-    quadrature: Quadrature | None,
-    initial_time: float,
-    final_time: float,
-    dtype: tf.DType,
-) -> tuple[Callable[..., Any], Callable[..., Any], Any]:
-    """Derivatives by the time since the start, without and with the quadrature's."""
-    sign = 1.0 if final_time >= initial_time else -1.0
-    start = tf.constant(initial_time, dtype)
-
-    def plain(s: Tensor, y: Any) -> Any:
-        return _scale(sign, ode_fn(start + sign * s, y))
-
-    def full(s: Tensor, y: Any) -> tuple[Any, Any]:
-        if quadrature is None:
-            return plain(s, y), ()
-        return _scale(sign, quadrature.ode_fn(start + sign * s, y))
-
-    return plain, full, quadrature.initial if quadrature else ()
-
-
-def _stage(
-    plain: Callable[..., Any],
-    full: Callable[..., Any],
-    index: int,
-    lands: Tensor,
-    s: Tensor,
-    y: Any,
-    zero: Any,
-) -> tuple[Any, Any]:
-    """Derivative and integrand of a stage; no integrand where its weight is 0.
-
-    The last stage's integrand is the next step's first: the last step needs none.
-    """
-    if not tf.nest.flatten(zero):
-        return plain(s, y), ()
-    if index == len(TABLEAU.c_sol) - 1:
-        return tf.cond(lands, lambda: (plain(s, y), zero), lambda: full(s, y))
-    if TABLEAU.c_sol[index] == 0:
-        return plain(s, y), zero
-    return full(s, y)
-
-
-def _accumulate(total: Any, dt: Tensor, stages: list[Any]) -> Any:
-    """The quadrature after a step, by the weights of the solution."""
-    if not tf.nest.flatten(total):
-        return total
-    weights = [1.0, *(dt * c if c else 0.0 for c in TABLEAU.c_sol)]
-    return runge_kutta_util.weighted_sum(weights, [total, *stages])
-
-
 def _empty_trail(y: Any) -> list[tf.TensorArray]:
     scalar = tf.zeros([], y[0].dtype)
     return [growing_array(x) for x in (scalar, scalar, *y)]
@@ -404,7 +295,3 @@ def max_rms(x: Any, scale: Any) -> Tensor:
         for a, b in zip(tf.nest.flatten(x), tf.nest.flatten(scale), strict=True)
     ]
     return tf.reduce_max(tf.stack(norms))
-
-
-def _scale(factor: float, structure: Any) -> Any:
-    return tf.nest.map_structure(lambda x: factor * x, structure)

@@ -23,8 +23,15 @@ from typing import Any
 import tensorflow as tf
 
 from tfcnf.ode.dense_output import GridSolver, Steps, interpolate
-from tfcnf.ode.runge_kutta import advance, back_along, increment, moved, pull_back
-from tfcnf.ode.solver import SOLVED, TABLEAU, check_solved
+from tfcnf.ode.runge_kutta import (
+    TABLEAU,
+    advance,
+    back_along,
+    increment,
+    moved,
+    pull_back,
+)
+from tfcnf.ode.status import SOLVED, check_solved
 from tfcnf.types import SolveStats, Tensor
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.checks import check_choice
+from tfcnf.checks import asserted, check_choice
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.serving.examples import ImageArrays, ImageFolder, open_images
 from tfcnf.serving.module import LEVELS
@@ -120,14 +119,8 @@ def _ask(
             found = function(**given, **options)
         except tf.errors.InvalidArgumentError as failure:
             last = done + len(batch["image"]) - 1
-            raise ValueError(f"images {done} to {last}: {_reason(failure)}") from None
+            raise ValueError(f"images {done} to {last}: {asserted(failure)}") from None
         for name in sorted(found):
             title = f"{question}/{name}" if len(asked) > 1 else name
             answers[title] = found[name].numpy()
     return answers
-
-
-def _reason(failure: Exception) -> str:
-    """What the graph's assertion said."""
-    found = re.search(r"assertion failed: \[(.*Received:[^\]]*)\] (.*)", str(failure))
-    return f"{found[1]} {found[2]}" if found else str(failure).splitlines()[0]

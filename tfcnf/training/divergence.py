@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfcnf.checks import check_choice
 from tfcnf.models.base import DivergenceError
-from tfcnf.ode.solver import SolverError
+from tfcnf.ode.status import SolverError
 from tfcnf.training.checkpoints import training_state
 from tfcnf.training.schedules import Scaled
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import asserted
 from tfcnf.data.pipeline import make_gather, steps_per_epoch, training_order
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
@@ -131,7 +131,7 @@ def _run(step: Any, batch: Any) -> None:
     try:
         step(batch)
     except tf.errors.InvalidArgumentError as failure:
-        found = re.search(rf"\[({'|'.join(NAMED)}): (.*)\]", str(failure))
-        if not found:
+        name, _, text = asserted(failure).partition(": ")
+        if name not in NAMED:
             raise
-        raise NAMED[found[1]](found[2].replace("] [", " ")) from None
+        raise NAMED[name](text) from None
