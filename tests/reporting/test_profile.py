@@ -18,12 +18,13 @@ def workdir(tmp_path):
         4: "cnf/while/dynamics/call:PartitionedCall",  # holds others
         5: "EagerExecute",
         6: "my_dynamics/Add:Mul",
+        7: "ExecutorState::Process",  # holds others too
     }
     for i, name in names.items():
         plane.event_metadata[i].name = name
     for events in (
         [(1, 3.0), (1, 2.0), (4, 9.0)],
-        [(2, 1.0), (3, 1.5), (5, 9), (6, 0.5)],
+        [(2, 1.0), (3, 1.5), (5, 9), (6, 0.5), (7, 9)],
     ):
         line = plane.lines.add()
         for i, seconds in events:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-OPERATION = re.compile(r"(\S+):(\w+)(#.*)?")  # path in the graph, kind
+# path in the graph, kind; "ExecutorState::Process" is not one, but holds others
+OPERATION = re.compile(r"(\S*[^:\s]):(\w+)(#.*)?")
 CALLS = {"While", "StatelessWhile", "If", "PartitionedCall", "StatefulPartitionedCall"}
 DYNAMICS = "dynamics"  # name scope of the evaluations in `tfcnf.ode`
 
