@@ -13,14 +13,14 @@ from tfcnf.reporting.figures import save_figure
 from tfcnf.reporting.tables import markdown
 
 REFERENCE = Path(__file__).with_name("first_steps_reference.json")
-Lines = Sequence[Mapping[str, Any]]
+Lines = Sequence[dict[str, Any]]
 # measure -> (title, format)
 SHOWN = {
     "bits_per_dim": ("bits/dim", ".2f"),
     "elbo": ("ELBO (nats)", ".1f"),
     "cross_entropy": ("cross-entropy (nats)", ".3f"),
     "error": ("error (%)", ".1f"),
-    "nfe_forward": ("forward evaluations", ".0f"),
+    "nfe": ("evaluations, both ways", ".0f"),
 }
 
 
@@ -41,6 +41,7 @@ def draw_steps(runs: Mapping[str, Lines], data: str, path: Path) -> None:
         data: name of the data set.
         path: the PNG.
     """
+    runs = _with_sums(runs)
     curves = dict(runs)
     last = max(line["step"] for line in _all(runs))
     for model, rows in read_reference(data).items():
@@ -67,7 +68,7 @@ def draw_steps(runs: Mapping[str, Lines], data: str, path: Path) -> None:
 
 def steps_table(runs: Mapping[str, Lines], data: str) -> str:
     """Measures at the authors' steps and at the first and last of ours, as Markdown."""
-    reference = read_reference(data)
+    runs, reference = _with_sums(runs), read_reference(data)
     wanted = {row["step"] for rows in reference.values() for row in rows}
     names = _measured(runs)
     rows = [["", "step", *(SHOWN[name][0] for name in names)]]
@@ -82,6 +83,14 @@ def steps_table(runs: Mapping[str, Lines], data: str) -> str:
     return markdown(rows)
 
 
+def _with_sums(runs: Mapping[str, Lines]) -> dict[str, Lines]:
+    """The lines with ``nfe``: evaluations both ways, as the authors count."""
+    return {
+        label: [x | {"nfe": x["nfe_forward"] + x["nfe_backward"]} for x in lines]
+        for label, lines in runs.items()
+    }
+
+
 def _row(label: str, line: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     cells = [
         "" if line.get(name) is None else format(line[name], SHOWN[name][1])
@@ -94,5 +103,5 @@ def _measured(runs: Mapping[str, Lines]) -> list[str]:
     return [name for name in SHOWN if any(name in line for line in _all(runs))]
 
 
-def _all(runs: Mapping[str, Lines]) -> list[Mapping[str, Any]]:
+def _all(runs: Mapping[str, Lines]) -> list[dict[str, Any]]:
     return [line for lines in runs.values() for line in lines]
