@@ -25,6 +25,14 @@ tf.config.set_logical_device_configuration(
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
+WHOLE_RUNS = ("test_kills.py", "test_readme.py", "test_studies.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest tests first, so that no process has one left at the end."""
+    items.sort(key=lambda item: item.path.name not in WHOLE_RUNS)
+
+
 @pytest.fixture(scope="session")
 def mirrored():
     """MirroredStrategy on two logical CPUs.
