@@ -57,6 +57,8 @@ def test_the_peer_learns(monkeypatch):
     assert len(means) == 60
     assert means[-1] > 0.95 * means[0]  # of a negative number
     assert means[:3] == list(peer.running_elbo(0, 3, 4, 1e-3))
+    with pytest.raises(ValueError, match=r"must divide 8\. Received: batch_size=3"):
+        next(peer.running_elbo(0, 1, batch_size=3))
 
 
 def _copy(model, parts, torch):

@@ -182,11 +182,17 @@ def running_elbo(
 
     Raises:
         ImportError: without torch or torchdiffeq.
+        ValueError: for another batch size.
     """
     import torch
 
     torch.manual_seed(seed)
     data = draw(DESIGNS["spirals_reference"], 0).x
+    if batch_size < 1 or len(data.values) % batch_size:
+        raise ValueError(
+            f"batch_size must divide {len(data.values)}. "
+            f"Received: batch_size={batch_size}"
+        )
     x, t = torch.from_numpy(data.values.copy()), torch.from_numpy(data.times[0].copy())
     parts = torch_parts(x.shape[-1], (HIDDEN, HIDDEN))
     optimizer = torch.optim.Adam(parts.parameters(), lr=1e-3)
@@ -211,14 +217,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch_size", type=int, default=5_000)
     given = parser.parse_args()
-    if not given.steps:
-        for points in (100, 200):
-            for name, value in seconds_per_step(points=points).items():
-                print(f"{points} points, {name}: {value:.4g}", flush=True)
-    means = running_elbo(given.seed, given.steps, given.batch_size)
-    for step, mean in enumerate(means, 1):
-        if step % 100 == 0:
-            print(f"step {step}, running ELBO: {mean:.1f}", flush=True)
+    if given.steps:
+        means = running_elbo(given.seed, given.steps, given.batch_size)
+        for step, mean in enumerate(means, 1):
+            if step % 100 == 0:
+                print(f"step {step}, running ELBO: {mean:.1f}", flush=True)
+        return
+    for points in (100, 200):
+        for name, value in seconds_per_step(points=points).items():
+            print(f"{points} points, {name}: {value:.4g}", flush=True)
 
 
 if __name__ == "__main__":
