@@ -113,19 +113,31 @@ def torch_step(
     import torch
 
     threads = threads or torch.get_num_threads()
-    x, t = torch.from_numpy(values.copy()), torch.from_numpy(times.copy())
-    parts = torch_parts(x.shape[-1])
-    optimizer = torch.optim.Adam(parts.parameters(), lr=1e-3)
+    x = torch.from_numpy(values.copy())
+    descend = torch_descent(torch_parts(x.shape[-1]), times, tol)
 
     def run() -> None:
         torch.set_num_threads(threads)
-        optimizer.zero_grad()
-        value = -torch_elbo(parts, x, t, torch.randn(len(x), LATENT), tol).mean()
-        value.backward()
-        optimizer.step()
-        value.item()
+        descend(x)
 
     return run
+
+
+def torch_descent(parts: Any, times: np.ndarray, tol: float) -> Callable[[Any], float]:
+    """A function of a batch that takes a step of Adam and returns the mean ELBO."""
+    import torch
+
+    t = torch.from_numpy(times.copy())
+    optimizer = torch.optim.Adam(parts.parameters(), lr=1e-3)
+
+    def descend(x: Any) -> float:
+        optimizer.zero_grad()
+        elbo = torch_elbo(parts, x, t, torch.randn(len(x), LATENT), tol).mean()
+        (-elbo).backward()
+        optimizer.step()
+        return elbo.item()
+
+    return descend
 
 
 def torch_parts(dims: int, dynamics_units: Sequence[int] = (HIDDEN,)) -> Any:
@@ -193,20 +205,15 @@ def running_elbo(
             f"batch_size must divide {len(data.values)}. "
             f"Received: batch_size={batch_size}"
         )
-    x, t = torch.from_numpy(data.values.copy()), torch.from_numpy(data.times[0].copy())
+    x = torch.from_numpy(data.values.copy())
     parts = torch_parts(x.shape[-1], (HIDDEN, HIDDEN))
-    optimizer = torch.optim.Adam(parts.parameters(), lr=1e-3)
-    batches: Any = ()
+    descend = torch_descent(parts, data.times[0], tol)
+    orders = (torch.randperm(len(x)) for _ in itertools.count())
+    batches = itertools.chain.from_iterable(o.split(batch_size) for o in orders)
     mean = None
-    for step in range(steps):
-        if step % (len(x) // batch_size) == 0:
-            batches = iter(torch.randperm(len(x)).split(batch_size))
-        batch = x[next(batches)]
-        optimizer.zero_grad()
-        elbo = torch_elbo(parts, batch, t, torch.randn(len(batch), LATENT), tol).mean()
-        (-elbo).backward()
-        optimizer.step()
-        mean = elbo.item() if mean is None else 0.99 * mean + 0.01 * elbo.item()
+    for chosen in itertools.islice(batches, steps):
+        elbo = descend(x[chosen])
+        mean = elbo if mean is None else 0.99 * mean + 0.01 * elbo
         yield mean
 
 
