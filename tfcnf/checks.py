@@ -19,4 +19,4 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
 def asserted(failure: Exception) -> str:
     """What an assertion of a graph said; the first line of another failure."""
     found = re.search(r"assertion failed: \[(.*)\]", str(failure))
-    return found[1].replace("] [", "") if found else str(failure).splitlines()[0]
+    return found[1].replace("] [", "") if found else str(failure).partition("\n")[0]
