@@ -53,10 +53,11 @@ def test_the_peer_learns(monkeypatch):
     pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra for benchmarks")
     small = Design(spirals=8, length=30, window=6, room_after=0)
     monkeypatch.setitem(peer.DESIGNS, "spirals_reference", small)
-    means = list(peer.running_elbo(0, steps=60, batch_size=4, tol=1e-3))
+    means = list(peer.running_elbo(0, steps=60, batch_size=8, tol=1e-3))
     assert len(means) == 60
     assert means[-1] > 0.95 * means[0]  # of a negative number
-    assert means[:3] == list(peer.running_elbo(0, 3, 4, 1e-3))
+    assert means[:3] == list(peer.running_elbo(0, 3, 8, 1e-3))
+    assert len(list(peer.running_elbo(0, 3, 4, 1e-3))) == 3  # the data again
     with pytest.raises(ValueError, match=r"must divide 8\. Received: batch_size=3"):
         next(peer.running_elbo(0, 1, batch_size=3))
 
