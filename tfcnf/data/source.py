@@ -57,6 +57,8 @@ class DataSource:
         num_levels: grey levels of integer images; 1 for vectors.
         flip: whether training images are flipped left-right at random.
         density: box and density of points in one or two dimensions, or None.
+        class_names: names of the classes of each label factor; their numbers if the
+            data do not name them.
     """
 
     name: str
@@ -66,6 +68,7 @@ class DataSource:
     num_levels: int
     flip: bool = False
     density: Density | None = None
+    class_names: tuple[tuple[str, ...], ...] = ()
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -81,6 +84,15 @@ class DataSource:
         }
 
     def __post_init__(self) -> None:
+        if not self.class_names:
+            numbers = tuple(tuple(map(str, range(k))) for k in self.num_classes)
+            object.__setattr__(self, "class_names", numbers)
+        named = tuple(map(len, self.class_names))
+        if named != tuple(self.num_classes):
+            raise ValueError(
+                f"{self.name} must name {self.num_classes} classes. "
+                f"Received: names of {named} classes"
+            )
         for name, split in [("train", self.train), ("test", self.test)]:
             lowest = 0 if split.labelled_part is None else HIDDEN
             _check_split(
