@@ -9,10 +9,15 @@ start to the first step), memory (peak against the number of steps), serve (an e
 run beside the model in memory).
 """
 
+import sys
+from pathlib import Path
+
 from absl import flags
 
 from tfcnf import command_line
-from tfcnf.benchmarks import suites
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
+from benchmarks import suites
 
 SUITE = flags.DEFINE_enum("suite", None, suites.SUITES, "What to measure.")
 OUT = flags.DEFINE_string("out", None, "JSON file to write; must not exist.")

@@ -9,11 +9,14 @@ the last bit; 1 otherwise. The same command goes on after an interruption. With
 """
 
 import sys
+from pathlib import Path
 
 from absl import flags
 
 from tfcnf import command_line
-from tfcnf.benchmarks import kills
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
+from benchmarks import kills
 
 KILLS = flags.DEFINE_integer("kills", 3, "Number of kills.")
 WORKERS = flags.DEFINE_integer("workers", 1, "Processes of the training.")

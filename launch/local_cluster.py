@@ -8,9 +8,15 @@ that of the training: 0, 2 (bad input), 143 (stopped by SIGTERM, and saved), 75 
 worker was lost: start again), or that of another failure.
 """
 
+import sys
+from pathlib import Path
+
 from absl import flags
 
-from tfcnf import command_line, local_cluster
+from tfcnf import command_line
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
+from benchmarks import local_cluster
 
 WORKERS = flags.DEFINE_integer("workers", 2, "Number of workers.")
 

@@ -27,12 +27,25 @@ ROOMS = [
     {"experiment"},
     {"sweep"},
     {"uses"},
-    {"local_cluster"},
-    {"benchmarks"},
     {"command_line"},
 ]
 PLACE = {room: i for i, rooms in enumerate(ROOMS) for room in rooms}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
+
+
+def imported(path):
+    tree = ast.walk(ast.parse(path.read_text()))
+    return {
+        name.split(".")[0]
+        for node in tree
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [a.name for a in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+    }
 
 
 def imported_rooms(path):
@@ -56,6 +69,11 @@ def test_configurations_are_only_read_outside_the_package():
         assert "ml_collections" not in path.read_text(), path
 
 
-def test_the_solver_of_tfp_is_used_in_one_room_and_its_benchmarks():
+def test_the_solver_of_tfp_is_used_in_one_room():
     users = {p.parent.name for p in FILES if "math.ode" in p.read_text()}
-    assert users == {"ode", "benchmarks"}
+    assert users == {"ode"}
+
+
+def test_the_package_does_without_what_stands_beside_it():
+    for path in FILES:
+        assert "benchmarks" not in imported(path), path

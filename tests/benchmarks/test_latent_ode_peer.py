@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.benchmarks import latent_ode_peer as peer
+from benchmarks import latent_ode_peer as peer
 from tfcnf.data.spirals import Design, draw
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.types import Control

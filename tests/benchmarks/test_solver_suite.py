@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tfcnf.benchmarks import solver
-from tfcnf.benchmarks.contenders import OURS, make_contenders, run_contender
-from tfcnf.benchmarks.problems import Problem, classical_problems, pack
-from tfcnf.benchmarks.trained import GRADIENTS, load_cnfs
+from benchmarks import solver
+from benchmarks.contenders import OURS, make_contenders, run_contender
+from benchmarks.problems import Problem, classical_problems, pack
+from benchmarks.trained import GRADIENTS, load_cnfs
 
 PROBLEMS = {problem.name: problem for problem in classical_problems()}
 

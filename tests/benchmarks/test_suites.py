@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.benchmarks import machine, memory, serve, start, step, suites
-from tfcnf.benchmarks.network import Size, make_arrays, plan, weight_names
-from tfcnf.benchmarks.tfcnf_contender import TfcnfContender
+from benchmarks import machine, memory, serve, start, step, suites
+from benchmarks.network import Size, make_arrays, plan, weight_names
+from benchmarks.tfcnf_contender import TfcnfContender
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.multiscale import build_multiscale
 from tfcnf.gates.policy import FixedTolerance
@@ -26,7 +26,7 @@ def arrays(monkeypatch_module):
 @pytest.fixture(scope="module")
 def monkeypatch_module():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tfcnf.benchmarks.network.HIDDEN", (4,))
+        patch.setattr("benchmarks.network.HIDDEN", (4,))
         yield patch
 
 
@@ -72,7 +72,7 @@ def family(request):
 
 
 def test_peers_solve_the_same_problem(arrays, family):
-    from tfcnf.benchmarks.worker import make
+    from benchmarks.worker import make
 
     size = SMALL._replace(is_multiscale=False)
     ours = make("tfcnf:adjoint", size, arrays, 1e-6)
@@ -199,9 +199,7 @@ def test_stages_are_differences():
 
 @pytest.mark.parametrize("suite", RESULTS)
 def test_a_suites_file_becomes_a_report(suite, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        f"tfcnf.benchmarks.{suite}.run", lambda *_, **__: RESULTS[suite]
-    )
+    monkeypatch.setattr(f"benchmarks.{suite}.run", lambda *_, **__: RESULTS[suite])
     path = tmp_path / "figures.json"
     suites.run(suite, str(path))
     record = json.loads(path.read_text())

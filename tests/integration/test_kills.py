@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tfcnf import local_cluster
-from tfcnf.benchmarks import kills
+from benchmarks import kills, local_cluster
 from tfcnf.training.callbacks import read_metrics
 from tfcnf.training.checkpoints import read_newest
 

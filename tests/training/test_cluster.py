@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tfcnf import local_cluster
+from benchmarks import local_cluster
 from tfcnf.training.cluster import absent, check_port, in_cluster, read_cluster
 from tfcnf.training.preemption import PREEMPTED, RESTART
 
@@ -141,7 +141,9 @@ def test_sigterm_is_handed_on(tmp_path):
     end = f"lambda *_: sys.exit({PREEMPTED})"
     child = f"{CHILD}; import signal; signal.signal(signal.SIGTERM, {end})"
     child += f"; open('{tmp_path}/' + str(i['index']), 'w'); time.sleep(60)"
-    parent = f"from tfcnf import local_cluster; local_cluster.run({python(child)!r}, 2)"
+    parent = (
+        f"from benchmarks import local_cluster; local_cluster.run({python(child)!r}, 2)"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", parent], env={**os.environ, "PYTHONPATH": os.getcwd()}
     )

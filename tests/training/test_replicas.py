@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfcnf import local_cluster
+from benchmarks import local_cluster
 from tfcnf.training.strategy import get_strategy, split_cpu
 
 SCRIPT = Path(__file__).with_name("one_step.py")

@@ -1,6 +1,6 @@
 """One contender in a process of its own, driven by lines of JSON on its input.
 
-    python -m tfcnf.benchmarks.worker CONTENDER ARRAYS.npz SIZE TOL
+    python -m benchmarks.worker CONTENDER ARRAYS.npz SIZE TOL
 
 It answers each line ``forward``, ``step`` or ``outputs FILE.npz`` with a line of JSON:
 the seconds that it took, and evaluations.
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf.benchmarks.network import Size
+from benchmarks.network import Size
 
 
 def make(contender: str, size: Size, arrays: Any, tol: float) -> Any:
@@ -26,18 +26,18 @@ def make(contender: str, size: Size, arrays: Any, tol: float) -> Any:
     """
     family, _, option = contender.partition(":")
     if family == "tfcnf":
-        from tfcnf.benchmarks.tfcnf_contender import TfcnfContender
+        from benchmarks.tfcnf_contender import TfcnfContender
 
         if option == "float64":
             return TfcnfContender(size, arrays, tol, "checkpoint", "float64")
         return TfcnfContender(size, arrays, tol, option)
     if family == "torch":
-        from tfcnf.benchmarks.torch_contender import TorchContender
+        from benchmarks.torch_contender import TorchContender
 
         if option == "float64":
             return TorchContender(size, arrays, tol, True, dtype="float64")
         return TorchContender(size, arrays, tol, option == "seminorm")
-    from tfcnf.benchmarks.diffrax_contender import DiffraxContender
+    from benchmarks.diffrax_contender import DiffraxContender
 
     return DiffraxContender(size, arrays, tol)
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy.integrate import solve_ivp
 
-from tfcnf.benchmarks.problems import Problem, State, pack, unpack
+from benchmarks.problems import Problem, State, pack, unpack
 from tfcnf.ode.solver import DormandPrince
 
 MAX_STEPS = 100_000

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf import local_cluster
+from benchmarks import local_cluster
 from tfcnf.files import write_json
 from tfcnf.training.callbacks import read_metrics
 from tfcnf.training.checkpoints import SCRATCH, read_newest

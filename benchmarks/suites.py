@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfcnf.benchmarks import machine, memory, serve, solver, start, step
+from benchmarks import machine, memory, serve, solver, start, step
 from tfcnf.checks import check_choice
 from tfcnf.files import write_json
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tfcnf.benchmarks.network import Size, plan, weight_names
+from benchmarks.network import Size, plan, weight_names
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -41,7 +41,7 @@ class DiffraxContender:
 
     Args:
         size: the batch.
-        arrays: see `tfcnf.benchmarks.network.make_arrays`.
+        arrays: see `benchmarks.network.make_arrays`.
         tol: tolerance of all solves.
     """
 

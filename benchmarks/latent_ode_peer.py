@@ -8,12 +8,12 @@ with its own choice of threads and with one, which suits operations as small as 
 the ratio is to the faster.
 
     pip install torch torchdiffeq
-    python -m tfcnf.benchmarks.latent_ode_peer
+    python -m benchmarks.latent_ode_peer
 
 With ``--steps`` the peer is trained instead, under the authors' conditions: how its
 ELBO rises, from torch's own initial weights, is what ours is to be compared with.
 
-    python -m tfcnf.benchmarks.latent_ode_peer --steps=1000 --seed=0 --batch_size=500
+    python -m benchmarks.latent_ode_peer --steps=1000 --seed=0 --batch_size=500
 """
 
 from __future__ import annotations

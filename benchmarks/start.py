@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from benchmarks.modules import answer
 
 CIFAR10 = {"batch": 16, "event_shape": [32, 32, 3]}
 CASES = {
@@ -30,15 +29,7 @@ def run(log: Callable[[str], None]) -> dict[str, Any]:
     """Seconds after process start at which each stage was done, by case."""
     results = {}
     for name, keywords in CASES.items():
-        module = [sys.executable, "-m", "tfcnf.benchmarks.first_step"]
-        output = subprocess.run(
-            [*module, str(time.time()), json.dumps(keywords)],
-            check=True,
-            capture_output=True,
-            text=True,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
-        ).stdout
-        results[name] = json.loads(output.strip().splitlines()[-1])
+        results[name] = answer("first_step", time.time(), json.dumps(keywords))
         log(f"{name}: {results[name]}")
     return results
 

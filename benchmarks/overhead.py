@@ -1,6 +1,6 @@
 """What a solve costs beyond its evaluations, and an evaluation beyond its convolutions.
 
-    python -m tfcnf.benchmarks.overhead ARRAYS.npz SIZE TOL ROUNDS
+    python -m benchmarks.overhead ARRAYS.npz SIZE TOL ROUNDS
 
 prints a line of JSON for one CNF: the median seconds of a forward solve, of one
 evaluation of value and divergence in a tight loop, and of the convolutions alone (z
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.benchmarks.network import Size
-from tfcnf.benchmarks.tfcnf_contender import TfcnfContender
+from benchmarks.network import Size
+from benchmarks.tfcnf_contender import TfcnfContender
 from tfcnf.ode.divergence import Probes, value_and_divergence
 from tfcnf.types import Tensor
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf.benchmarks.contenders import OURS, Solve, make_contenders, run_contender
-from tfcnf.benchmarks.problems import Problem, classical_problems, pack
-from tfcnf.benchmarks.trained import GRADIENTS, TrainedCNF, load_cnfs
+from benchmarks.contenders import OURS, Solve, make_contenders, run_contender
+from benchmarks.problems import Problem, classical_problems, pack
+from benchmarks.trained import GRADIENTS, TrainedCNF, load_cnfs
 
 STAGES = 6  # evaluations of a step
 BATCH = 8

@@ -1,6 +1,6 @@
 """The first training steps of a model, each stage timed, in a fresh process.
 
-    python -m tfcnf.benchmarks.first_step SECONDS KEYWORDS
+    python -m benchmarks.first_step SECONDS KEYWORDS
 
 SECONDS is the time at which the process was started, KEYWORDS the JSON of a batch size
 and of the keywords of `tfcnf.InfoCNF`. It prints a line of JSON: the seconds after

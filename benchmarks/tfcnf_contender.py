@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.benchmarks.network import Size, plan, weight_names
+from benchmarks.network import Size, plan, weight_names
 from tfcnf.flows.reshape import Squeeze, flatten_code, split_channels
 from tfcnf.ode.adjoint import Method, solve
 from tfcnf.ode.divergence import Probes
@@ -21,7 +21,7 @@ class TfcnfContender:
 
     Args:
         size: the batch.
-        arrays: see `tfcnf.benchmarks.network.make_arrays`.
+        arrays: see `benchmarks.network.make_arrays`.
         tol: tolerance of all solves.
         gradient: see `tfcnf.ode.adjoint.GRADIENTS`.
         dtype: of the computation.

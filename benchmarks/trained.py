@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfcnf.benchmarks.contenders import MAX_STEPS, OURS, PI
-from tfcnf.benchmarks.problems import Problem, State, pack
+from benchmarks.contenders import MAX_STEPS, OURS, PI
+from benchmarks.problems import Problem, State, pack
 from tfcnf.data import catalog
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.reshape import split_channels

@@ -1,6 +1,6 @@
 """The peak of memory of one solve and its gradient, in a fresh process.
 
-    python -m tfcnf.benchmarks.one_solve GRADIENT TOL
+    python -m benchmarks.one_solve GRADIENT TOL
 
 It prints a line of JSON: accepted steps, and the resident memory in GiB before and at
 its peak.

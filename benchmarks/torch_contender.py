@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 from torchdiffeq import odeint_adjoint
 
-from tfcnf.benchmarks.network import Size, plan, weight_names
+from benchmarks.network import Size, plan, weight_names
 
 
 class Field(torch.nn.Module):
@@ -52,7 +52,7 @@ class TorchContender:
 
     Args:
         size: the batch.
-        arrays: see `tfcnf.benchmarks.network.make_arrays`.
+        arrays: see `benchmarks.network.make_arrays`.
         tol: tolerance of all solves.
         seminorm: whether parameter gradients are left out of the backward error test.
         channels_last: memory format.

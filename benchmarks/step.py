@@ -12,7 +12,6 @@ import json
 import select
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf.benchmarks.network import Size, make_arrays
+from benchmarks import modules
+from benchmarks.network import Size, make_arrays
 
 SHAPES = ((256, 8, 8, 1), (50, 28, 28, 1), (16, 32, 32, 3))
 SIZES = tuple(Size(*shape, full) for full in (False, True) for shape in SHAPES)
@@ -38,9 +38,9 @@ class Process:
 
     def __init__(self, contender: str, arrays: Path, size: Size, tol: float):
         self.name = contender
-        command = [sys.executable, "-m", "tfcnf.benchmarks.worker", contender]
         self.process: Any = subprocess.Popen(
-            [*command, str(arrays), json.dumps(size), str(tol)],
+            modules.command("worker", contender, arrays, json.dumps(size), tol),
+            cwd=modules.ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -51,7 +51,7 @@ class Process:
         """The answer to a command.
 
         Args:
-            command: see `tfcnf.benchmarks.worker`.
+            command: see `benchmarks.worker`.
             patience: seconds to wait for it; for ever if None.
 
         Raises:
@@ -90,7 +90,7 @@ def run(
     Args:
         log: takes a line of progress.
         sizes: batches.
-        contenders: names, see `tfcnf.benchmarks.worker.make`.
+        contenders: names, see `benchmarks.worker.make`.
         tol: tolerance of all solves.
         rounds: timings of each contender.
         seed: of weights, input and noise.
@@ -134,20 +134,9 @@ def _run_size(
             process.close()
         overhead = None
         if not size.is_multiscale:
-            overhead = _overhead(arrays, size, tol, rounds)
+            overhead = modules.answer("overhead", arrays, json.dumps(size), tol, rounds)
             log(f"{size.name}: {overhead}")
     return {"name": size.name, "rows": rows, "overhead": overhead}
-
-
-def _overhead(arrays: Path, size: Size, tol: float, rounds: int) -> dict[str, float]:
-    module = [sys.executable, "-m", "tfcnf.benchmarks.overhead"]
-    output = subprocess.run(
-        [*module, str(arrays), json.dumps(size), str(tol), str(rounds)],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return json.loads(output.strip().splitlines()[-1])
 
 
 def _truth(
