@@ -4,5 +4,5 @@ from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
 from tfcnf.models.infocnf import InfoCNF
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["CCNF", "CNF", "InfoCNF", "__version__"]
