@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "tfcnf"
 ROOMS = [
     {"types", "seeds", "files", "checks"},
+    {"labels"},
     {"data"},
     {"ode"},
     {"gates"},

@@ -5,8 +5,8 @@ from scipy import stats
 from scipy.special import logsumexp, softmax
 
 from tfcnf import losses
+from tfcnf.labels.linear import ZeroLinear
 from tfcnf.latent.conditional import ConditionalPrior
-from tfcnf.latent.linear import ZeroLinear
 from tfcnf.latent.partition import Partition
 from tfcnf.latent.predictor import Classifier
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.data.source import HIDDEN
-from tfcnf.latent.linear import ZeroLinear
+from tfcnf.labels.linear import ZeroLinear
 from tfcnf.latent.partition import Partition
 from tfcnf.types import Tensor
 

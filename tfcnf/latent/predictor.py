@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.latent.linear import ZeroLinear
+from tfcnf.labels.linear import ZeroLinear
 from tfcnf.latent.partition import Partition
 from tfcnf.seeds import next_seed
 from tfcnf.types import Tensor

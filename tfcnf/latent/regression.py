@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.checks import check_choice
-from tfcnf.latent.linear import ZeroLinear
+from tfcnf.labels.linear import ZeroLinear
 from tfcnf.latent.partition import Partition
 from tfcnf.types import Tensor
 

@@ -1,4 +1,4 @@
-"""The linear map that q_phi and q_theta are made of."""
+"""The maps that q_phi and q_theta are made of."""
 
 from __future__ import annotations
 
@@ -47,3 +47,41 @@ class ZeroLinear(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""
         return super().get_config() | {"units": self.units}
+
+
+def make_map(
+    inputs: int,
+    outputs: int,
+    hidden: Sequence[int] = (),
+    seed: int | None = None,
+    *,
+    name: str,
+    dtype: Any,
+) -> keras.layers.Layer:
+    """A built map from ``[B, inputs]`` to ``[B, outputs]`` that starts at zero.
+
+    Args:
+        inputs: numbers in.
+        outputs: numbers out.
+        hidden: units of hidden layers with tanh; `ZeroLinear` alone if empty.
+        seed: integer seed of the hidden layers' initial weights.
+        name: of the layer.
+        dtype: dtype or dtype policy.
+    """
+    if not hidden:
+        layer: keras.layers.Layer = ZeroLinear(outputs, name=name, dtype=dtype)
+    else:
+        starts = [
+            keras.initializers.GlorotUniform(None if seed is None else seed + i)
+            for i in range(len(hidden))
+        ]
+        layer = keras.Sequential(
+            [
+                keras.layers.Dense(units, "tanh", kernel_initializer=start, dtype=dtype)
+                for units, start in zip(hidden, starts, strict=True)
+            ]
+            + [ZeroLinear(outputs, dtype=dtype)],
+            name=name,
+        )
+    layer.build((None, inputs))
+    return layer

@@ -1,0 +1,197 @@
+"""A label: the values of one supervised factor, and its two distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfcnf.labels.linear import make_map
+from tfcnf.types import Tensor
+
+tfd = tfp.distributions
+
+
+class Label(keras.layers.Layer):
+    """One supervised factor y of the data, with its code z_y.
+
+    A label owns all that varies with its kind: which values it takes, the prior
+    p(z_y | y) = N(mu(y), sigma(y)^2) with ``[mu, log sigma] = q_phi(y)`` (InfoCNF
+    Eq. 3), the predictor q_theta(y | z_y), the loss and the measures of a
+    prediction. A kind of your own is a subclass with `num_features`,
+    `num_outputs`, `check`, `features`, `is_hidden`, `predict`, `loss` and `measures`;
+    with `support` its hidden values can be marginalised.
+
+    Values come as ``[B, columns]``, `columns` numbers for each example.
+
+    Args:
+        title: name for tables and pictures.
+        prior_units: units of hidden layers of q_phi; linear if empty (InfoCNF 4.1).
+        predictor_units: units of hidden layers of q_theta; linear if empty.
+    """
+
+    columns = 1
+    #: dtype of values that are whole numbers; None where they are real
+    integer = True
+    #: names of measures whose mean is a mean square, shown as its root
+    roots: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        *,
+        title: str = "",
+        prior_units: Sequence[int] = (),
+        predictor_units: Sequence[int] = (),
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.title = title
+        self.prior_units, self.predictor_units = (
+            tuple(prior_units),
+            tuple(predictor_units),
+        )
+        self.q_phi: Any = None
+        self.q_theta: Any = None
+
+    # What a kind defines
+
+    @property
+    def num_features(self) -> int:
+        """Numbers that q_phi reads."""
+        raise NotImplementedError
+
+    @property
+    def num_outputs(self) -> int:
+        """Numbers that q_theta gives."""
+        raise NotImplementedError
+
+    def check(self, y: Tensor, hidden: bool) -> tuple[Tensor, str]:
+        """Condition on valid values ``[B, columns]`` and what they must be.
+
+        Args:
+            y: values.
+            hidden: accept hidden values.
+        """
+        raise NotImplementedError
+
+    def features(self, y: Tensor) -> Tensor:
+        """The input of q_phi, ``[B, num_features]``; finite for hidden values too."""
+        raise NotImplementedError
+
+    def is_hidden(self, y: Tensor) -> Tensor:
+        """Mask of hidden values, ``[B]``."""
+        raise NotImplementedError
+
+    def predict(self, z: Tensor) -> tfp.distributions.Distribution:
+        """q_theta(y | z_y) in the label's own units, batch ``[B]``."""
+        raise NotImplementedError
+
+    def loss(self, z: Tensor, y: Tensor) -> Tensor:
+        """-log q_theta(y | z_y), ``[B]`` nats; 0 where hidden."""
+        raise NotImplementedError
+
+    def measures(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Measures of the prediction by name, each ``[B]``."""
+        raise NotImplementedError
+
+    def support(self) -> tuple[Tensor, Tensor]:
+        """Values ``[M, columns]`` and logits ``[M]`` of the distribution of y.
+
+        The marginal of z_y is the mixture over them.
+
+        Raises:
+            ValueError: where no distribution of y is stated.
+        """
+        raise ValueError(
+            "values of this label cannot be marginalised: no distribution of them is "
+            f"stated. Received: {self!r}"
+        )
+
+    def examples(self, count: int) -> np.ndarray:
+        """Values to draw pictures for, ``[n, columns]``, at most ``count``."""
+        raise NotImplementedError
+
+    def caption(self, value: Sequence[Any]) -> str:
+        """Text for one value ``[columns]``."""
+        raise NotImplementedError
+
+    # What all kinds share
+
+    @property
+    def can_hide(self) -> bool:
+        """True where hidden values can be marginalised."""
+        return type(self).support is not Label.support
+
+    def build_prior(self, dims: int, seed: int | None = None) -> None:
+        """Creates q_phi for a code of these dimensions."""
+        self.q_phi = self._map(
+            "q_phi", self.num_features, 2 * dims, self.prior_units, seed
+        )
+
+    def build_predictor(self, dims: int, seed: int | None = None) -> None:
+        """Creates q_theta for a code of these dimensions."""
+        self.q_theta = self._map(
+            "q_theta", dims, self.num_outputs, self.predictor_units, seed
+        )
+
+    def _map(
+        self, name: str, inputs: int, outputs: int, hidden: Any, seed: int | None
+    ) -> keras.layers.Layer:
+        return make_map(
+            inputs, outputs, hidden, seed, name=name, dtype=self.dtype_policy
+        )
+
+    def prior(self, y: Tensor) -> tfp.distributions.MultivariateNormalDiag:
+        """p(z_y | y) for values ``[B, columns]``: batch ``[B]``, event z_y."""
+        mean, log_scale = tf.split(self.q_phi(self.features(y)), 2, -1)
+        return tfd.MultivariateNormalDiag(mean, tf.exp(log_scale))
+
+    def components(self) -> tfp.distributions.MultivariateNormalDiag:
+        """p(z_y | y) for every value of the support: batch ``[M]``."""
+        return self.prior(self.support()[0])
+
+    def marginal(self) -> tfp.distributions.MixtureSameFamily:
+        """p(z_y), the mixture over the support (InfoCNF App. G)."""
+        weights = tfd.Categorical(logits=self.support()[1])
+        return tfd.MixtureSameFamily(weights, self.components())
+
+    def log_prob(self, z: Tensor, y: Tensor) -> Tensor:
+        """log p(z_y | y), or log p(z_y) where y is hidden, ``[B]`` nats."""
+        known = self.prior(y).log_prob(z)
+        if not self.can_hide:
+            return known
+        hidden = self.is_hidden(y)
+        return tf.cond(
+            tf.reduce_any(hidden),
+            lambda: tf.where(hidden, self.marginal().log_prob(z), known),
+            lambda: known,
+        )
+
+    def support_log_probs(self, z: Tensor) -> Tensor:
+        """log p(z_y | y) for every value of the support, ``[B, M]`` nats."""
+        return self.components().log_prob(z[:, None, :])
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords."""
+        return super().get_config() | {
+            "title": self.title,
+            "prior_units": self.prior_units,
+            "predictor_units": self.predictor_units,
+        }
+
+    def twin(self, dtype: Any) -> Label:
+        """A label of the same kind without weights, in another dtype."""
+        config = self.get_config()
+        return type(self).from_config(
+            {key: value for key, value in config.items() if key != "name"}
+            | {"dtype": dtype}
+        )
+
+
+def split_values(labels: Sequence[Label], y: Tensor) -> list[Tensor]:
+    """Values ``[B, sum of columns]`` as one ``[B, columns]`` for each label."""
+    return tf.split(y, [label.columns for label in labels], 1) if labels else []

@@ -1,0 +1,122 @@
+"""The prior of the code: a Gaussian given y_i on each z_yi, N(0, I) on z_u."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfcnf.labels.base import Label, split_values
+from tfcnf.latent.partition import Partition
+from tfcnf.types import Tensor
+
+tfd = tfp.distributions
+
+
+class CodePrior(keras.layers.Layer):
+    """p(z | y) = prod_i N(z_yi; mu(y_i), sigma(y_i)^2) N(z_u; 0, I).
+
+    The factors are those of the labels (InfoCNF Eq. 3, section 4.1). Without
+    supervised codes it is N(0, I), whatever the labels.
+
+    Args:
+        partition: sizes of the codes.
+        labels: one for each supervised code.
+        seed: integer seed of the initial weights of networks q_phi.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        labels: Sequence[Label],
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.partition = partition
+        self.labels = list(labels) if partition.supervised else []
+        for label, dims in zip(self.labels, partition.supervised, strict=True):
+            label.build_prior(dims, seed)
+        self.built = True
+
+    def unsupervised(self) -> tfp.distributions.Distribution:
+        """N(0, I) for z_u."""
+        zeros = tf.zeros([self.partition.unsupervised], self.compute_dtype)
+        return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), 1)
+
+    def support_log_probs(self, z: Tensor) -> list[Tensor]:
+        """log p(z_yi | y_i) for every value of y_i, ``[B, M_i]`` nats, by label."""
+        codes, _ = self.partition.split(z)
+        return [
+            label.support_log_probs(code)
+            for label, code in zip(self.labels, codes, strict=True)
+        ]
+
+    def log_prob(self, z: Tensor, y: Tensor) -> Tensor:
+        """log p(z | y), ``[B]`` nats; labels that are hidden are marginalised.
+
+        Args:
+            z: codes ``[B, D]``.
+            y: values of the labels ``[B, columns]``; not looked at without supervised
+                codes.
+        """
+        codes, rest = self.partition.split(z)
+        total = self.unsupervised().log_prob(rest)
+        values = split_values(self.labels, y)
+        for label, code, value in zip(self.labels, codes, values, strict=True):
+            total += label.log_prob(code, value)
+        return total
+
+    def marginal_log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) with the labels marginalised, ``[B]`` nats (App. G).
+
+        Raises:
+            ValueError: for a label whose distribution is not stated.
+        """
+        codes, rest = self.partition.split(z)
+        total = self.unsupervised().log_prob(rest)
+        for label, code in zip(self.labels, codes, strict=True):
+            total += label.marginal().log_prob(code)
+        return total
+
+    def distribution(self, y: Tensor) -> tfp.distributions.MultivariateNormalDiag:
+        """p(z | y) of the whole code: batch ``[B]``, event z.
+
+        Args:
+            y: values of the labels ``[B, columns]``.
+        """
+        zeros = tf.zeros(
+            [tf.shape(y)[0], self.partition.unsupervised], self.compute_dtype
+        )
+        parts = [
+            label.prior(value)
+            for label, value in zip(
+                self.labels, split_values(self.labels, y), strict=True
+            )
+        ]
+        return tfd.MultivariateNormalDiag(
+            self.partition.merge([part.loc for part in parts], zeros),
+            self.partition.merge([part.scale.diag for part in parts], zeros + 1.0),
+        )
+
+    def marginal(self) -> tfp.distributions.Distribution:
+        """p(z) of the whole code, labels marginalised: batch ``[]``, event z."""
+        parts = [label.marginal() for label in self.labels]
+        if self.partition.unsupervised:
+            parts.append(self.unsupervised())
+        return tfd.Blockwise(parts)
+
+    def place(self, noise: Tensor, y: Tensor, temperature: Tensor) -> Tensor:
+        """Codes ``[B, D]`` of p(z | y) from standard normal noise ``[B, D]``.
+
+        Args:
+            noise: standard normal numbers.
+            y: values of the labels ``[B, columns]``.
+            temperature: factor on the deviations, a scalar or ``[B, 1]``; 1 samples
+                the model, 0 gives the means.
+        """
+        chosen = self.distribution(y)
+        return chosen.loc + temperature * chosen.scale.diag * noise
