@@ -62,11 +62,11 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
             "smoke": (False, True),
         },
     )
-    make = runpy.run_path(str(CONFIGS / f"{choice['data']}.py"))["get_config"]
+    make = runpy.run_path(str(CONFIGS / "images.py"))["get_config"]
     seeds = (0,) if choice["smoke"] else (0, 1, 2)
     sweep = ml_collections.ConfigDict({"seeds": seeds, "arms": {}})
     for batch in CHOSEN[choice["regime"]]:
-        text = f"batch={batch},smoke={choice['smoke']}"
+        text = f"data={choice['data']},batch={batch},smoke={choice['smoke']}"
         sweep.arms[f"batch_{batch}"] = {
             name: _arm(make(f"{arm},{text}"), different)
             for name, (arm, different) in REGIMES[batch].items()
