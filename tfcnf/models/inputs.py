@@ -38,7 +38,7 @@ def check_examples(x: Any, event_shape: Sequence[int], num_levels: int) -> Tenso
             f"vectors must be floating-point. Received: x.dtype={x.dtype.name}"
         )
     if x.dtype.is_integer:
-        valid = tf.reduce_all((x >= 0) & (tf.cast(x, tf.int32) < num_levels))
+        valid = _between(x, 0, [num_levels - 1])
         message = f"integer images must be grey levels 0..{num_levels - 1}"
     elif num_levels > 1:
         valid = tf.reduce_all((x >= 0) & (x <= 1))
@@ -64,7 +64,6 @@ def check_labels(y: Any, num_classes: Sequence[int], lowest: int = 0) -> Tensor:
     y = tf.convert_to_tensor(y)
     if not y.dtype.is_integer:
         raise ValueError(f"labels must be integers. Received: y.dtype={y.dtype.name}")
-    y = tf.cast(y, tf.int32)
     if y.shape.rank == 1 and len(num_classes) == 1:
         y = y[:, None]
     if y.shape.rank != 2 or y.shape[1] != len(num_classes):
@@ -72,9 +71,17 @@ def check_labels(y: Any, num_classes: Sequence[int], lowest: int = 0) -> Tensor:
             f"labels must have shape [batch, {len(num_classes)}]. "
             f"Received: y.shape={y.shape}"
         )
-    inside = tf.reduce_all((y >= lowest) & (y < tf.constant(list(num_classes))))
+    inside = _between(y, lowest, [k - 1 for k in num_classes])
     bounds = ", ".join(f"{lowest}..{k - 1}" for k in num_classes)
-    return _require(inside, f"labels must be in {bounds}. Received: y=", y)
+    y = _require(inside, f"labels must be in {bounds}. Received: y=", y)
+    return tf.cast(y, tf.int32)
+
+
+def _between(values: Tensor, low: int, high: Sequence[int]) -> Tensor:
+    """The condition that all are within bounds, compared in their own type."""
+    kind = values.dtype
+    highest = tf.constant([min(bound, kind.max) for bound in high], kind)
+    return tf.reduce_all((values >= max(low, kind.min)) & (values <= highest))
 
 
 def _require(condition: Tensor, message: str, value: Tensor) -> Tensor:

@@ -1,0 +1,34 @@
+"""Examples and labels are compared in the type they come in, then narrowed."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf.models.inputs import check_examples, check_labels
+
+INTEGERS = [f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)]
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_integers_of_any_type_are_taken(kind):
+    x = np.array([[0], [16]], kind)
+    for levels in (17, 256, 65536):
+        np.testing.assert_array_equal(check_examples(x, [1], levels), x)
+    y = check_labels(np.array([[0, 2], [4, 0]], kind), [5, 1000])
+    assert (y.dtype, y.numpy().tolist()) == (tf.int32, [[0, 2], [4, 0]])
+
+
+@pytest.mark.parametrize("value", [2**32 + 3, 2**40, -(2**32) + 3])
+def test_what_would_wrap_into_the_range_is_refused(value):
+    with pytest.raises(ValueError, match=rf"levels 0\.\.16\. Received: x=\[\[{value}"):
+        check_examples(np.array([[value]]), [1], 17)
+    with pytest.raises(ValueError, match=rf"in -1\.\.4\. Received: y=\[\[{value}"):
+        check_labels(np.array([value]), [5], lowest=-1)
+
+
+def test_a_graph_looks_before_it_narrows():
+    check = tf.function(lambda y: check_labels(y, [5]))
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"labels must be in 0\.\.4"
+    ):
+        check(tf.constant([2**32 + 3]))
