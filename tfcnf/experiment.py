@@ -99,6 +99,8 @@ def train(
             with scope.scope():
                 model = build_model(config, source)
             leads = cluster_of(scope).rank == 0
+            if leads:
+                print(source.describe())
             with _open(config, workdir, leads) as folder:
                 if leads and seen is not source:
                     _write_labels(folder, seen)

@@ -37,6 +37,11 @@ def test_digits_have_the_documented_sizes_and_types(digits):
     assert (len(digits.train), len(digits.test)) == (1437, 360)
     assert digits.event_shape == (8, 8, 1)
     assert (digits.num_classes, digits.num_levels) == ((10,), 17)
+    assert digits.class_names == (tuple("0123456789"),)
+    assert digits.describe() == (
+        "digits: 10 classes, 1 factor, 8x8x1, 17 levels; "
+        "1437 training and 360 test examples"
+    )
     assert not digits.flip
     for split in (digits.train, digits.test):
         assert split.x.dtype == np.uint8
@@ -231,3 +236,12 @@ def test_good_arrays_are_accepted():
     split, good, classes, levels = vectors(y=np.array([[0], [1], [2], [0]]))
     source = DataSource("mine", split, good, classes, levels)
     assert source.event_shape == (2,)
+    assert source.describe() == (
+        "mine: 3 classes, 1 factor, 2 numbers; 4 training and 4 test examples"
+    )
+
+
+def test_several_factors_are_told_apart():
+    split = Split(np.zeros([4, 2]), np.zeros([4, 2], int))
+    described = DataSource("mine", split, split, (3, 2), 1).describe()
+    assert described.startswith("mine: 3 and 2 classes, 2 factors, 2 numbers;")

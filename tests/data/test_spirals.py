@@ -13,6 +13,10 @@ def source():
 
 
 def test_the_papers_sizes_and_distributions(source):
+    assert source.describe() == (
+        "spirals: 3 labels, a (a number), b (a number), clockwise (0 or 1); series of "
+        "up to 200 points of 2 numbers; 5000 training and 5000 test examples"
+    )
     for split in (source.train, source.test):
         a, b, clockwise = split.y.T
         assert len(split) == 5000

@@ -218,7 +218,9 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     for end in ("index", DATA):
         (run_copy / "checkpoints" / f"ckpt-2.{end}").unlink()
     experiment.train(config, str(run_copy), data_dir)
-    assert f"resuming {run_copy} after epoch 1 of 2" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith("digits: 10 classes, 1 factor, 8x8x1, 17 levels; ")
+    assert f"resuming {run_copy} after epoch 1 of 2" in said
     resumed, straight = read_lines(run_copy), read_lines(finished_run)
     for line in resumed + straight:
         del line["seconds"]

@@ -150,6 +150,18 @@ class SeriesSource:
     def _splits(self) -> list[SeriesSplit]:
         return [self.train, self.test, *self.domains.values()]
 
+    def describe(self) -> str:
+        """What was understood of the data, in one line."""
+        kinds = {"gaussian": "a number", "bernoulli": "0 or 1"}
+        pairs = zip(self.label_names, self.label_kinds, strict=True)
+        labels = ", ".join(f"{name} ({kinds[kind]})" for name, kind in pairs)
+        points, dims = self.event_shape
+        return (
+            f"{self.name}: {len(self.label_names)} labels, {labels}; series of up to "
+            f"{points} points of {dims} numbers; {len(self.train)} training and "
+            f"{len(self.test)} test examples"
+        )
+
     def model_keywords(self) -> dict[str, Any]:
         """What a model must know of the data, as keywords of its constructor."""
         real = np.array([kind == "gaussian" for kind in self.label_kinds])

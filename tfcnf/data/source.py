@@ -83,6 +83,18 @@ class DataSource:
             "num_levels": self.num_levels,
         }
 
+    def describe(self) -> str:
+        """What was understood of the data, in one line."""
+        classes = " and ".join(map(str, self.num_classes))
+        size = "x".join(map(str, self.event_shape))
+        size += " numbers" * (len(self.event_shape) == 1)
+        levels = f", {self.num_levels} levels" * (self.num_levels > 1)
+        return (
+            f"{self.name}: {classes} classes, {len(self.num_classes)} "
+            f"factor{'s' * (len(self.num_classes) > 1)}, {size}{levels}; "
+            f"{len(self.train)} training and {len(self.test)} test examples"
+        )
+
     def __post_init__(self) -> None:
         if not self.class_names:
             numbers = tuple(tuple(map(str, range(k))) for k in self.num_classes)
