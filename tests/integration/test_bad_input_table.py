@@ -74,9 +74,9 @@ def class_folder(tmp):
         write_image(tmp / "own" / "cats" / f"{i}.png")
 
 
-def with_text(tmp):
+def with_other_image(tmp):
     class_folder(tmp)
-    (tmp / "own" / "cats" / "notes.txt").write_text("x")
+    (tmp / "own" / "cats" / "a.tiff").write_text("x")
 
 
 def with_larger(tmp):
@@ -259,7 +259,7 @@ CASES = [
         "for each class",
         lambda tmp: (tmp / "own").mkdir(),
     ),
-    Case("a text among the images", images("TMP/own"), "notes.txt", with_text),
+    Case("another kind of image", images("TMP/own"), "a.tiff", with_other_image),
     Case("images of two sizes", images("TMP/own"), "dogs/0.png", with_larger),
     Case("truncated image", images("TMP/own"), "cats/2.png", with_truncated),
     Case("class in test alone", images("TMP/own"), "test/dogs", with_unknown_class),
@@ -382,7 +382,7 @@ CASES = [
     library(
         "float labels",
         "model.sample([0.5])",
-        "labels must be integers",
+        "there must be integer labels",
         lambda: tiny().sample([0.5]),
     ),
     library(

@@ -4,8 +4,11 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from tfcnf.serving import examples, predict
+from tfcnf.data import arrays as foreign
+from tfcnf.data import catalog
+from tfcnf.serving import predict
 from tfcnf.serving.examples import open_images
 
 
@@ -104,13 +107,13 @@ def test_only_a_batch_is_read_at_a_time(tmp_path, monkeypatch):
     image[:, 0, 0, 0] = np.arange(1000) % 17
     np.savez_compressed(tmp_path / "many.npz", image=image)
     taken = []
-    take = examples._take
+    take = foreign._take
 
-    def spy(stream, shape, dtype, count):
-        taken.append(count)
-        return take(stream, shape, dtype, count)
+    def spy(stream, count, last):
+        taken.append(count // 64)
+        return take(stream, count, last)
 
-    monkeypatch.setattr(examples, "_take", spy)
+    monkeypatch.setattr(foreign, "_take", spy)
     source = open_images(str(tmp_path / "many.npz"), 17)
     batches = [batch["image"] for batch in source.batches((8, 8, 1), 300)]
     assert taken == [300, 300, 300, 100]
@@ -124,6 +127,83 @@ def test_eight_bits_become_grey_levels(tmp_path):
         (batch,) = open_images(str(tmp_path), count).batches((16, 16, 1), 1)
         expected = np.arange(256) * count // 256
         np.testing.assert_array_equal(batch["image"].ravel(), expected)
+
+
+def all_images(path, shape=(8, 8, 1), levels=17, **options):
+    source = open_images(str(path), levels)
+    batches = list(source.batches(shape, 2, **options))
+    return source.names, np.concatenate([batch["image"] for batch in batches])
+
+
+def test_folders_are_read_as_for_training(tmp_path):
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    files = {
+        "0/a.png": grey,
+        "2/b.gif": grey,
+        "10/c.bmp": np.repeat(grey[..., None], 3, 2),
+    }
+    for name, pixels in files.items():
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(pixels).save(tmp_path / name)
+    (tmp_path / "0" / "._a.png").write_text("of a file manager")
+    for name in ("0", "2", "10"):
+        for i in range(4):
+            Image.fromarray(grey).save(tmp_path / name / f"z{i}.png")
+    names, images = all_images(tmp_path, levels=256)
+    assert names[::5] == list(files)
+    assert (images == grey[..., None]).all()
+    source = catalog.get(str(tmp_path))
+    assert source.class_names == (("0", "2", "10"),)
+    assert source.event_shape == (8, 8, 3)  # one file has colours
+    assert (source.train.x == grey[..., None]).all()
+
+
+@pytest.mark.parametrize("order", "CF")
+def test_arrays_are_read_as_for_training(order, tmp_path):
+    x = np.arange(320).reshape(5, 8, 8) % 17
+    y = np.array([0, 1, 2, 1, 0], np.int64)
+    np.savez(
+        tmp_path / "own.npz",
+        x_train=x,
+        y_train=y,
+        x_test=np.asarray(x, order=order),
+        y_test=y,
+    )
+    names, images = all_images(tmp_path / "own.npz")
+    assert names == list("01234")
+    np.testing.assert_array_equal(images[..., 0], x)
+    source = catalog.get(str(tmp_path / "own.npz"))
+    np.testing.assert_array_equal(source.test.x, images)
+    batches = open_images(str(tmp_path / "own.npz"), 17).batches((8, 8, 1), 2, True)
+    labels = np.concatenate([batch["label"] for batch in batches])
+    np.testing.assert_array_equal(labels, y)
+    assert labels.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": np.array([0.0, 2.5])}, "there must be integer labels"),
+        ({"label": np.array([2**32 + 3, 0])}, "from 0 to 4294967299"),
+        ({"image": np.full([2, 8, 8, 1], 2**32 + 3)}, "from 4294967299 to 4294967299"),
+        ({"image": np.zeros([2, 1, 8, 8])}, "x.transpose(0, 2, 3, 1) puts"),
+        ({"image": np.zeros([2, 8, 8, 1], bool)}, "integers or floats"),
+        ({"image": np.zeros([2, 0, 8, 1])}, "at least one image"),
+        ({"label": np.array(3)}, "a label for each image"),
+    ],
+)
+def test_arrays_are_looked_at_before_they_are_narrowed(changes, message, tmp_path):
+    good = {"image": np.zeros([2, 8, 8, 1], np.uint8), "label": np.zeros([2], int)}
+    np.savez(tmp_path / "bad.npz", **(good | changes))
+    with pytest.raises(ValueError, match="Received: ") as failure:
+        all_images(tmp_path / "bad.npz", labels=True)
+    assert message in str(failure.value)
+
+
+def test_labels_that_are_not_asked_for_do_not_matter(tmp_path):
+    image = np.zeros([2, 8, 8, 1], np.uint8)
+    np.savez(tmp_path / "x.npz", image=image, label=np.array([0.0, 2.5]))
+    np.testing.assert_array_equal(all_images(tmp_path / "x.npz")[1], image)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +280,7 @@ def test_other_bad_sources_are_named(export_dir, folder, arrays, tmp_path):
     assert "the folder has no images" in refused(folder)
     broken = tmp_path / "broken.npz"
     broken.write_bytes(b"PK")
-    assert "cannot be read as .npz" in refused(broken)
+    assert "the .npz file cannot be read" in refused(broken)
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as file:
         file.writestr("a.txt", "a")
     assert "must have an array `image`" in refused(tmp_path / "other.npz")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,23 +29,25 @@ def get(name: str, data_dir: str | None = None) -> DataSource | SeriesSource:
             one of the toys of `tfcnf.data.toy2d`, or the spirals of
             `tfcnf.data.spirals`; ``"tfds:NAME"`` for any data set of
             tensorflow-datasets with image and label; or the path of your own images,
-            see `tfcnf.data.own.load`.
+            see `tfcnf.data.own.load`. A folder of the same name as one of the catalog
+            is meant by ``"./NAME"``.
         data_dir: where tensorflow-datasets keeps prepared data; its default,
             ``~/tensorflow_datasets``, if None.
 
     Raises:
         ValueError: for an unknown name, or data that is neither there nor reachable.
     """
+    if name in LOADERS:
+        return LOADERS[name](data_dir)
     if name.startswith("tfds:"):
         return images.load_any(name.removeprefix("tfds:"), data_dir)
-    if os.sep in name or name.endswith(".npz") or Path(name).is_dir():
+    is_path = Path(name).name != name or name.endswith(".npz")
+    if is_path or (name and Path(name).is_dir()):
         return own.load(name)
-    if name not in LOADERS:
-        near = difflib.get_close_matches(name, LOADERS, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"unknown data set; the catalog has {', '.join(LOADERS)}, and takes "
-            f"'tfds:NAME', a folder of class folders or an .npz file.{hint} "
-            f"Received: name={name!r}"
-        )
-    return LOADERS[name](data_dir)
+    near = difflib.get_close_matches(name, LOADERS, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"unknown data set; the catalog has {', '.join(LOADERS)}, and takes "
+        f"'tfds:NAME', a folder of class folders or an .npz file.{hint} "
+        f"Received: name={name!r}"
+    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,45 +46,49 @@ def load_any(name: str, data_dir: str | None = None) -> DataSource:
     """
     builder = _prepared(name, data_dir)
     features = builder.info.features
-    known = {"image", "label"} <= set(features)
-    if not known or not hasattr(features["label"], "num_classes"):
+    is_dict = isinstance(features, tfds.features.FeaturesDict)
+    kinds = dict(features.items()) if is_dict else {}
+    image, label = (kinds.get(key) for key in ("image", "label"))
+    labelled = isinstance(label, tfds.features.ClassLabel) and label.num_classes
+    if not labelled or getattr(image, "np_dtype", None) != np.uint8:
         raise ValueError(
-            "the data set must have an image and a class label. "
-            f"Received: data='tfds:{name}' with {', '.join(features)}"
+            "the data set must have an image, of uint8, and a class label. "
+            f"Received: data={'tfds:' + name!r} with {', '.join(kinds) or features}"
         )
     if None in features["image"].shape:
         raise ValueError(
             "all images must have one size; write them as a folder or an .npz file. "
-            f"Received: data='tfds:{name}' with {features['image'].shape}"
+            f"Received: data={'tfds:' + name!r} with {features['image'].shape}"
         )
     tests = [part for part in ("test", "validation") if part in builder.info.splits]
     if "train" not in builder.info.splits or not tests:
         raise ValueError(
             "the data set must have the splits train, and test or validation. "
-            f"Received: data='tfds:{name}' with {', '.join(builder.info.splits)}"
+            f"Received: data={'tfds:' + name!r} with {', '.join(builder.info.splits)}"
         )
     return _from_builder(builder, 256, test=tests[0])
 
 
 def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     """The builder of a data set found in data_dir, downloaded if need be and can be."""
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError as failure:
+    if re.search(r":[^0-9*]", name):
         raise ValueError(
-            "tensorflow-datasets has no data set of this name. "
-            f"Received: data='tfds:{name}'"
-        ) from failure
+            "other collections are not read; write the images as a folder or an .npz "
+            f"file. Received: data={'tfds:' + name!r}"
+        )
+    with _blamed(name, "has no data set of this name, version and configuration"):
+        builder = tfds.builder(name, data_dir=data_dir)
     if Path(builder.data_dir).exists():
         return builder
-    root = Path(builder.data_dir).parents[1]
+    root = Path(builder.data_dir).parents[2 if builder.builder_config else 1]
     manual = root / "downloads" / "manual"
     host = _host(builder)
     try:
         if host and not (manual.is_dir() and any(manual.iterdir())):
             # asked first, because a download without a network retries for minutes
             socket.getaddrinfo(host, 443)
-        builder.download_and_prepare()
+        with _blamed(name, "could not prepare this data set"):
+            builder.download_and_prepare()
     except OSError as failure:
         raise ValueError(
             f"{name} is not prepared in {builder.data_dir} and could not be "
@@ -91,6 +98,21 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
             f"Received: data_dir={data_dir!r}"
         ) from failure
     return builder
+
+
+@contextlib.contextmanager
+def _blamed(name: str, message: str) -> Iterator[None]:
+    """Says of which data set a failure of tensorflow-datasets is."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as failure:  # a builder may do anything
+        reasons = str(failure).strip().split("\n")
+        raise ValueError(
+            f"tensorflow-datasets {message} ({reasons[0] or type(failure).__name__}). "
+            f"Received: data={'tfds:' + name!r}"
+        ) from failure
 
 
 def _host(builder: tfds.core.DatasetBuilder) -> str | None:
@@ -109,12 +131,21 @@ def _from_builder(
     """Decodes both splits once, into memory."""
 
     def split(name: str) -> Split:
-        dataset = builder.as_dataset(split=name, shuffle_files=False)
-        parts = [(x["image"], x["label"]) for x in tfds.as_numpy(dataset.batch(1000))]
-        images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        with _blamed(builder.name, "could not read this data set"):
+            dataset = builder.as_dataset(split=name, shuffle_files=False)
+            parts = [
+                (x["image"], x["label"]) for x in tfds.as_numpy(dataset.batch(1000))
+            ]
+            images, labels = (np.concatenate(a) for a in zip(*parts, strict=True))
         return Split(images, np.asarray(labels, np.int32)[:, None])
 
-    classes = builder.info.features["label"].num_classes
+    names = tuple(builder.info.features["label"].names)
     return DataSource(
-        builder.name, split("train"), split(test), (classes,), num_levels, flip
+        builder.name,
+        split("train"),
+        split(test),
+        (len(names),),
+        num_levels,
+        flip,
+        class_names=(names,),
     )

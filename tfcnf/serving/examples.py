@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+from tfcnf.data.arrays import ArrayFile, as_labels, as_levels
+from tfcnf.data.image_files import SUFFIXES, list_all_images, read_image
+
+ARRAYS = {"image": "label", "x_test": "y_test"}  # images and their labels
 
 
 class ImageFolder:
-    """The image files of a folder, in the order of their names.
+    """The image files of a folder and of the folders in it, in the order of names.
 
-    Their 8 bits become grey levels 0..L-1 as ``value * L // 256``, which for L = 256
-    leaves them as they are.
+    They are read as for training. Their 8 bits become grey levels 0..L-1 as
+    ``value * L // 256``, which for L = 256 leaves them as they are.
 
     Args:
         path: the folder.
@@ -28,10 +29,11 @@ class ImageFolder:
     """
 
     dtype = np.dtype(np.uint8)
+    labelled = False
 
     def __init__(self, path: Path, num_levels: int):
-        self.files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        self.num_levels = num_levels
+        self.path, self.num_levels = path, num_levels
+        self.files = list_all_images(path)
         if not self.files:
             raise ValueError(
                 f"the folder has no images ({', '.join(SUFFIXES)}). "
@@ -43,11 +45,13 @@ class ImageFolder:
 
     @property
     def names(self) -> list[str]:
-        """File names."""
-        return [path.name for path in self.files]
+        """File names, behind those of the folders they are in."""
+        return [path.relative_to(self.path).as_posix() for path in self.files]
 
-    def batches(self, shape: tuple[int, ...], size: int) -> Iterator[dict[str, Any]]:
-        """Yields ``{"image": [B, *shape]}``.
+    def batches(
+        self, shape: tuple[int, ...], size: int, labels: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Yields ``{"image": [B, *shape]}``; there are no labels.
 
         Raises:
             ValueError: for a file that is no image, or not of this shape.
@@ -57,14 +61,7 @@ class ImageFolder:
             yield {"image": np.stack([self._read(path, shape) for path in chosen])}
 
     def _read(self, path: Path, shape: tuple[int, ...]) -> np.ndarray:
-        try:
-            image = tf.io.decode_image(
-                path.read_bytes(), channels=shape[-1], expand_animations=False
-            ).numpy()
-        except (tf.errors.InvalidArgumentError, OSError) as failure:
-            raise ValueError(
-                f"the file cannot be read as an image. Received: {str(path)!r}"
-            ) from failure
+        image = read_image(path, shape[-1])
         if image.shape != shape:
             raise ValueError(
                 f"images must have shape {list(shape)}. "
@@ -76,7 +73,8 @@ class ImageFolder:
 class ImageArrays:
     """The array ``image`` of an ``.npz``, and ``label`` if it is there.
 
-    Integers are grey levels, floats are in [0, 1]. Only a batch is in memory.
+    Of a file that one trains on, ``x_test`` and ``y_test``. Integers are grey levels,
+    floats are in [0, 1]. Only a batch is in memory.
 
     Args:
         path: the file.
@@ -86,23 +84,17 @@ class ImageArrays:
     """
 
     def __init__(self, path: Path):
-        self.path = path
-        try:
-            with zipfile.ZipFile(path) as file:
-                members = {name.removesuffix(".npy") for name in file.namelist()}
-        except (OSError, zipfile.BadZipFile) as failure:
+        self.file = ArrayFile(path)
+        found = [name for name in ARRAYS if name in self.file.names]
+        if not found:
             raise ValueError(
-                f"the file cannot be read as .npz. Received: images={str(path)!r}"
-            ) from failure
-        self.arrays = [name for name in ("image", "label") if name in members]
-        if "image" not in members:
-            raise ValueError(
-                "the file must have an array `image`. "
-                f"Received: images={str(path)!r} with {', '.join(sorted(members))}"
+                f"the file must have an array `{'` or `'.join(ARRAYS)}`. "
+                f"Received: images={str(path)!r} with {', '.join(self.file.names)}"
             )
-        headers = {name: self._open(name)[1:] for name in self.arrays}
-        self.shape, dtype = headers["image"]
-        if not self.shape or not self.shape[0]:
+        self.image, self.label = found[0], ARRAYS[found[0]]
+        self.labelled = self.label in self.file.names
+        self.shape, _, dtype = self.file.header(self.image)
+        if 0 in self.shape or not self.shape:
             raise ValueError(
                 f"there must be at least one image. Received: images={str(path)!r} "
                 f"with shape {list(self.shape)}"
@@ -112,10 +104,11 @@ class ImageArrays:
                 "images must be integers or floats. "
                 f"Received: images={str(path)!r} with dtype {dtype}"
             )
-        if "label" in headers and headers["label"][0][:1] != self.shape[:1]:
+        labels = self.file.header(self.label).shape if self.labelled else self.shape
+        if labels[:1] != self.shape[:1]:
             raise ValueError(
                 "there must be a label for each image. "
-                f"Received: {self.shape[0]} images, labels {headers['label'][0]}"
+                f"Received: {self.shape[0]} images, labels {list(labels)}"
             )
         self.dtype = np.dtype(np.float32 if dtype.kind == "f" else np.uint8)
 
@@ -127,56 +120,32 @@ class ImageArrays:
         """Numbers from 0."""
         return [str(i) for i in range(len(self))]
 
-    def batches(self, shape: tuple[int, ...], size: int) -> Iterator[dict[str, Any]]:
-        """Yields ``{"image": [B, *shape]}``, and ``"label"`` where there are labels.
+    def batches(
+        self, shape: tuple[int, ...], size: int, labels: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Yields ``{"image": [B, *shape]}``, and ``"label"`` if labels are wanted.
 
         Raises:
-            ValueError: for another shape, or integers that are no grey levels.
+            ValueError: for another shape, integers that are no grey levels, or labels
+                that are no integers.
         """
-        if self.shape[1:] != shape:
+        where = f"images={str(self.file.path)!r}"
+        flat = shape[-1] == 1 and self.shape[1:] == shape[:-1]
+        if self.shape[1:] != shape and not flat:
+            front = self.shape[1:] == (shape[-1], *shape[:-1])
+            advice = "; x.transpose(0, 2, 3, 1) puts the channels last" * front
             raise ValueError(
-                f"images must have shape {['n', *shape]}. "
-                f"Received: images={str(self.path)!r} with {list(self.shape)}"
+                f"images must have shape {['n', *shape]}{advice}. "
+                f"Received: {where} with {list(self.shape)}"
             )
-        opened = {name: self._open(name) for name in self.arrays}
-        for start in range(0, len(self), size):
-            count = min(size, len(self) - start)
-            batch: dict[str, Any] = {
-                name: _take(*parts, count) for name, parts in opened.items()
-            }
-            image = batch["image"]
-            if self.dtype == np.uint8 and (image.min() < 0 or image.max() > 255):
-                raise ValueError(
-                    "integer images must be grey levels. "
-                    f"Received: values from {image.min()} to {image.max()}"
-                )
-            batch["image"] = image.astype(self.dtype)
+        rows = self.file.batches(self.label, size) if labels else None
+        for image in self.file.batches(self.image, size):
+            levels = self.dtype == np.uint8
+            image = as_levels(where, image) if levels else image.astype(self.dtype)
+            batch: dict[str, Any] = {"image": image.reshape(-1, *shape)}
+            if rows is not None:
+                batch["label"] = as_labels(where, next(rows))
             yield batch
-
-    def _open(self, name: str) -> tuple[Any, tuple[int, ...], np.dtype]:
-        """The stream behind an array's header, its shape and dtype."""
-        stream = zipfile.ZipFile(self.path).open(f"{name}.npy")  # noqa: SIM115
-        version = np.lib.format.read_magic(stream)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran_order, dtype = read(stream)
-        if fortran_order or dtype.hasobject:
-            raise ValueError(
-                f"the array `{name}` must be in C order and hold numbers. "
-                f"Received: images={str(self.path)!r}"
-            )
-        return stream, shape, dtype
-
-
-def _take(
-    stream: Any, shape: tuple[int, ...], dtype: np.dtype, count: int
-) -> np.ndarray:
-    """The next ``count`` rows of an array that is read as a stream."""
-    row = shape[1:]
-    data = stream.read(count * int(np.prod(row, dtype=int)) * dtype.itemsize)
-    return np.frombuffer(data, dtype).reshape(count, *row)
 
 
 def open_images(path: str, num_levels: int) -> ImageFolder | ImageArrays:

@@ -65,8 +65,9 @@ def predict(
     asked = _functions(module, questions, source)
     bar = keras.utils.Progbar(len(source), unit_name="image", verbose=_verbosity())
     done = 0
+    shape, labels = tuple(config["event_shape"]), "log_prob" in questions
     with open_table(out, source.names) as table:
-        for batch in source.batches(tuple(config["event_shape"]), batch_size):
+        for batch in source.batches(shape, batch_size, labels):
             table.add(_ask(asked, batch, options, done))
             done += len(batch["image"])
             bar.update(done)
@@ -94,9 +95,9 @@ def _functions(
 ) -> dict[str, Any]:
     """The function of each question for this kind of images."""
     end = LEVELS if source.dtype == np.uint8 else ""
-    if "log_prob" in questions and "label" not in getattr(source, "arrays", ()):
+    if "log_prob" in questions and not source.labelled:
         raise ValueError(
-            "log_prob needs an array `label` in the .npz. "
+            "log_prob needs an array `label` in an .npz. "
             f"Received: questions={list(questions)}"
         )
     if "classify" in questions and not hasattr(module, "classify"):
@@ -114,7 +115,7 @@ def _ask(
     for question, function in asked.items():
         given = {"image": tf.constant(batch["image"])}
         if question == "log_prob":
-            given["label"] = tf.constant(batch["label"].astype(np.int32))
+            given["label"] = tf.constant(batch["label"])
         try:
             found = function(**given, **options)
         except tf.errors.InvalidArgumentError as failure:

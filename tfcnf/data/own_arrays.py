@@ -1,0 +1,108 @@
+"""A user's own images in an ``.npz`` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tfcnf.data.arrays import ArrayFile, as_labels, as_levels
+from tfcnf.data.source import DataSource, Split
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+NUM_LEVELS = 256
+FLAT = 4  # channels, or rows, at most, of what may have its channels in front
+COLOURS = (1, 3)
+
+
+def load_arrays(path: str) -> DataSource:
+    """Images and labels of an ``.npz``, see `tfcnf.data.own.load`.
+
+    Raises:
+        ValueError: for a file that is damaged, or arrays of another shape or meaning.
+    """
+    file = ArrayFile(Path(path))
+    missing = [name for name in ARRAYS if name not in file.names]
+    if missing:
+        raise ValueError(
+            f"an .npz file must have the arrays {', '.join(ARRAYS)}. "
+            f"Received: data={path!r} with {', '.join(file.names) or 'none'}"
+        )
+    x_train, y_train, x_test, y_test = map(file.read, ARRAYS)
+    _refuse_one_hot(path, y_train, y_test)
+    train = _split(f"data={path!r} with train", x_train, y_train)
+    test = _split(f"data={path!r} with test", x_test, y_test)
+    if train.x.shape[1:] != test.x.shape[1:] or train.y.shape[1:] != test.y.shape[1:]:
+        raise ValueError(
+            "training and test arrays must have the same shapes but for their length. "
+            f"Received: data={path!r} with x {train.x.shape} and {test.x.shape}, "
+            f"y {train.y.shape} and {test.y.shape}"
+        )
+    classes = [
+        _num_classes(f"data={path!r}, factor {i}", *columns)
+        for i, columns in enumerate(zip(train.y.T, test.y.T, strict=True))
+    ]
+    return DataSource(path, train, test, tuple(classes), NUM_LEVELS)
+
+
+def _split(where: str, x: np.ndarray, y: np.ndarray) -> Split:
+    return Split(_images(f"{where} images", x), _labels(f"{where} labels", y))
+
+
+def _images(where: str, x: np.ndarray) -> np.ndarray:
+    """Grey levels ``[n, H, W, C]``."""
+    images = x[..., None] if x.ndim == 3 else x
+    if images.ndim != 4 or not images.size:
+        raise ValueError(
+            "images must be uint8 of shape [n, H, W] or [n, H, W, C], at least one. "
+            f"Received: {where} of shape {list(x.shape)}"
+        )
+    _, rows, _, channels = images.shape
+    if channels not in COLOURS and rows <= FLAT and rows < channels:
+        raise ValueError(
+            "the channels must come last; x.transpose(0, 2, 3, 1) puts them there. "
+            f"Received: {where} of shape {list(x.shape)}, {rows} pixels high with "
+            f"{channels} channels"
+        )
+    return as_levels(where, images)
+
+
+def _labels(where: str, y: np.ndarray) -> np.ndarray:
+    """Labels ``[n, L]``."""
+    if y.ndim not in (1, 2) or not y.size:
+        raise ValueError(
+            "labels must be integers of shape [n] or [n, L], at least one. "
+            f"Received: {where} of shape {list(y.shape)}"
+        )
+    return as_labels(where, y.reshape(len(y), -1))
+
+
+def _refuse_one_hot(path: str, *labels: np.ndarray) -> None:
+    """Refuses ``[n, K]`` where every row is 0 but for one 1."""
+
+    def is_one_hot(y: np.ndarray) -> bool:
+        numbers = y.dtype.kind in "biuf" and y.ndim == 2 and y.shape[1] > 1
+        return numbers and bool(((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all())
+
+    if all(map(is_one_hot, labels)):
+        raise ValueError(
+            "labels must be class numbers, not one-hot vectors; y.argmax(1) makes "
+            "them. A column is a label factor with classes of its own. "
+            f"Received: data={path!r} with labels of shape {list(labels[0].shape)}"
+        )
+
+
+def _num_classes(where: str, train: np.ndarray, test: np.ndarray) -> int:
+    """Classes of a factor; each must have a training example."""
+    seen = np.unique(train)
+    count = max(int(seen[-1]), int(test.max())) + 1
+    if len(seen) < count:
+        gaps = np.flatnonzero(seen != np.arange(len(seen)))
+        first = int(gaps[0]) if len(gaps) else len(seen)
+        raise ValueError(
+            "every class 0..K-1 must have a training example; number those that have "
+            "one, by np.unique(y, return_inverse=True)[1] for instance, and leave out "
+            f"test examples of others. Received: {where} labels up to {count - 1}, "
+            f"none of class {first}"
+        )
+    return count
