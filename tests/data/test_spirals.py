@@ -3,7 +3,6 @@ import pytest
 
 from tfcnf.data import catalog, spirals
 from tfcnf.data.pipeline import steps_per_epoch, training_batches
-from tfcnf.data.series import make_series, pad_series
 from tfcnf.data.spirals import END, Design, draw, held_out, with_passes
 
 
@@ -113,45 +112,3 @@ def test_a_bad_design_is_refused(design, message):
     with pytest.raises(ValueError, match=r"Received: ") as failure:
         draw(design, 0)
     assert message in str(failure.value)
-
-
-VALUES, TIMES = np.ones([2, 3, 2]), np.array([0.0, 1.0, 2.0])
-NAN = np.array([[[1, 1], [np.nan, 1], [1, 1]]] * 2)
-
-
-@pytest.mark.parametrize(
-    ("values", "times", "mask", "message"),
-    [
-        ([np.ones([3, 2]), np.ones([2, 2])], TIMES, None, "need a mask"),
-        (np.ones([3, 2]), TIMES, None, r"values.shape=\(3, 2\)"),
-        (VALUES, TIMES[:2], None, r"times.shape=\(2,\)"),
-        (VALUES, TIMES[::-1], None, "must increase .* step of -1 in series 0"),
-        (VALUES, [0.0, 1.0, 1.0], None, "a step of 0 in series 0"),
-        (VALUES, [-1.0, 1.0, 2.0], None, "not before 0"),
-        (VALUES, [0.0, 1.0, np.inf], None, "times must be finite"),
-        (NAN, TIMES, None, "nan.* in series 0, point 1"),
-        (VALUES, TIMES, np.ones([2, 2]), r"mask.shape=\(2, 2\)"),
-        (VALUES, TIMES, 2 * np.ones([2, 3]), "zeros and ones"),
-        (VALUES, TIMES, [[1, 0, 1], [0, 0, 0]], "none in series 1"),
-    ],
-)
-def test_bad_series_are_refused(values, times, mask, message):
-    with pytest.raises(ValueError, match=message) as failure:
-        make_series(values, times, mask)
-    assert "Received: " in str(failure.value)
-
-
-def test_missing_points_may_be_anything():
-    mask = np.array([[1, 0, 1]] * 2)
-    series = make_series(NAN, [0.0, -5.0, 2.0], mask)
-    assert np.isfinite(series.values).all()
-    np.testing.assert_array_equal(series.mask, mask)
-
-
-def test_series_of_unequal_length_are_padded():
-    values = [np.ones([3, 2]), 2 * np.ones([1, 2])]
-    series = pad_series(values, [[0.0, 1.0, 3.0], [0.5]])
-    np.testing.assert_array_equal(series.mask, [[1, 1, 1], [1, 0, 0]])
-    assert series.times[1, 0] == 0.5
-    with pytest.raises(ValueError, match=r"lengths \[3, 1\] and \[3, 2\]"):
-        pad_series(values, [[0.0, 1.0, 3.0], [0.5, 1.0]])

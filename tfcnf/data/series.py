@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfcnf.data.observations import check_points, elapsed, in_single, numbers
 from tfcnf.data.source import Split
 
 
@@ -16,7 +17,8 @@ class Series(NamedTuple):
 
     Attributes:
         values: observations ``[B, T, C]``; zero where not observed.
-        times: their times ``[B, T]``, from the start of the latent path at 0 on.
+        times: their times ``[B, T]``, counted from the first observed point of each
+            series, where the latent path starts; zero where not observed.
         mask: 1 where observed, else 0, ``[B, T]``.
     """
 
@@ -28,30 +30,28 @@ class Series(NamedTuple):
 def make_series(values: Any, times: Any, mask: Any = None) -> Series:
     """Checks observations and makes a `Series` of them, in float32.
 
+    Everything is looked at in the type that was given, and the first time of each
+    series is subtracted before its times are narrowed.
+
     Args:
         values: ``[B, T, C]``; anything, NaN included, where not observed.
-        times: ``[T]`` or ``[B, T]``; increasing over the observed points, none
-            before 0.
+        times: ``[T]`` or ``[B, T]``, from any origin; increasing over the observed
+            points.
         mask: ``[B, T]`` of 0 and 1; everything is observed if None.
 
     Raises:
-        ValueError: for shapes that do not fit, series of unequal length, times that do
-            not increase, values that are not finite, or a series without a point.
+        ValueError: for shapes that do not fit, series of unequal length, what is not
+            a number, times that do not increase, values that are not finite, what
+            float32 cannot tell apart, or a series without a point.
     """
-    try:
-        values = np.asarray(values, np.float32)
-    except ValueError:
-        raise ValueError(
-            "series of unequal length need a mask; make them with `pad_series`. "
-            f"Received: lengths {sorted({len(v) for v in values})}"
-        ) from None
+    values = numbers("values", values)
     if values.ndim != 3 or 0 in values.shape:
         raise ValueError(
             "values must have shape [batch, times, dimensions]. "
             f"Received: values.shape={values.shape}"
         )
     shape = values.shape[:2]
-    times = np.asarray(times, np.float32)
+    times = numbers("times", times)
     if times.shape not in (shape, shape[1:]):
         raise ValueError(
             f"times must have shape {list(shape)} or [{shape[1]}]. "
@@ -65,15 +65,13 @@ def make_series(values: Any, times: Any, mask: Any = None) -> Series:
         )
     seen = mask.astype(bool)
     times = np.broadcast_to(times, shape)
-    _check_points(values, times, seen)
+    check_points(values, times, seen)
     return Series(
-        np.where(seen[..., None], values, 0.0).astype(np.float32),
-        np.where(seen, times, 0.0).astype(np.float32),
-        seen.astype(np.float32),
+        in_single(values, seen), elapsed(times, seen), seen.astype(np.float32)
     )
 
 
-def pad_series(values: Sequence[Any], times: Sequence[Any]) -> Series:
+def pad_series(values: Iterable[Any], times: Iterable[Any]) -> Series:
     """Series of unequal length, each with its own times, as one masked batch.
 
     Args:
@@ -81,21 +79,34 @@ def pad_series(values: Sequence[Any], times: Sequence[Any]) -> Series:
         times: one ``[T_i]`` a series.
 
     Raises:
-        ValueError: as `make_series`, or where a series has more times than values.
+        ValueError: as `make_series`, or where a series has more times than values, or
+            other dimensions than the first.
     """
-    lengths = [len(v) for v in values]
-    if lengths != [len(t) for t in times] or not lengths:
+    each = [numbers(f"values[{i}]", v) for i, v in enumerate(values)]
+    stamps = [numbers(f"times[{i}]", t) for i, t in enumerate(times)]
+    for i, v in enumerate(each):
+        if v.ndim != 2 or v.shape[1] != each[0].shape[1]:
+            width = each[0].shape[1] if each[0].ndim == 2 else "dimensions"
+            raise ValueError(
+                f"every series must have values of shape [times, {width}]. "
+                f"Received: values[{i}].shape={v.shape}"
+            )
+    lengths = [len(v) for v in each]
+    if [(n,) for n in lengths] != [t.shape for t in stamps] or not lengths:
         raise ValueError(
             "every series must have as many times as values, and there must be one. "
-            f"Received: lengths {lengths} and {[len(t) for t in times]}"
+            f"Received: lengths {lengths} and {[t.shape for t in stamps]}"
         )
-    longest, width = max(lengths), np.shape(values[0])[-1]
-    padded: np.ndarray = np.zeros([len(lengths), longest, width], np.float32)
-    stamps: np.ndarray = np.zeros([len(lengths), longest], np.float32)
-    for i, length in enumerate(lengths):
-        padded[i, :length], stamps[i, :length] = values[i], times[i]
-    mask = np.arange(longest) < np.array(lengths)[:, None]
-    return make_series(padded, stamps, mask)
+    mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    return make_series(_pad(each, mask), _pad(stamps, mask), mask)
+
+
+def _pad(parts: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
+    """Arrays of unequal length as one, in a type that holds them all."""
+    kind = np.result_type(*parts)
+    padded = np.zeros(mask.shape + parts[0].shape[1:], kind)
+    padded[mask] = np.concatenate(parts)
+    return padded
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,8 @@ class SeriesSplit(Split):
         x: `Series`, ``n`` of them.
         y: labels ``[n, L]``.
         truth: noise-free values at ``truth_times``, ``[n, P, C]``.
-        truth_times: ``[P]``, increasing; before 0 and after the last observation too.
+        truth_times: ``[P]``, increasing, counted as the times of ``x``; before 0 and
+            after the last observation too.
         truth_mask: 0 where the curve has ended, ``[n, P]``.
     """
 
@@ -165,7 +177,9 @@ class SeriesSource:
     def model_keywords(self) -> dict[str, Any]:
         """What a model must know of the data, as keywords of its constructor."""
         real = np.array([kind == "gaussian" for kind in self.label_kinds])
-        mean, scale = self.train.y.mean(0), self.train.y.std(0)
+        y = self.train.y
+        # rounding gives a constant a standard deviation that is not quite 0
+        mean, scale = y.mean(0), np.where(np.ptp(y, 0) > 0, y.std(0), 0.0)
         return {
             "obs_dims": self.event_shape[-1],
             "regular": all(_is_regular(split.x) for split in self._splits()),
@@ -177,29 +191,3 @@ class SeriesSource:
 
 def _is_regular(x: Series) -> bool:
     return bool(x.mask.all() and (x.times == x.times[0]).all())
-
-
-def _check_points(values: np.ndarray, times: np.ndarray, seen: np.ndarray) -> None:
-    if not seen.any(1).all():
-        raise ValueError(
-            "every series must have an observed point. "
-            f"Received: none in series {int(np.argmin(seen.any(1)))}"
-        )
-    if not np.isfinite(values[seen]).all():
-        first = np.argwhere(seen & ~np.isfinite(values).all(-1))[0]
-        raise ValueError(
-            "observed values must be finite; mask missing ones. "
-            f"Received: {values[tuple(first)]} in series {first[0]}, point {first[1]}"
-        )
-    if not (np.isfinite(times[seen]).all() and (times[seen] >= 0).all()):
-        raise ValueError(
-            "times must be finite and not before 0. "
-            f"Received: times from {times[seen].min()} to {times[seen].max()}"
-        )
-    for i in range(len(times)):
-        gaps = np.diff(times[i][seen[i]])
-        if (gaps <= 0).any():
-            raise ValueError(
-                "times must increase over the observed points of a series. "
-                f"Received: a step of {gaps.min():g} in series {i}"
-            )

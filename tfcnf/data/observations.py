@@ -1,0 +1,150 @@
+"""Checks of observed values and times, and their way to float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+LOSS = 1e-3  # of the range of the values that float32 may lose
+LOST_STEP = 1e-2  # of a step between two times that float32 may lose
+
+
+def numbers(name: str, given: Any) -> np.ndarray:
+    """An array of floats as given, or of integers; NaN where it was masked.
+
+    Raises:
+        ValueError: for what is not an array of real numbers.
+    """
+    if isinstance(given, np.ma.MaskedArray) and given.dtype.kind in "biuf":
+        return given.astype(np.float64).filled(np.nan)
+    try:
+        found = np.asarray(given)
+        if found.dtype.kind == "O":
+            found = found.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(_refusal(name, given)) from None
+    if found.dtype.kind in "mM":
+        raise ValueError(
+            f"{name} must be numbers; divide by a unit, such as "
+            "(t - t[0]) / np.timedelta64(1, 'D'). "
+            f"Received: {name} of type {found.dtype}"
+        )
+    if found.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must be real numbers. Received: {name} of type {found.dtype}"
+        )
+    # differences of small integers overflow
+    is_wide = found.dtype.kind == "f" or found.dtype == np.uint64
+    return found if is_wide else found.astype(np.int64)
+
+
+def check_points(values: np.ndarray, times: np.ndarray, seen: np.ndarray) -> None:
+    """Checks the observed points of series.
+
+    Args:
+        values: ``[B, T, C]``.
+        times: ``[B, T]``.
+        seen: where they were observed, ``[B, T]``.
+
+    Raises:
+        ValueError: for a series without a point, values or times that are not
+            finite, or times that do not increase.
+    """
+    if not seen.any(1).all():
+        raise ValueError(
+            "every series must have an observed point. "
+            f"Received: none in series {int(np.argmin(seen.any(1)))}"
+        )
+    if not np.isfinite(values[seen]).all():
+        first = np.argwhere(seen & ~np.isfinite(values).all(-1))[0]
+        raise ValueError(
+            "observed values must be finite; mask missing ones. "
+            f"Received: {values[tuple(first)]} in series {first[0]}, point {first[1]}"
+        )
+    if not np.isfinite(times[seen]).all():
+        raise ValueError(
+            "times must be finite. "
+            f"Received: times from {times[seen].min()} to {times[seen].max()}"
+        )
+    for i in range(len(times)):
+        observed = times[i][seen[i]]
+        wrong = observed[1:] <= observed[:-1]
+        if wrong.any():
+            k = int(np.argmax(wrong))
+            step = observed[k + 1].item() - observed[k].item()
+            raise ValueError(
+                "times must increase over the observed points of a series. "
+                f"Received: a step of {step:g} in series {i}"
+            )
+
+
+def elapsed(times: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Times since the first observed point of each series, ``[B, T]`` in float32.
+
+    Args:
+        times: increasing where observed, ``[B, T]``.
+        seen: where they were observed, ``[B, T]``.
+
+    Raises:
+        ValueError: where float32 does not hold the steps between the points.
+    """
+    first = np.take_along_axis(times, seen.argmax(1)[:, None], 1)
+    wide = np.where(seen, np.where(seen, times, first) - first, 0)
+    narrow = wide.astype(np.float32)
+    for i in range(len(times)):
+        steps = np.diff(wide[i][seen[i]]).astype(np.float64)
+        kept = np.diff(narrow[i][seen[i]].astype(np.float64))
+        # a difference that is not a number is a loss too
+        lost = ~(np.abs(kept - steps) <= LOST_STEP * steps)
+        if lost.any():
+            k = int(np.argmax(lost))
+            raise ValueError(
+                "the times of a series, counted from its first point, must be apart in "
+                "float32; cut a long series into shorter ones. Received: a step of "
+                f"{steps[k]:g} at {wide[i][seen[i]][k]:g} in series {i}"
+            )
+    return narrow
+
+
+def in_single(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Values in float32, ``[B, T, C]``, and 0 where they were not observed.
+
+    Args:
+        values: finite where observed, ``[B, T, C]``.
+        seen: where they were observed, ``[B, T]``.
+
+    Raises:
+        ValueError: where float32 does not hold the differences between them.
+    """
+    observed = values[seen]
+    low, high = observed.min(0), observed.max(0)
+    with np.errstate(over="ignore"):
+        narrow = observed.astype(np.float32)
+        error = np.abs(narrow.astype(np.float64) - low - (observed - low)).max(0)
+    # integers of 64 bits differ by more than they can hold
+    spread = (high.astype(object) - low.astype(object)).astype(np.float64)
+    lost = (error > LOSS * spread) & (spread > 0) | ~np.isfinite(narrow).all(0)
+    if lost.any():
+        k = int(np.argmax(lost))
+        raise ValueError(
+            "values must be apart in float32; subtract an offset, or use another unit. "
+            f"Received: values from {low[k]} to {high[k]} in dimension {k}"
+        )
+    single = np.zeros(values.shape, np.float32)
+    single[seen] = narrow
+    return single
+
+
+def _refusal(name: str, given: Any) -> str:
+    rows = given if isinstance(given, (list, tuple)) else []
+    lengths = sorted({len(row) for row in rows if hasattr(row, "__len__")})
+    if len(lengths) > 1:
+        return (
+            "series of unequal length need a mask; make them with `pad_series`. "
+            f"Received: {name} of lengths {lengths}"
+        )
+    return (
+        f"{name} must be an array of real numbers, all series of the same dimensions. "
+        f"Received: {name} of type {type(given).__name__}"
+    )
