@@ -146,10 +146,98 @@ def test_a_batch_of_unequal_lengths_is_as_its_series_alone():
     assert fitted.shape == (3, 12, 2)
 
 
+STARTS = [5.0, np.random.default_rng(0).integers(-9, 9, [40, 1]), 1_764_000_000]
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("first", STARTS, ids=["5", "irregular", "unix"])
+def test_series_that_start_at_another_time_are_the_same_series(first, gaps):
+    model, times = make(encode_gaps=gaps), np.arange(12.0) / 8
+    expected = parts(model, make_series(X.values, times))
+    made = make_series(X.values, np.broadcast_to(times + first, [40, 12]))
+    by_hand = X64._replace(times=np.broadcast_to(times + first, [40, 12]))
+    for x in (made, by_hand):
+        for name, value in parts(model, x).items():
+            np.testing.assert_array_equal(value, expected[name])
+
+
 def test_regular_series_take_a_shorter_way_to_the_same():
     plain, regular = make(tol=1e-6), make(tol=1e-6, regular=True)
     for name, value in parts(plain).items():
         np.testing.assert_allclose(parts(regular)[name], value, rtol=1e-4)
+
+
+def test_series_that_are_not_regular_are_not_taken_for_it():
+    model, mask = make(regular=True), np.ones([40, 12])
+    later = X.times + 2.0 * np.arange(40)[:, None]
+    assert np.isfinite(parts(model, make_series(X.values, later))["loss"]).all()
+    mask[3, 4] = 0
+    message = "share their times and miss no point. Received: times="
+    for x in (X._replace(times=X.times * later), X._replace(mask=mask)):
+        for call in (model, model.posterior, lambda x: parts(model, x)):
+            with pytest.raises(ValueError, match=message):
+                call(x)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            tf.function(model, autograph=False)(x)
+
+
+def test_series_without_labels_are_fitted_by_a_model_that_looks_at_none():
+    # bare series too, whose three parts Keras would take for x, y and weights
+    given = [(X, Y), (X,), X, tensors(X)]
+    losses = [make(partition="none").differentiate(data)[0].loss for data in given]
+    np.testing.assert_array_equal(losses, losses[:1] * 4)
+    model = make(partition="none")
+    model.compile(keras.optimizers.Adam(1e-2))
+    history = model.fit(X, batch_size=40, shuffle=False, verbose=0).history
+    np.testing.assert_allclose(history["loss"], losses[0], rtol=1e-6)
+    model.test_step(X)
+    with pytest.raises(ValueError, match=r"partition='none' .* Received: y=None"):
+        parts(make(), X, None)
+
+
+@pytest.mark.parametrize("labels", [1, 2])
+def test_each_label_weighs_one_unless_told(labels):
+    options = {
+        "label_kinds": ("gaussian",) * labels,
+        "label_mean": (0.0,) * labels,
+        "label_scale": (1.0,) * labels,
+    }
+    y = np.repeat(Y[:, :1], labels, 1)
+    y = y[:, 0] if labels == 1 else y
+    default = parts(make(**options), X, y)
+    given = parts(make(**options, label_weights=(1.0,) * labels), X, y)
+    np.testing.assert_array_equal(default["loss"], given["loss"])
+    twice = parts(make(**options, label_weights=(2.0,) * labels), X, y)
+    np.testing.assert_allclose(twice["label_nll"], 2 * given["label_nll"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (Y[:, :1], r"\[batch, 3\]. Received: y.shape=\(40, 1\)"),
+        (Y[:3].T[0], r"y.shape=\(3,\)"),
+        (Y * np.nan, "labels must be finite. Received: y="),
+        (Y + np.array([0, 0, 1]), "bernoulli labels must be 0 or 1. Received: y="),
+    ],
+)
+def test_bad_labels_are_refused(y, message):
+    with pytest.raises(ValueError, match=message):
+        parts(make(), X, y)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        X.values,
+        X[:2],
+        X._replace(times=X.times[0]),
+        X._replace(mask=X.mask[:, :5]),
+        X._replace(values=X.values[..., :1]),
+    ],
+)
+def test_what_is_not_a_series_is_refused(x):
+    with pytest.raises(ValueError, match=r"make_series.* of shapes \["):
+        make().posterior(x)
 
 
 def test_decoding_runs_both_ways_in_the_order_of_the_times():
@@ -252,6 +340,8 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"beta": -1.0}, "Received: beta=-1.0"),
         ({"kl_warmup_steps": -1}, "Received: kl_warmup_steps=-1"),
         ({"label_weights": (1.0,)}, "Received: label_weights=(1.0,), 3 labels"),
+        ({"label_scale": (1.0, 0.0, 1.0)}, "cannot be learned. Received: label_scale="),
+        ({"label_mean": (np.nan, 0.0, 0.0)}, "finite. Received: label_mean=(nan"),
         ({"label_kinds": ("gauss",) * 3}, "gaussian, bernoulli. Received: label_kinds"),
         ({"dynamics_units": (0,)}, "Received: hidden=(0,)"),
         ({"activation": "relu"}, "Received: activation='relu'"),

@@ -17,7 +17,7 @@ def numbers(name: str, given: Any) -> np.ndarray:
         ValueError: for what is not an array of real numbers.
     """
     if isinstance(given, np.ma.MaskedArray) and given.dtype.kind in "biuf":
-        return given.astype(np.float64).filled(np.nan)
+        return np.ma.filled(np.ma.asarray(given, np.float64), np.nan)
     try:
         found = np.asarray(given)
         if found.dtype.kind == "O":

@@ -46,7 +46,7 @@ def check_examples(x: Any, event_shape: Sequence[int], num_levels: int) -> Tenso
     else:
         valid = tf.reduce_all(tf.math.is_finite(x))
         message = "examples must be finite"
-    return _require(valid, f"{message}. Received: x=", x)
+    return require(valid, f"{message}. Received: x=", x)
 
 
 def check_labels(y: Any, num_classes: Sequence[int], lowest: int = 0) -> Tensor:
@@ -73,7 +73,7 @@ def check_labels(y: Any, num_classes: Sequence[int], lowest: int = 0) -> Tensor:
         )
     inside = _between(y, lowest, [k - 1 for k in num_classes])
     bounds = ", ".join(f"{lowest}..{k - 1}" for k in num_classes)
-    y = _require(inside, f"labels must be in {bounds}. Received: y=", y)
+    y = require(inside, f"labels must be in {bounds}. Received: y=", y)
     return tf.cast(y, tf.int32)
 
 
@@ -84,7 +84,7 @@ def _between(values: Tensor, low: int, high: Sequence[int]) -> Tensor:
     return tf.reduce_all((values >= max(low, kind.min)) & (values <= highest))
 
 
-def _require(condition: Tensor, message: str, value: Tensor) -> Tensor:
+def require(condition: Tensor, message: str, value: Tensor) -> Tensor:
     """The value, once the condition is known to hold."""
     if tf.executing_eagerly():
         if not bool(condition):

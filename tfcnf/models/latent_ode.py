@@ -12,10 +12,12 @@ import tensorflow_probability as tfp
 
 from tfcnf.data.series import Series
 from tfcnf.gates.policy import check_tolerance
+from tfcnf.gates.reinforce import Decision
 from tfcnf.latent.partition import Partition
 from tfcnf.latent.regression import LabelPredictor, LinearPrior
-from tfcnf.models.base import FlowModel
+from tfcnf.models.base import FlowModel, Part
 from tfcnf.models.decoder import Decoder
+from tfcnf.models.latent_inputs import read_labels, read_series
 from tfcnf.models.latent_options import check_options
 from tfcnf.models.latent_path import LatentPath
 from tfcnf.models.metrics import EpochMean
@@ -41,7 +43,8 @@ class LatentODE(FlowModel):
       z(0): the same supervision without a partition.
     * ``partition="none"``: labels are not looked at (Chen et al. 2018).
 
-    With ``"code"`` the ELBO bounds log p(x | y), otherwise log p(x).
+    With ``"code"`` the ELBO bounds log p(x | y), otherwise log p(x). Time 0 is where
+    a series was first observed: shifted times have the same z(0) and the same ELBO.
 
     Args:
         obs_dims: dimensions of an observation.
@@ -59,7 +62,7 @@ class LatentODE(FlowModel):
         sigma: standard deviation of p(x | z).
         beta: weight of the KL divergence.
         kl_warmup_steps: steps over which that weight grows from 0; 0 for none.
-        label_weights: weight of each label's term.
+        label_weights: weight of each label's term; 1 for each if empty.
         label_map: ``"linear"``, the paper's q_theta, or ``"identity"``, the authors'
             code's, see `LabelPredictor`.
         encode_gaps: give the encoder the time to the next observation too; for
@@ -90,7 +93,7 @@ class LatentODE(FlowModel):
         sigma: float = 0.3,
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
-        label_weights: Sequence[float] = (1.0, 1.0, 1.0),
+        label_weights: Sequence[float] = (),
         label_map: str = "linear",
         encode_gaps: bool = False,
         regular: bool = False,
@@ -101,7 +104,7 @@ class LatentODE(FlowModel):
         dtype: Any = None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.options = {
+        self.options: dict[str, Any] = {
             "obs_dims": obs_dims,
             "label_kinds": tuple(label_kinds),
             "label_mean": tuple(label_mean),
@@ -117,7 +120,7 @@ class LatentODE(FlowModel):
             "sigma": sigma,
             "beta": beta,
             "kl_warmup_steps": kl_warmup_steps,
-            "label_weights": tuple(label_weights),
+            "label_weights": tuple(label_weights) or (1.0,) * len(label_kinds),
             "label_map": label_map,
             "encode_gaps": encode_gaps,
             "regular": regular,
@@ -130,7 +133,7 @@ class LatentODE(FlowModel):
         sizes = (code_dims,) * len(label_kinds) if partition == "code" else ()
         self.partition = Partition(sizes, latent_dims - sum(sizes))
         self.beta, self.kl_warmup_steps = beta, kl_warmup_steps
-        self.label_weights, self.regular = tuple(label_weights), regular
+        self.label_weights, self.regular = self.options["label_weights"], regular
         self._make_parts(self.options, self.dtype_policy)
         self._track_metrics()
         self.built = True
@@ -194,7 +197,18 @@ class LatentODE(FlowModel):
         self._trackers["running_elbo"] = RunningMean("running_elbo", mean, begun)
 
     def posterior(self, x: Series) -> tfp.distributions.MultivariateNormalDiag:
-        """q(z(0) | x): batch ``[B]``, event ``[D]``."""
+        """q(z(0) | x): batch ``[B]``, event ``[D]``.
+
+        Raises:
+            ValueError: for series that do not fit the model, see `read_series`.
+        """
+        return self._encode(self._read(x))
+
+    def _read(self, x: Series) -> Series:
+        obs_dims = self.options["obs_dims"]
+        return read_series(x, obs_dims, self.compute_dtype, self.regular)
+
+    def _encode(self, x: Series) -> tfp.distributions.MultivariateNormalDiag:
         mean, log_variance = self.recognition(x)
         return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * log_variance))
 
@@ -205,7 +219,7 @@ class LatentODE(FlowModel):
 
         Args:
             z: codes ``[B, D]``.
-            times: T of them, before or after 0.
+            times: T of them, before or after 0, the first observed time of a series.
             tol: solver tolerance; the model's own if None.
 
         Raises:
@@ -240,20 +254,35 @@ class LatentODE(FlowModel):
 
     def call(self, x: Series, tol: float | None = None) -> Tensor:
         """The mean observations at the times of the series, ``[B, T, C]``."""
-        z = self.posterior(x).mean()
+        x = self._read(x)
+        z = self._encode(x).mean()
         path, _ = self.flow(z, self._times(x), control=self._control(tol))
         return self.decoder(path)
 
+    def differentiate(
+        self, data: Any, drawn: Tensor | None = None
+    ) -> tuple[Part, Decision]:
+        """See `FlowModel.differentiate`; ``data`` may be series alone."""
+        return super().differentiate(_pair(data), drawn)
+
+    def test_step(self, data: Any) -> dict[str, Tensor]:
+        """See `FlowModel.test_step`; ``data`` may be series alone."""
+        return super().test_step(_pair(data))
+
     def terms(
-        self, x: Series, y: Tensor, control: Control, training: bool
+        self, x: Series, y: Tensor | None, control: Control, training: bool
     ) -> tuple[dict[str, Tensor], FlowOutput]:
         """The loss and its parts in nats, each ``[B]``.
 
         One sample of z is drawn a series, from the noise of ``control.seed`` if given.
+
+        Raises:
+            ValueError: for series or labels that do not fit the model, see
+                `tfcnf.models.latent_inputs`.
         """
-        x = Series(*(tf.cast(part, self.compute_dtype) for part in x))
-        y = self._standardise(y)
-        posterior = self.posterior(x)
+        x = self._read(x)
+        y = self._standardise(x, y)
+        posterior = self._encode(x)
         seed = next_seed(self.noise) if control.seed is None else control.seed
         mean = posterior.mean()
         noise = tf.random.stateless_normal(tf.shape(mean), seed, dtype=mean.dtype)
@@ -291,10 +320,13 @@ class LatentODE(FlowModel):
         done = tf.cast(self.optimizer.iterations, self.compute_dtype) + 1.0
         return self.beta * tf.minimum(done / self.kl_warmup_steps, 1.0)
 
-    def _standardise(self, y: Tensor) -> Tensor:
-        y = tf.cast(y, self.compute_dtype)
+    def _standardise(self, x: Series, y: Any) -> Tensor:
+        """Standardised labels ``[B, L]``; a model without labels looks at none."""
+        if not self.is_supervised:
+            return tf.zeros([tf.shape(x.times)[0], 0], self.compute_dtype)
         mean, scale = self._label_units()
-        return (y - mean) / scale if self.is_supervised else y
+        kinds = self.options["label_kinds"]
+        return (read_labels(y, kinds, self.compute_dtype) - mean) / scale
 
     def _label_units(self) -> tuple[Tensor, Tensor]:
         parts = (self.options["label_mean"], self.options["label_scale"])
@@ -311,3 +343,8 @@ class LatentODE(FlowModel):
     ) -> LatentODE:
         """Rebuilds the model from `get_config`."""
         return cls(**config)
+
+
+def _pair(data: Any) -> Any:
+    """What Keras unpacks; it would take the parts of a bare `Series` for x, y, w."""
+    return (data,) if isinstance(data, Series) else data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tfcnf.checks import check_choice
@@ -42,6 +43,14 @@ def _check_labels(options: dict[str, Any]) -> None:
                 f"{name} must have an entry for each of the labels, and there must be "
                 f"labels. Received: {name}={options[name]}, {labels} labels"
             )
+        if not all(map(math.isfinite, options[name])):
+            raise ValueError(f"{name} must be finite. Received: {name}={options[name]}")
+    if min(options["label_scale"]) <= 0:
+        raise ValueError(
+            "label_scale must be positive; a label that is the same for all training "
+            "series cannot be learned. "
+            f"Received: label_scale={options['label_scale']}"
+        )
     if (
         options["partition"] == "code"
         and options["code_dims"] * labels > options["latent_dims"]
