@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 from tfcnf.evaluation.calibration import calibration_measures
 from tfcnf.evaluation.outliers import outlier_measures
 
+CLASSES = ["airplane", "a$b$c", r"$\frac", "d<e>", *"456789"]  # of the run of uses
 RNG = np.random.default_rng(0)
 
 
@@ -51,6 +52,7 @@ def used_run(tmp_path_factory):
     row |= {"test_error": 1.14, "num_parameters": 38234}
     files = {
         "config": config | {"training": training},
+        "data": {"class_names": [CLASSES], "exchanged": []},
         "eval": row | {"evaluations": [row]},
         "metadata": {"date": "2026-11-22T07:43:04+0000", "note": "<&>"},
         "calibration": dict(calibration_measures(arrays["calibration"])),

@@ -47,6 +47,7 @@ def test_the_page_holds_pictures_tables_and_settings(page):
     for expected in (
         *("InfoCNF on digits", "1.14", "38,234", "conditional (bits/dim)"),
         *("10 labels a class", "AUROC, typicality", "87.5", "2026-11-22", '"<&>"'),
+        r"10 classes: airplane, a$b$c, $\frac, d<e>, 4, 5, 6, 7, 8, 9.",
     ):
         assert expected in words
     sources = [image["src"] for image in reader.all("img")]

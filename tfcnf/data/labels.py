@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,19 +43,23 @@ def hide_labels(
     if not labels:
         return source
     y = np.full_like(source.train.y, HIDDEN)
-    kept = _choose(source.train.y[:, 0], source.num_classes[0], labels, seed)
+    kept = _choose(source.train.y[:, 0], source.class_names[0], labels, seed)
     y[kept] = source.train.y[kept]
     train = Split(source.train.x, y, source.train.passes, labelled_part)
     return dataclasses.replace(source, train=train)
 
 
-def _choose(y: np.ndarray, num_classes: int, labels: int, seed: int) -> np.ndarray:
+def _choose(
+    y: np.ndarray, class_names: Sequence[str], labels: int, seed: int
+) -> np.ndarray:
     """Indices of as many examples of each class, the same first ones for any number."""
-    fewest = int(np.bincount(y, minlength=num_classes).min())
-    if labels > fewest:
+    num_classes = len(class_names)
+    counts = np.bincount(y, minlength=num_classes)
+    rarest = int(counts.argmin())
+    if labels > counts[rarest]:
         raise ValueError(
-            f"labels must be at most the {fewest} training examples of the rarest "
-            f"class. Received: labels={labels}"
+            f"labels must be at most the {counts[rarest]} training examples of the "
+            f"rarest class, {class_names[rarest]!r}. Received: labels={labels}"
         )
     order = np.random.default_rng([seed, 1]).permutation(len(y))
     chosen: list[Any] = [order[y[order] == k][:labels] for k in range(num_classes)]

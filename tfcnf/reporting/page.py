@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -17,6 +17,7 @@ from tfcnf.reporting.tables import MEASURES, results_rows
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 WIDE = 900  # pixels from which on a picture is scrolled, not shrunk, on a phone
+SHOWN = 100  # classes whose names are listed
 TILES = (
     *("test_error", "generative_error", "bits_per_dim", "marginal_bits_per_dim"),
     *("elbo", "rmse_window", "area_error", "nfe_forward", "num_parameters"),
@@ -103,6 +104,8 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
     body = SubElement(root, "body")
     _text(body, "h1", title)
     _text(body, "p", _about(config, results, run))
+    for line in _classes(_read(run / "data.json")):
+        _text(body, "p", line)
     _tiles(body, results)
     for name, (caption, files, use) in SECTIONS.items():
         shown = [p for f in files for p in (pictures / f, run / f) if p.is_file()]
@@ -113,7 +116,9 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
     section = SubElement(body, "section")
     _text(section, "h2", "Results")
     _table(section, results_rows(results["evaluations"]))
-    for name in ("config", "metadata"):
+    for name in ("config", "data", "metadata"):
+        if not (run / f"{name}.json").is_file():
+            continue
         details = SubElement(body, "details")
         _text(details, "summary", f"{name}.json")
         _text(details, "pre", json.dumps(_read(run / f"{name}.json"), indent=2))
@@ -153,6 +158,15 @@ def _about(config: Mapping[str, Any], results: Mapping[str, Any], run: Path) -> 
     if "date" in metadata:
         parts.append(f"begun {metadata['date'][:10]}")
     return ", ".join(parts) + "."
+
+
+def _classes(data: Mapping[str, Any]) -> Iterator[str]:
+    """The names of the classes of each label factor, of a run that has a record."""
+    for names in data.get("class_names", ()):
+        more = ", ..." if len(names) > SHOWN else ""
+        yield f"{len(names)} classes: {', '.join(names[:SHOWN])}{more}."
+    if data.get("exchanged"):
+        yield f"The data were exchanged: {'; '.join(data['exchanged'])}."
 
 
 def _tiles(body: Element, results: Mapping[str, Any]) -> None:

@@ -54,7 +54,7 @@ def report(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
 def _read(workdir: str) -> dict[str, Any]:
     """The JSON files of a run, and the arrays for its pictures."""
     folder, run = Path(workdir), {}
-    for name in ("config", "eval"):
+    for name in ("config", "data", "eval"):
         path = folder / f"{name}.json"
         if path.is_file():
             run[name] = json.loads(path.read_text())
@@ -119,7 +119,8 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
         log_probs = first["outliers"]
         items.append(("outliers.png", lambda p: uses.draw_outliers(log_probs, p)))
     if "gallery" in first:
-        items += uses.gallery(first["gallery"])
+        names = (first.get("data", {}).get("class_names") or [[]])[0]
+        items += uses.gallery(first["gallery"], names)
     if len(named) > 1:
         groups = group_by_configuration(list(named.values()))
         measures = [k for k, v in first["eval"].items() if isinstance(v, (int, float))]

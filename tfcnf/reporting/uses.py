@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,23 +97,33 @@ def draw_outliers(arrays: Arrays, path: Path) -> None:
     save_figure(figure, path)
 
 
-def gallery(arrays: Arrays) -> list[tuple[str, Callable[[Path], None]]]:
-    """(file name, function of the path that draws it) for `gallery_arrays`."""
+def gallery(
+    arrays: Arrays, names: Sequence[str] = ()
+) -> list[tuple[str, Callable[[Path], None]]]:
+    """(file name, function of the path that draws it) for `gallery_arrays`.
+
+    Args:
+        arrays: the arrays.
+        names: of the classes; their numbers if empty.
+    """
+    if "class_means" in arrays and not names:
+        names = [str(k) for k in range(_classes(arrays))]
     drawn: list[tuple[str, Callable[[Path], None]]] = [
-        ("temperatures.png", lambda path: _draw_temperatures(arrays, path)),
+        ("temperatures.png", lambda path: _draw_temperatures(arrays, names, path)),
         ("interpolations.png", lambda path: _draw_interpolations(arrays, path)),
     ]
     if "swaps" in arrays:
-        drawn.append(("swaps.png", lambda path: _draw_swaps(arrays, path)))
+        drawn.append(("swaps.png", lambda path: _draw_swaps(arrays, names, path)))
     if "class_means" in arrays:
-        drawn.append(("class_means.png", lambda path: _draw_means(arrays, path)))
+        drawn.append(("class_means.png", lambda path: _draw_means(arrays, names, path)))
     return drawn
 
 
-def _draw_temperatures(arrays: Arrays, path: Path) -> None:
+def _draw_temperatures(arrays: Arrays, names: Sequence[str], path: Path) -> None:
     labels = [f"{t:g}" for t in arrays["temperatures"]]
     images = arrays["tempered"][:, : _classes(arrays)]
-    draw_grid(images, path, labels, "one draw of each class by temperature")
+    heads = names if len(names) == images.shape[1] else ()
+    draw_grid(images, path, labels, "one draw of each class by temperature", heads)
 
 
 def _draw_interpolations(arrays: Arrays, path: Path) -> None:
@@ -129,23 +139,22 @@ def _draw_interpolations(arrays: Arrays, path: Path) -> None:
     )
 
 
-def _draw_swaps(arrays: Arrays, path: Path) -> None:
+def _draw_swaps(arrays: Arrays, names: Sequence[str], path: Path) -> None:
     swapped = arrays["swaps"][:SHOWN_CONTENTS]
     contents = arrays["contents"][:SHOWN_CONTENTS, None]
-    names = ["content", *map(str, range(swapped.shape[1]))]
     rows = np.concatenate([contents, swapped], 1)
     draw_grid(
         rows,
         path,
         [""] * len(rows),
         "content of the left image, class of the column",
-        names,
+        ["content", *names],
     )
 
 
-def _draw_means(arrays: Arrays, path: Path) -> None:
-    names = ["mean code, decoded", "mean of the images"]
-    draw_grid(arrays["class_means"], path, names, "each class' mean")
+def _draw_means(arrays: Arrays, names: Sequence[str], path: Path) -> None:
+    labels = ["mean code, decoded", "mean of the images"]
+    draw_grid(arrays["class_means"], path, labels, "each class' mean", names)
 
 
 def _classes(arrays: Arrays) -> int:
