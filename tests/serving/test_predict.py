@@ -1,4 +1,7 @@
 import csv
+import json
+import shutil
+import types
 import zipfile
 
 import numpy as np
@@ -10,6 +13,8 @@ from tfcnf.data import arrays as foreign
 from tfcnf.data import catalog
 from tfcnf.serving import predict
 from tfcnf.serving.examples import open_images
+
+NAMES = ["ant", "bee", "c, d", "é", *"456789"]
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,55 @@ def test_arrays_become_arrays(arrays, export_dir, served, levels, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("answers.npz", "digits.npz"),
     ]
+
+
+@pytest.fixture
+def named_export(export_dir, tmp_path):
+    """What `predict` reads of an export beside the graph, with names of classes."""
+    folder = tmp_path / "named"
+    shutil.copytree(export_dir / "assets", folder / "assets")
+    (folder / "saved_model.pb").touch()
+    (folder / "assets" / "labels.json").write_text(json.dumps([NAMES]))
+    return str(folder)
+
+
+@pytest.mark.parametrize("ending", ["csv", "npz"])
+def test_classes_are_answered_by_name(ending, arrays, named_export, served, levels):
+    out = arrays.with_name(f"answers.{ending}")
+    predict.predict(named_export, str(arrays), str(out), ["classify"])
+    answers = served.classify_uint8(levels[0])
+    expected = [NAMES[k] for k in answers["discriminative_class"].numpy()]
+    if ending == "npz":
+        with np.load(out) as file:
+            assert file["discriminative_class_name"].tolist() == expected
+            assert file["generative_class_name"].shape == (9,)
+        return
+    rows = read_csv(out)
+    assert [row["discriminative_class_name"] for row in rows] == expected
+    found = [float(row["generative_probability_c, d"]) for row in rows]
+    probability = answers["generative_probability"][:, 2]
+    np.testing.assert_allclose(found, probability, atol=1e-5)
+
+
+def test_a_question_that_the_export_cannot_answer_is_refused(
+    arrays, export_dir, served, monkeypatch, tmp_path
+):
+    module = types.SimpleNamespace(classify=served.classify)
+    monkeypatch.setattr(tf.saved_model, "load", lambda _: module)
+    with pytest.raises(ValueError, match="made without the training data"):
+        predict.predict(
+            str(export_dir), str(arrays), str(tmp_path / "x.csv"), ["ood_score"]
+        )
+
+
+def test_two_factors_keep_their_names_apart():
+    names = [["ant", "bee"], ["x", "y", "z"]]
+    named = predict._name(
+        {"a_class_0": np.array([1, 0]), "a_class_1": np.array([2, 2])}, names
+    )
+    assert named["a_class_name_0"].tolist() == ["bee", "ant"]
+    assert named["a_class_name_1"].tolist() == ["z", "z"]
+    assert predict._heads(names)["_probability_1"] == names[1]
 
 
 def test_floats_are_taken_as_they_are(export_dir, served, levels, tmp_path):

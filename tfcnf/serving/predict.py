@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,10 @@ QUESTIONS = (
     *("classify", "log_prob", "marginal_log_prob", "ood_score"),
     *("encode", "reconstruct"),
 )
+ABSENT = {
+    "classify": "the model has no supervised code to classify by",
+    "ood_score": "the export was made without the training data and has no ood_score",
+}
 
 
 def predict(
@@ -34,6 +38,8 @@ def predict(
 ) -> int:
     """Writes the answers for every image of a folder or file into a table.
 
+    Classes have the names that the export has of them: a column ``..._class_name``
+    beside each ``..._class``, and the names at the heads of the probabilities' columns.
     Memory holds a batch, whatever the number of images. Answers to several questions
     whose names are the same are kept apart by the question's name in front.
 
@@ -60,15 +66,15 @@ def predict(
         )
     options = {} if tol is None else {"tol": tf.constant(check_tolerance("tol", tol))}
     check_table(out)
-    module, config = _load(saved_model)
+    module, config, names = _load(saved_model)
     source = open_images(images, config["num_levels"])
     asked = _functions(module, questions, source)
     bar = keras.utils.Progbar(len(source), unit_name="image", verbose=_verbosity())
     done = 0
     shape, labels = tuple(config["event_shape"]), "log_prob" in questions
-    with open_table(out, source.names) as table:
+    with open_table(out, source.names, _heads(names)) as table:
         for batch in source.batches(shape, batch_size, labels):
-            table.add(_ask(asked, batch, options, done))
+            table.add(_name(_ask(asked, batch, options, done), names))
             done += len(batch["image"])
             bar.update(done)
     return done
@@ -78,8 +84,8 @@ def _verbosity() -> int:
     return 1 if sys.stdout.isatty() else 2
 
 
-def _load(saved_model: str) -> tuple[Any, dict[str, Any]]:
-    """The module, and what it says of its images."""
+def _load(saved_model: str) -> tuple[Any, dict[str, Any], list[list[str]]]:
+    """The module, what it says of its images, and the names of the classes."""
     folder = Path(saved_model)
     path = folder / "assets" / "images.json"
     if not (path.is_file() and (folder / "saved_model.pb").is_file()):
@@ -87,7 +93,31 @@ def _load(saved_model: str) -> tuple[Any, dict[str, Any]]:
             "the folder must be what launch/export.py made. "
             f"Received: saved_model={saved_model!r}"
         )
-    return tf.saved_model.load(saved_model), json.loads(path.read_text())
+    names = json.loads(path.with_name("labels.json").read_text())
+    return tf.saved_model.load(saved_model), json.loads(path.read_text()), names
+
+
+def _factors(names: Sequence[Sequence[str]]) -> Iterator[tuple[str, Sequence[str]]]:
+    """The ending of a factor's answers, as in `Answers.classify`, and its names."""
+    for i, factor in enumerate(names):
+        yield f"_{i}" if len(names) > 1 else "", factor
+
+
+def _heads(names: Sequence[Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Names of the entries of vectors, by the ending of the vectors' names."""
+    return {f"_probability{end}": factor for end, factor in _factors(names)}
+
+
+def _name(answers: Answer, names: Sequence[Sequence[str]]) -> Answer:
+    """The answers, with the names of classes behind their numbers."""
+    named: Answer = {}
+    for title, value in answers.items():
+        named[title] = value
+        for end, factor in _factors(names):
+            if title.endswith(f"_class{end}"):
+                start = title.removesuffix(f"_class{end}")
+                named[f"{start}_class_name{end}"] = np.array(factor)[value]
+    return named
 
 
 def _functions(
@@ -100,11 +130,9 @@ def _functions(
             "log_prob needs an array `label` in an .npz. "
             f"Received: questions={list(questions)}"
         )
-    if "classify" in questions and not hasattr(module, "classify"):
-        raise ValueError(
-            "the model has no supervised code to classify by. "
-            f"Received: questions={list(questions)}"
-        )
+    for question, reason in ABSENT.items():
+        if question in questions and not hasattr(module, question):
+            raise ValueError(f"{reason}. Received: questions={list(questions)}")
     return {question: getattr(module, question + end) for question in questions}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,16 @@ import numpy as np
 from tfcnf.files import replace_file
 
 Answer = dict[str, np.ndarray]
+Heads = Mapping[str, Sequence[str]]
 
 
 class _CsvWriter:
     """A line an example; a vector takes a column for each entry."""
 
-    def __init__(self, path: Path, names: Sequence[str]):
-        self.file = path.open("w", newline="")
+    def __init__(self, path: Path, names: Sequence[str], heads: Heads):
+        self.file = path.open("w", newline="", encoding="utf-8")
         self.writer = csv.writer(self.file)
-        self.names, self.done = names, 0
+        self.names, self.heads, self.done = names, heads, 0
 
     def add(self, answer: Answer) -> None:
         """Writes the rows of a batch; the first also the head."""
@@ -45,7 +46,9 @@ class _CsvWriter:
             if value.ndim == 1:
                 yield name
             else:
-                yield from (f"{name}_{i}" for i in range(value.shape[1]))
+                ends = [h for end, h in self.heads.items() if name.endswith(end)]
+                entries = ends[0] if ends else map(str, range(value.shape[1]))
+                yield from (f"{name}_{entry}" for entry in entries)
 
     def close(self) -> None:
         """Ends the file."""
@@ -55,7 +58,7 @@ class _CsvWriter:
 class _NpzWriter:
     """One array a name; until the end they grow as files of their own on disk."""
 
-    def __init__(self, path: Path, names: Sequence[str]):
+    def __init__(self, path: Path, names: Sequence[str], heads: Heads):
         self.path, self.names, self.done = path, names, 0
         self.folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".columns-")
         self.columns: dict[str, Any] = {}
@@ -84,12 +87,15 @@ class _NpzWriter:
 
 
 @contextmanager
-def open_table(out: str, names: Sequence[str]) -> Iterator[_CsvWriter | _NpzWriter]:
+def open_table(
+    out: str, names: Sequence[str], heads: Heads
+) -> Iterator[_CsvWriter | _NpzWriter]:
     """Gives a writer with ``add(answer)``; the file is whole or not there.
 
     Args:
         out: path that ends in .csv or .npz.
         names: of the examples.
+        heads: names of the entries of vectors, by the ending of the vectors' names.
 
     Raises:
         ValueError: for another ending.
@@ -98,7 +104,7 @@ def open_table(out: str, names: Sequence[str]) -> Iterator[_CsvWriter | _NpzWrit
     path = Path(out)
     kind = _CsvWriter if path.suffix == ".csv" else _NpzWriter
     with replace_file(path) as temporary:
-        writer = kind(temporary, names)
+        writer = kind(temporary, names, heads)
         try:
             yield writer
         finally:
