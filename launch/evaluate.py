@@ -36,6 +36,14 @@ USES = flags.DEFINE_list(
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
 )
+DATA = flags.DEFINE_string(
+    "data", None, "Where the run's data are now, if they have moved."
+)
+CHANGED_DATA = flags.DEFINE_bool(
+    "changed_data",
+    False,
+    "The data may be others than those of the run; results go to *_changed_data.json.",
+)
 
 WEIGHTS = flags.DEFINE_enum(
     "weights", None, KEPT, "Weights to take; the average if the run keeps one."
@@ -43,12 +51,15 @@ WEIGHTS = flags.DEFINE_enum(
 
 
 def main() -> None:
+    place = (DATA.value, CHANGED_DATA.value)
     if LEARNED.value:
-        trained_run.evaluate_tolerances(WORKDIR.value, DATA_DIR.value, WEIGHTS.value)
+        trained_run.evaluate_tolerances(
+            WORKDIR.value, DATA_DIR.value, WEIGHTS.value, *place
+        )
         return
     tols = parse_tolerances(TOL.value)
     if USES.value:
-        uses.evaluate(WORKDIR.value, USES.value, tols[0], DATA_DIR.value)
+        uses.evaluate(WORKDIR.value, USES.value, tols[0], DATA_DIR.value, *place)
         return
     trained_run.evaluate(
         WORKDIR.value,
@@ -58,6 +69,7 @@ def main() -> None:
         DTYPE.value,
         WEIGHTS.value,
         BEST.value,
+        *place,
     )
 
 

@@ -5,7 +5,8 @@
         -v $PWD/runs/digits/export:/models/digits/1 tensorflow/serving
 
 Beside the model stand assets/MODEL_CARD.md, which lists its functions, the run's
-configuration and measures, and the labels.
+configuration and measures, and the labels. The training data are read once, for the
+entropy that ood_score compares with; without them the export has no ood_score.
 """
 
 from absl import flags
@@ -28,6 +29,10 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an older export.")
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
 )
+DATA = flags.DEFINE_string(
+    "data", None, "Where the run's data are now, if they have moved."
+)
+
 WEIGHTS = flags.DEFINE_enum(
     "weights", None, KEPT, "Weights to take; the average if the run keeps one."
 )
@@ -43,6 +48,7 @@ def main() -> None:
         OVERWRITE.value,
         DATA_DIR.value,
         WEIGHTS.value,
+        DATA.value,
     )
     print(f"exported to {made}")
 

@@ -1,6 +1,8 @@
 """Draws images of one class from a trained run into a PNG.
 
 python launch/sample.py --workdir=runs/digits --label=3 --num=20 --out=three.png
+
+The data of the run are not needed.
 """
 
 from absl import flags
@@ -9,7 +11,7 @@ from tfcnf import command_line, trained_run
 from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-LABEL = flags.DEFINE_integer("label", None, "Class to draw.")
+LABEL = flags.DEFINE_string("label", None, "Class to draw, by its name or number.")
 NUM = flags.DEFINE_integer("num", 10, "Number of images.")
 OUT = flags.DEFINE_string("out", None, "PNG file to write.")
 SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same images.")
@@ -17,7 +19,9 @@ TEMPERATURE = flags.DEFINE_float(
     "temperature", 1.0, "Factor on the deviations of the code; 1 samples the model."
 )
 DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
+    "data_dir",
+    None,
+    "Folder of tensorflow-datasets, for a run that has no record of its data.",
 )
 
 WEIGHTS = flags.DEFINE_enum(

@@ -6,6 +6,11 @@ Any value of the configuration can be given behind its name, for instance
 --config.model.tol=1e-4 --config.training.epochs=5, and variants of a configuration
 behind a colon: --config=configs/digits.py:model=ccnf,smoke.
 
+The same command resumes a run; with a larger --config.training.epochs it trains on, the
+learning rate's schedule being over all epochs, and --config.data may say where the same
+data have moved. --init_from=RUN (or RUN/last_good) begins a new run with the weights of
+another one of the same architecture.
+
 Exit status: 0; 2 for bad input; 1 for a solve that failed; 143 where SIGTERM ended the
 training, which is saved; 75 where another worker is gone. After the last two the same
 command, for all workers, goes on.
@@ -55,6 +60,12 @@ LOGICAL_CPUS = flags.DEFINE_integer(
 PROFILE = flags.DEFINE_string(
     "profile", None, "START:STOP, steps to trace for TensorBoard and launch/profile.py."
 )
+INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "Run whose weights a new run begins with, or its last_good."
+)
+CHANGED_DATA = flags.DEFINE_bool(
+    "changed_data", False, "Resume with data that are not those of before."
+)
 
 
 def main() -> None:
@@ -69,6 +80,8 @@ def main() -> None:
         WAIT.value,
         parse_steps(PROFILE.value) if PROFILE.value else None,
         LOG_EVERY.value,
+        INIT_FROM.value,
+        CHANGED_DATA.value,
     )
 
 

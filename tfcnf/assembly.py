@@ -11,6 +11,7 @@ from tfcnf.configuration import MODELS
 from tfcnf.data import catalog
 from tfcnf.data.labels import hide_labels
 from tfcnf.data.pipeline import steps_per_epoch
+from tfcnf.data.record import DataRecord
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.spirals import with_passes
 from tfcnf.studies import Source
@@ -43,15 +44,18 @@ def hide_labels_of(config: Mapping[str, Any], source: Source) -> Source:
     return hide_labels(source, labels, part, config["seed"])
 
 
-def build_model(config: Mapping[str, Any], source: Source) -> Any:
-    """The compiled model of a configuration."""
+def build_model(config: Mapping[str, Any], data: Source | DataRecord) -> Any:
+    """The compiled model of a configuration for data, or for a record of them.
+
+    Schedules of the learning rate are over all epochs of the configuration.
+    """
     start_faster()
     model = MODELS[config["model_name"]](
-        **source.model_keywords(), seed=config["seed"], **config["model"]
+        **data.model_keywords(), seed=config["seed"], **config["model"]
     )
     training, optimizer = config["training"], config["optimizer"]
     batch_size = training["batch_size"]
-    steps = steps_per_epoch(source.train, batch_size)
+    steps = steps_per_epoch(data.train, batch_size)
     scale = batch_size / (optimizer["reference_batch"] or batch_size)
     schedule = learning_rate(
         scale * optimizer["learning_rate"],

@@ -1,10 +1,10 @@
 """Trains a run, from its configuration to its results in a folder.
 
-A run folder holds ``config.json``, ``metadata.json``, ``metrics.jsonl``,
-``steps.jsonl``, ``checkpoints/``, ``tensorboard/`` and, when done, ``eval.json``,
-``curves.png`` and the pictures of its kind of data (`tfcnf.studies`); where tolerances
-are random or learned, also ``tolerances.json``, and where labels were hidden
-``labels.json``.
+A run folder holds ``config.json``, ``data.json`` (a record of its data),
+``metadata.json``, ``metrics.jsonl``, ``steps.jsonl``, ``checkpoints/``,
+``tensorboard/`` and, when done, ``eval.json``, ``curves.png`` and the pictures of its
+kind of data (`tfcnf.studies`); where tolerances are random or learned, also
+``tolerances.json``, and where labels were hidden ``labels.json``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ import tensorflow as tf
 
 from tfcnf.assembly import build_model, hide_labels_of, read_source
 from tfcnf.configuration import check_config
+from tfcnf.data.record import DataRecord, record_of
 from tfcnf.data.source import HIDDEN
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.evaluation.tolerances import ToleranceEvaluator
 from tfcnf.files import write_json
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.results import write_results, write_tolerances
+from tfcnf.run_data import check_data, renew_folder
 from tfcnf.run_folder import check_folder, hold_folder, open_folder
 from tfcnf.studies import Source, epoch_images, leave_pictures, make_evaluator
 from tfcnf.training import callbacks as calls
@@ -38,6 +40,7 @@ from tfcnf.training.checkpoints import (
     KEPT,
     START,
     Checkpoints,
+    Position,
     SaveCheckpoints,
 )
 from tfcnf.training.divergence import Recovery
@@ -51,6 +54,7 @@ from tfcnf.training.strategy import (
     stay_together,
 )
 from tfcnf.training.tracing import Profile
+from tfcnf.warm_start import find_run, take_weights
 
 
 def train(
@@ -63,13 +67,15 @@ def train(
     wait: float = WAIT,
     profile: tuple[int, int] | None = None,
     log_every: int = calls.STEPS,
+    init_from: str | None = None,
+    changed_data: bool = False,
 ) -> dict[str, Any] | None:
     """Trains, or resumes, a run and evaluates it.
 
     Args:
         config: as `tfcnf.configuration.default_config` describes.
-        workdir: run folder; a folder with the same configuration is resumed. All
-            workers must see it; the first alone writes it.
+        workdir: run folder; a folder with the same configuration, but for more epochs,
+            is resumed. All workers must see it; the first alone writes it.
         data_dir: of tensorflow-datasets.
         strategy: see `tfcnf.training.strategy.get_strategy`.
         checkpoint_every: steps between checkpoints, besides those of each epoch.
@@ -77,6 +83,9 @@ def train(
         wait: seconds to wait for absent workers.
         profile: first and last step to trace, see `tfcnf.training.tracing`.
         log_every: steps between the lines of ``steps.jsonl``; 0 for none.
+        init_from: run whose weights a new run begins with, see `take_weights`; a run
+            that is resumed has its own.
+        changed_data: resume with data that are not those of before.
 
     Returns:
         What was written to ``eval.json``; None in all workers but the first.
@@ -89,11 +98,14 @@ def train(
         tfcnf.training.preemption.WorkerLost: where another worker is gone.
     """
     check_config(config)
+    if init_from is not None:
+        find_run(init_from)
     preemption = Preemption()
     with preemption.watch():
         scope = get_strategy(strategy, wait)
         with stay_together(scope, preemption):
             source = read_source(config, data_dir)
+            data = record_of(source)
             seen = hide_labels_of(config, source)
             _check_batches(config, scope)
             with scope.scope():
@@ -101,7 +113,7 @@ def train(
             leads = cluster_of(scope).rank == 0
             if leads:
                 print(source.describe())
-            with _open(config, workdir, leads) as folder:
+            with _open(config, workdir, leads, data, init_from, changed_data) as folder:
                 if leads and seen is not source:
                     _write_labels(folder, seen)
                 with scope.scope():
@@ -115,7 +127,17 @@ def train(
                 writers = functools.partial(
                     _writers, config, folder, evaluator, source, log_every, tracers
                 )
-                _run(config, scope, evaluator.model, seen, preemption, writers, saver)
+                start = _find_start(scope, evaluator.model, saver, init_from)
+                _run(
+                    config,
+                    scope,
+                    start,
+                    evaluator.model,
+                    seen,
+                    preemption,
+                    writers,
+                    saver,
+                )
                 if not leads:
                     return None
                 return _leave_results(config, folder, evaluator, source)
@@ -148,20 +170,45 @@ def _check_batches(config: Mapping[str, Any], scope: tf.distribute.Strategy) -> 
 
 
 @contextlib.contextmanager
-def _open(config: Mapping[str, Any], workdir: str, leads: bool) -> Iterator[Path]:
+def _open(
+    config: Mapping[str, Any],
+    workdir: str,
+    leads: bool,
+    data: DataRecord,
+    init_from: str | None,
+    changed_data: bool,
+) -> Iterator[Path]:
     """The folder of a run; the first worker makes it and keeps others out of it."""
     if not leads:
-        check_folder(config, workdir)
+        if check_folder(config, workdir) and not changed_data:
+            check_data(workdir, data)
         yield Path(workdir)
         return
-    folder = open_folder(config, workdir)
+    folder = open_folder(config, workdir, init_from)
     with hold_folder(folder):
+        renew_folder(config, workdir, data, changed_data)
         yield folder
+
+
+def _find_start(
+    scope: tf.distribute.Strategy,
+    model: Any,
+    saver: SaveCheckpoints,
+    init_from: str | None,
+) -> Position:
+    """Restores the newest checkpoint; a new run takes the weights it begins with."""
+    with scope.scope():
+        start = saver.checkpoints.restore()
+        if start == START and init_from is not None:
+            take_weights(model, init_from)
+    check_agreement(scope, start)
+    return start
 
 
 def _run(
     config: Mapping[str, Any],
     scope: tf.distribute.Strategy,
+    start: Position,
     model: Any,
     source: Source,
     preemption: Preemption,
@@ -170,9 +217,6 @@ def _run(
 ) -> None:
     """The epochs that are still to be done; the first worker alone writes."""
     training, folder = config["training"], saver.checkpoints.directory.parent
-    with scope.scope():
-        start = saver.checkpoints.restore()
-    check_agreement(scope, start)
     if start.epoch == training["epochs"]:
         return
     leads = cluster_of(scope).rank == 0

@@ -37,11 +37,13 @@ def write_results(
     return results
 
 
-def write_tolerances(workdir: str, model: Any, source: Any, batch_size: int) -> None:
+def write_tolerances(
+    workdir: str, model: Any, source: Any, batch_size: int, suffix: str = ""
+) -> None:
     """Evaluates at the policies' own tolerances and writes a JSON file."""
     evaluator = ToleranceEvaluator(model, source)
     write_json(
-        Path(workdir) / "tolerances.json",
+        Path(workdir) / f"tolerances{suffix}.json",
         {
             "evaluations": dict(evaluator.run()),
             "distribution": {

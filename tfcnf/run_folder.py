@@ -24,12 +24,20 @@ from tfcnf.files import write_json
 
 # what a process leaves that was killed while it wrote the first file
 BEGUN = {".config.json.tmp"}
+DATA = "data.json"
 
 
-def open_folder(config: Mapping[str, Any], workdir: str) -> Path:
+def open_folder(
+    config: Mapping[str, Any], workdir: str, init_from: str | None = None
+) -> Path:
     """Makes the folder of a run, or checks that it holds the same run.
 
     A run that has no checkpoint yet has nothing to lose and is begun anew.
+
+    Args:
+        config: of the run.
+        workdir: the folder.
+        init_from: run that the first weights come from, for ``metadata.json``.
 
     Raises:
         ValueError: for a folder that cannot be written, or holds something else.
@@ -51,7 +59,7 @@ def open_folder(config: Mapping[str, Any], workdir: str) -> Path:
                 pass
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, plain)  # first: it marks the folder as that of a run
-        write_json(folder / "metadata.json", _metadata(config))
+        write_json(folder / "metadata.json", _metadata(config, init_from))
     except OSError as failure:
         raise ValueError(
             f"the folder cannot be written ({failure.strerror}). "
@@ -84,15 +92,32 @@ def hold_folder(folder: Path) -> Iterator[None]:
 def check_folder(config: Mapping[str, Any], workdir: str) -> bool:
     """Whether the folder holds a run, with checkpoints, of this configuration.
 
+    It may have more epochs than the run had, and data of another name where the run has
+    a record of its data (`tfcnf.run_data`).
+
     Raises:
         ValueError: where it holds one of another configuration.
     """
     folder = Path(workdir)
-    if not any(folder.glob("checkpoints/*.index")):
+    if not has_checkpoint(folder):
         return False
-    plain = json.loads(json.dumps(config))
-    _check_same(plain, read_config(workdir), folder, "config")
+    plain, old = json.loads(json.dumps(config)), read_config(workdir)
+    epochs = plain["training"]["epochs"]
+    if epochs < old["training"]["epochs"]:
+        raise ValueError(
+            f"{folder} holds a run of {old['training']['epochs']} epochs, which may "
+            f"become more and not fewer. Received: config.training.epochs={epochs}"
+        )
+    old["training"]["epochs"] = epochs
+    if (folder / DATA).is_file():
+        old["data"] = plain["data"]
+    _check_same(plain, old, folder, "config")
     return True
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run has something to lose."""
+    return any(folder.glob("checkpoints/*.index"))
 
 
 def read_config(workdir: str) -> dict[str, Any]:
@@ -133,12 +158,13 @@ def _check_same(new: Any, old: Any, folder: Path, key: str) -> None:
         )
 
 
-def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(config: Mapping[str, Any], init_from: str | None) -> dict[str, Any]:
     """Where, when and with what a run was made."""
     return {
         "command": sys.argv,
         "commit": _commit(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "init_from": init_from and str(Path(init_from).absolute()),
         "seed": config["seed"],
         "devices": [device.name for device in tf.config.list_logical_devices()],
         "machine": platform.platform(),

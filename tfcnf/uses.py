@@ -37,7 +37,12 @@ USES = {
 
 
 def evaluate(
-    workdir: str, names: Sequence[str], tol: float, data_dir: str | None = None
+    workdir: str,
+    names: Sequence[str],
+    tol: float,
+    data_dir: str | None = None,
+    data: str | None = None,
+    changed_data: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Evaluates uses of a run on images and prints their measures.
 
@@ -50,6 +55,8 @@ def evaluate(
         tol: solver tolerance.
         data_dir: of tensorflow-datasets; with it, digits are also told from MNIST and
             MNIST from digits.
+        data: see `tfcnf.trained_run.read_data`.
+        changed_data: see there; the files then are ``NAME_changed_data``.
 
     Returns:
         The measures by name of the use.
@@ -60,7 +67,7 @@ def evaluate(
     """
     for name in names:
         check_choice("uses", name, USES)
-    source = trained_run.load_source(workdir, data_dir)
+    source, suffix = trained_run.read_data(workdir, data_dir, data, changed_data)
     if isinstance(source, SeriesSource) or source.num_levels == 1:
         raise ValueError(
             f"only runs on images have uses. Received: data={source.name!r}"
@@ -72,8 +79,8 @@ def evaluate(
         more = {"data_dir": data_dir} if name == "outliers" else {}
         arrays = use.arrays(model, source, tol, **more)
         results[name] = dict(use.measures(arrays)) | {"tolerance": tol}
-        save_arrays(Path(workdir) / f"{name}.npz", arrays)
-        write_json(Path(workdir) / f"{name}.json", results[name])
+        save_arrays(Path(workdir) / f"{name}{suffix}.npz", arrays)
+        write_json(Path(workdir) / f"{name}{suffix}.json", results[name])
         for measure, value in results[name].items():
             print(f"{name}/{measure}: {value:.4g}", flush=True)
     return results

@@ -14,7 +14,7 @@ def served_run(once, finished_run, digits):
 
     def fill(folder):
         (folder / "checkpoints").mkdir(parents=True)
-        for name in ("config.json", "metadata.json", "eval.json"):
+        for name in ("config.json", "data.json", "metadata.json", "eval.json"):
             (folder / name).write_bytes((finished_run / name).read_bytes())
         model = trained_run.load_model(str(finished_run), digits)
         for weight in model.flow.trainable_variables:

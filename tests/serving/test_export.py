@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tfcnf import CNF, InfoCNF
+from tfcnf.data.record import record_of
 from tfcnf.evaluation.typicality import Entropy
 from tfcnf.serving.export import export_run, make_module
 
@@ -302,7 +303,9 @@ def export(served_run, in_memory, digits, monkeypatch):
 
     monkeypatch.setattr(tf.saved_model, "save", save)
     return lambda path, **options: export_run(
-        str(served_run), config, in_memory, digits, str(path), **options
+        *(str(served_run), config, in_memory, record_of(digits), lambda: digits.train),
+        str(path),
+        **options,
     )
 
 

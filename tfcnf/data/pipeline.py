@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfcnf.data.record import SplitRecord
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import HIDDEN, DataSource, Split
 from tfcnf.types import Tensor
 
 
-def steps_per_epoch(split: Split, batch_size: int) -> int:
+def steps_per_epoch(split: Split | SplitRecord, batch_size: int) -> int:
     """Full batches in an epoch over a split.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,8 +86,12 @@ def training_entropy(
 
 
 def kept_entropy(
-    workdir: str, model: InfoCNF, split: Split, tol: float, batch_size: int = 500
-) -> Entropy:
+    workdir: str,
+    model: InfoCNF,
+    read: Callable[[], Split | None],
+    tol: float,
+    batch_size: int = 500,
+) -> Entropy | None:
     """The entropy of a run, measured once and kept in its ``entropy.json``.
 
     It is measured again where the file is of another step or another tolerance.
@@ -94,9 +99,12 @@ def kept_entropy(
     Args:
         workdir: run folder.
         model: the run's model, as `tfcnf.trained_run.load_model` gives it.
-        split: its training data.
+        read: reads its training data where they are needed; gives None without any.
         tol: solver tolerance.
         batch_size: examples solved at a time.
+
+    Returns:
+        None where it is not kept and there are no data.
     """
     path = Path(workdir) / FILE
     try:
@@ -104,6 +112,9 @@ def kept_entropy(
     except (OSError, ValueError, TypeError):
         kept = None
     if kept is None or (kept.step, kept.tol) != (_step(model), tol):
+        split = read()
+        if split is None:
+            return None
         kept = training_entropy(model, split, tol, batch_size)
         write_json(path, kept._asdict())
     return kept

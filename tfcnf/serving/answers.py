@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -36,12 +37,13 @@ class Answers:
         model: the model, of images.
         exact: whether log-determinants are exact.
         draws: draws of noise to average, where there is noise; at least 2.
-        entropy: of the training data, nats, see `tfcnf.evaluation.typicality`.
+        entropy: of the training data, nats, see `tfcnf.evaluation.typicality`; None
+            where it is not known, then there is no `ood_score`.
     """
 
-    def __init__(self, model: InfoCNF, exact: bool, draws: int, entropy: float):
+    def __init__(self, model: InfoCNF, exact: bool, draws: int, entropy: float | None):
         self.model, self.exact, self.draws = model, exact, draws
-        self.entropy = entropy
+        self.entropy: Any = entropy
 
     def log_prob(self, image: Tensor, label: Tensor, tol: Tensor) -> Answer:
         """log p(x | y)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfcnf.checks import check_choice
-from tfcnf.data.source import DataSource
+from tfcnf.data.record import DataRecord
+from tfcnf.data.source import Split
 from tfcnf.evaluation.typicality import kept_entropy
 from tfcnf.files import write_json
 from tfcnf.gates.policy import check_tolerance
@@ -27,13 +29,17 @@ DRAWS = 8
 
 
 def make_module(
-    model: InfoCNF, entropy: float, tol: float, trace: str = "auto", draws: int = DRAWS
+    model: InfoCNF,
+    entropy: float | None,
+    tol: float,
+    trace: str = "auto",
+    draws: int = DRAWS,
 ) -> FlowModule:
     """The module of a model, as it will be saved.
 
     Args:
         model: a model of images.
-        entropy: of its training data, nats.
+        entropy: of its training data, nats, or None, see `Answers`.
         tol: default of the solver's tolerance.
         trace: ``"exact"``, ``"estimate"`` (the layers' own, averaged over the draws)
             or ``"auto"``: exact up to D = `EXACT_DIMS`.
@@ -60,7 +66,8 @@ def export_run(
     workdir: str,
     config: dict[str, Any],
     model: InfoCNF,
-    source: DataSource,
+    data: DataRecord,
+    read: Callable[[], Split | None],
     export_dir: str,
     tol: float = 1e-5,
     trace: str = "auto",
@@ -73,7 +80,8 @@ def export_run(
         workdir: run folder; its measures go along, and ``entropy.json`` is kept there.
         config: of the run.
         model: the run's model.
-        source: the run's data.
+        data: record of the run's data.
+        read: see `kept_entropy`.
         export_dir: folder to make.
         tol: see `make_module`.
         trace: see `make_module`.
@@ -87,20 +95,20 @@ def export_run(
     _check_target(target, overwrite)
     make_module(model, 0.0, tol, trace, draws)  # refuses before it measures
     size = config["evaluation"]["batch_size"]
-    entropy = kept_entropy(workdir, model, source.train, tol, size)
-    module = make_module(model, entropy.nats, tol, trace, draws)
+    entropy = kept_entropy(workdir, model, read, tol, size)
+    module = make_module(model, entropy and entropy.nats, tol, trace, draws)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         assets = Path(folder, "assets")
         assets.mkdir()
-        measures = _measures(Path(workdir)) | {"entropy": entropy._asdict()}
-        labels = [[str(k) for k in range(count)] for count in model.num_classes]
-        write_json(assets / "labels.json", labels)
+        measures = _measures(Path(workdir))
+        measures["entropy"] = entropy and entropy._asdict()
+        write_json(assets / "labels.json", data.class_names)
         images = {"event_shape": model.event_shape, "num_levels": model.num_levels}
         write_json(assets / "images.json", images)
         write_json(assets / "run_config.json", config)
         write_json(assets / "metrics.json", measures)
-        (assets / CARD).write_text(model_card(module, config, measures, tol))
+        (assets / CARD).write_text(model_card(module, config, measures, data, tol))
         module.assets = [tf.saved_model.Asset(str(p)) for p in sorted(assets.iterdir())]
         saved = Path(folder, "saved")
         tf.saved_model.save(

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tfcnf.data.record import DataRecord
 from tfcnf.reporting.tables import markdown, results_table
 from tfcnf.serving.module import LEVELS, FlowModule
 
 CARD = "MODEL_CARD.md"
+SHOWN = 100  # classes whose names are listed
 LIMITS = """\
-Only images like those of the training data have meaningful answers; for others see
-`ood_score`. A high likelihood does not make an image usual: likelihoods of flows are
-known to be high on simple images. The model puts some density on values a little
-outside [0, 1]. The ODE solver shares its step size among the images of a request, so
-that an answer moves with the others by what the tolerance allows. Where a solve does
-not succeed within its limit of steps the request fails, without a number."""
+Only images like those of the training data have meaningful answers; `ood_score`, where
+it is there, tells others. A high likelihood does not make an image usual: likelihoods
+of flows are known to be high on simple images. The model puts some density on values a
+little outside [0, 1]. The ODE solver shares its step size among the images of a
+request, so that an answer moves with the others by what the tolerance allows. Where a
+solve does not succeed within its limit of steps the request fails, without a number."""
 
 
 def model_card(
-    module: FlowModule, config: dict[str, Any], measures: dict[str, Any], tol: float
+    module: FlowModule,
+    config: dict[str, Any],
+    measures: dict[str, Any],
+    data: DataRecord,
+    tol: float,
 ) -> str:
     """Markdown made of the run's configuration and measures.
 
     Args:
         module: what is saved.
         config: of the run.
-        measures: ``"entropy"`` and, of a finished run, ``"evaluation"`` and
-            ``"metadata"``.
+        measures: ``"entropy"``, which may be None, and, of a finished run,
+            ``"evaluation"`` and ``"metadata"``.
+        data: record of the run's data.
         tol: default tolerance.
     """
     model, evaluation = module.answers.model, measures.get("evaluation")
@@ -42,6 +50,7 @@ def model_card(
         "invertibly. Trained on the training split of "
         f"`{config['data']}`, seed {config['seed']}, {config['training']['epochs']} "
         f"epochs of batches of {config['training']['batch_size']}.",
+        *_data(data),
         "## Measured on the test split",
         results_table(evaluation["evaluations"]) if evaluation else "Not measured yet.",
         "## How the answers are computed",
@@ -58,7 +67,25 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def _computed(module: FlowModule, entropy: dict[str, Any], tol: float) -> Sequence[str]:
+def _data(data: DataRecord) -> Iterator[str]:
+    """The names of the classes, and whether the training's data stayed the same."""
+    for names in data.class_names:
+        shown = [f"{i} {_plain(name)}" for i, name in enumerate(names[:SHOWN])]
+        rest = ["more in `labels.json`"] if len(names) > SHOWN else []
+        yield f"Classes: {', '.join(shown + rest)}."
+    if data.exchanged:
+        changes = _plain("; ".join(data.exchanged))
+        yield f"The data were exchanged during the training: {changes}."
+
+
+def _plain(text: str) -> str:
+    """Text in one line that Markdown takes as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", " ".join(text.split()))
+
+
+def _computed(
+    module: FlowModule, entropy: dict[str, Any] | None, tol: float
+) -> Sequence[str]:
     answers = module.answers
     draws = f"the mean over {answers.draws} fixed draws of noise"
     if answers.exact:
@@ -80,11 +107,19 @@ def _computed(module: FlowModule, entropy: dict[str, Any], tol: float) -> Sequen
         "have their standard error beside them. Log-probabilities are densities in "
         "[0, 1]^D in nats; bits/dim count the grey levels. Codes and classes of grey "
         "levels are those of the middle of each level.",
-        f"`ood_score` compares with the entropy of the training data, "
+        _score(entropy),
+    ]
+
+
+def _score(entropy: dict[str, Any] | None) -> str:
+    if entropy is None:
+        return "There is no `ood_score`: the export was made without the training data."
+    return (
+        "`ood_score` compares with the entropy of the training data, "
         f"{entropy['nats']:.2f} nats (standard error "
         f"{entropy['standard_error_nats']:.2f}, standard deviation "
-        f"{entropy['deviation_nats']:.2f} over {entropy['num_examples']} images).",
-    ]
+        f"{entropy['deviation_nats']:.2f} over {entropy['num_examples']} images)."
+    )
 
 
 def _functions(module: FlowModule) -> str:

@@ -14,7 +14,7 @@ from tfcnf.types import Tensor
 
 LEVELS = "_uint8"  # ends the names of the functions that take grey levels
 INTEGERS = {"label", "seed", "steps"}
-OF_AN_IMAGE = ("marginal_log_prob", "ood_score", "encode", "reconstruct")
+OF_AN_IMAGE = ("marginal_log_prob", "encode", "reconstruct")
 
 
 class FlowModule(tf.Module):
@@ -64,6 +64,7 @@ def _of_codes(answers: Answers, tol: Tensor) -> dict[str, Any]:
 def _of_images(answers: Answers, tol: Tensor) -> dict[str, Any]:
     steps = tf.constant(8)
     names = OF_AN_IMAGE + ("classify",) * answers.model.is_supervised
+    names += ("ood_score",) * (answers.entropy is not None)
     return {
         "log_prob": lambda image, label, tol=tol: answers.log_prob(image, label, tol),
         "interpolate": lambda image_a, image_b, steps=steps, tol=tol: (

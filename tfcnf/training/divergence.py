@@ -21,9 +21,10 @@ import tensorflow as tf
 from tfcnf.checks import check_choice
 from tfcnf.models.base import DivergenceError
 from tfcnf.ode.status import SolverError
-from tfcnf.training.checkpoints import training_state
+from tfcnf.training.checkpoints import Checkpoints, Position, training_state
 from tfcnf.training.schedules import Scaled
 
+LAST_GOOD = "last_good"
 ACTIONS = ("stop", "skip", "restore")
 FAILURES = (SolverError, DivergenceError)
 
@@ -34,7 +35,8 @@ class Recovery:
     Every failure becomes a line of ``divergence.jsonl``: epoch and step (from 1), what
     failed with layer, tolerance, step size and range of the state, the learning rate
     and what was done. Where training stops, ``last_good/`` gets the state before the
-    step that failed, as a checkpoint, and its batch.
+    step that failed, as a checkpoint (none before the first step), and its batch;
+    ``launch/train.py --init_from=RUN/last_good`` begins a run with its weights.
 
     Args:
         action: ``"stop"``; ``"skip"`` the batch, with the state as it was before it;
@@ -130,10 +132,9 @@ class Recovery:
         where = f"epoch {epoch + 1}, step {step + 1}: {failure}"
         if self.folder is None:
             return type(failure)(where)
-        folder = self.folder / "last_good"
+        folder = self.folder / LAST_GOOD
         folder.mkdir(exist_ok=True)
-        variables = {f"{i:04d}": v for i, v in enumerate(self.good.variables)}
-        tf.train.Checkpoint(variables=variables).write(str(folder / "state"))
+        Checkpoints(folder, self.model, keep=1).save(Position(epoch, step))
         local = tf.nest.map_structure(_local, batch)
         arrays = {
             f"{i:02d}": np.asarray(x) for i, x in enumerate(tf.nest.flatten(local))
