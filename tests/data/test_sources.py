@@ -218,6 +218,8 @@ def vectors(count=4, **changes):
         ({"y": np.array([[0], [1], [-1], [0]])}, "Received: labels from -1 to 1"),
         ({"x": np.full([4, 2], np.nan)}, "Received: NaN or infinite values"),
         ({"x": np.full([4, 2], np.inf)}, "Received: NaN or infinite values"),
+        ({"x": 1.7e9 + 60.0 * np.arange(8).reshape(4, 2)}, "float32 can tell apart"),
+        ({"x": np.full([4, 2], 1e39)}, "float32 can tell apart"),
         ({"x": np.full([4, 2], 17), "num_levels": 17}, "Received: values from 17"),
         ({"x": np.full([4, 2], -1), "num_levels": 17}, "Received: values from -1"),
         ({"x": np.full([4, 2], np.nan), "num_levels": 17}, "Received: values from nan"),

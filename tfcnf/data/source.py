@@ -143,3 +143,19 @@ def _check_split(
         )
     if not np.all(np.isfinite(split.x)):
         raise ValueError(f"{name} must be finite. Received: NaN or infinite values")
+    if num_levels == 1:
+        _check_precision(name, split.x)
+
+
+def _check_precision(name: str, x: np.ndarray) -> None:
+    """Refuses wider numbers that would be equal, or infinite, in float32."""
+    if x.dtype.itemsize <= np.dtype(np.float32).itemsize:
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = np.spacing(np.abs(x).max(0).astype(np.float32))
+        spread = x.std(0)
+    if not np.all((step <= spread / 100) | ((spread == 0) & np.isfinite(step))):
+        raise ValueError(
+            f"{name} must be numbers that float32 can tell apart; subtract their mean "
+            f"and divide by their spread. Received: values from {x.min()} to {x.max()}"
+        )
