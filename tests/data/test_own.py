@@ -2,6 +2,7 @@
 
 import socket
 
+import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import keras
 import numpy as np
@@ -185,6 +186,29 @@ def test_arrays_of_another_meaning_are_refused(changes, message, tmp_path):
     assert "\n" not in str(failure.value)
 
 
+KINDS = st.sampled_from(["u1", "i8", "f4", "?", "<U2", "c8", "M8[s]"])
+ANY = hnp.arrays(
+    KINDS, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("x_train", "y_train", "x_test", "y_test"), ANY)
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_any_arrays_are_data_or_refused_in_one_line(tmp_path_factory, arrays):
+    path = npz(tmp_path_factory.getbasetemp(), **arrays)
+    try:
+        source, refused = catalog.get(path), ""
+        source.describe()
+    except ValueError as failure:
+        refused = str(failure)
+    assert "\n" not in refused
+    assert not refused or path in refused
+
+
 def test_integers_of_any_type_and_order_are_read(tmp_path):
     x = np.arange(96).reshape(4, 6, 4)
     path = npz(tmp_path, x_train=np.asfortranarray(x), y_train=np.uint8([0, 1, 2, 1]))
@@ -194,6 +218,14 @@ def test_integers_of_any_type_and_order_are_read(tmp_path):
     assert source.describe().endswith(
         "3 classes, 1 factor, 6x4x1, 256 levels; 4 training and 2 test examples"
     )
+
+
+def test_an_npz_may_name_its_classes(tmp_path):
+    names = np.array(["cat", "dog", "eel"])
+    assert catalog.get(npz(tmp_path, class_names=names)).class_names == (tuple(names),)
+    for bad in (names[:2], names[[0, 1, 1]], np.arange(3), names[:, None]):
+        with pytest.raises(ValueError, match="class_names must be 3 different texts"):
+            catalog.get(npz(tmp_path, class_names=bad))
 
 
 def test_channels_may_be_few_or_many_where_they_are_last(tmp_path):

@@ -20,12 +20,14 @@ def load(path: str) -> DataSource:
     """Images from a folder or a file.
 
     Args:
-        path: an ``.npz`` file with images ``x_train`` and ``x_test``, integers 0..255
-            of shape ``[n, H, W]`` or ``[n, H, W, C]``, and integer labels ``y_train``
-            and ``y_test``, ``[n]`` or ``[n, L]``, with a training example of every
-            class; or a folder with a folder of images for each class, or with the
-            folders ``train`` and ``test`` (without one ``val``) of such folders.
-            Classes are numbered in the natural order of their names, 2 before 10.
+        path: an ``.npz`` file or a folder. The file has images ``x_train`` and
+            ``x_test``, integers 0..255 of shape ``[n, H, W]`` or ``[n, H, W, C]``, and
+            integer labels ``y_train`` and ``y_test``, ``[n]`` or ``[n, L]``, with a
+            training example of every class. For a single factor it may name its
+            classes by texts ``class_names``, ``[K]``. The folder has a folder of images
+            for each class, or the folders ``train`` and ``test`` (without one ``val``)
+            of such folders. Classes are numbered in the natural order of the names of
+            their folders, 2 before 10.
 
     Raises:
         ValueError: for a path, file or array that is none of these.

@@ -10,6 +10,7 @@ from tfcnf.data.arrays import ArrayFile, as_labels, as_levels
 from tfcnf.data.source import DataSource, Split
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+NAMES = "class_names"
 NUM_LEVELS = 256
 FLAT = 4  # channels, or rows, at most, of what may have its channels in front
 COLOURS = (1, 3)
@@ -42,7 +43,8 @@ def load_arrays(path: str) -> DataSource:
         _num_classes(f"data={path!r}, factor {i}", *columns)
         for i, columns in enumerate(zip(train.y.T, test.y.T, strict=True))
     ]
-    return DataSource(path, train, test, tuple(classes), NUM_LEVELS)
+    names = _class_names(path, file, classes)
+    return DataSource(path, train, test, tuple(classes), NUM_LEVELS, class_names=names)
 
 
 def _split(where: str, x: np.ndarray, y: np.ndarray) -> Split:
@@ -106,3 +108,20 @@ def _num_classes(where: str, train: np.ndarray, test: np.ndarray) -> int:
             f"none of class {first}"
         )
     return count
+
+
+def _class_names(
+    path: str, file: ArrayFile, classes: list[int]
+) -> tuple[tuple[str, ...], ...]:
+    """Names of the classes of a single factor, if the file has them."""
+    if NAMES not in file.names:
+        return ()
+    names = file.read(NAMES)
+    is_text = names.dtype.kind == "U" and [*names.shape] == classes and names.ndim == 1
+    if not is_text or len({*names.tolist()}) < len(names):
+        raise ValueError(
+            f"{NAMES} must be {' and '.join(map(str, classes))} different texts, for "
+            f"the classes of a single factor. Received: data={path!r} with "
+            f"{names.dtype} of shape {list(names.shape)}"
+        )
+    return (tuple(names.tolist()),)
