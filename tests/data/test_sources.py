@@ -216,6 +216,8 @@ def vectors(count=4, **changes):
         ({"y": np.zeros([4, 2], int)}, r"Received: y.shape=\(4, 2\)"),
         ({"y": np.array([[0], [1], [3], [0]])}, "Received: labels from 0 to 3"),
         ({"y": np.array([[0], [1], [-1], [0]])}, "Received: labels from -1 to 1"),
+        ({"y": np.array([[0], [1], [1.5], [0]])}, "Received: float64"),
+        ({"y": np.array([[0], [1], [np.nan], [0]])}, "Received: float64"),
         ({"x": np.full([4, 2], np.nan)}, "Received: NaN or infinite values"),
         ({"x": np.full([4, 2], np.inf)}, "Received: NaN or infinite values"),
         ({"x": 1.7e9 + 60.0 * np.arange(8).reshape(4, 2)}, "float32 can tell apart"),

@@ -129,6 +129,8 @@ def _check_split(
             f"{name} must have labels of shape [n, {len(num_classes)}]. "
             f"Received: y.shape={split.y.shape}"
         )
+    if not np.array_equal(split.y, np.floor(split.y)):
+        raise ValueError(f"{name} must have integer labels. Received: {split.y.dtype}")
     for i, classes in enumerate(num_classes):
         low, high = split.y[:, i].min(), split.y[:, i].max()
         if low < lowest or high >= classes:
