@@ -104,6 +104,15 @@ def test_any_names_have_one_order(names):
     assert ordered == sorted(reversed(names), key=natural_order)
 
 
+def test_a_header_that_promises_a_huge_image_is_refused(tmp_path):
+    path = save(tmp_path / "a.bmp", GREY)
+    content = bytearray(path.read_bytes())
+    content[18:26] = b"\x00\x20\x00\x00" * 2  # width and height 8192
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="8192 x 8192 pixels are too many"):
+        read_image(path)
+
+
 @pytest.fixture(scope="module")
 def files():
     contents = []

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 FORMATS = ("BMP", "GIF", "JPEG", "PNG")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by channels
+MOST = 2**25  # pixels; a header may promise what would fill the memory
 DEEP = ("I", "F")  # how the modes of more than 8 bits a channel begin
 PNG_DEPTH = 24  # the byte of a PNG that says how many bits a channel has
 
@@ -79,6 +80,8 @@ def read_image(path: Path, channels: int | None = None) -> np.ndarray:
     try:
         content = path.read_bytes()
         with Image.open(BytesIO(content), formats=FORMATS) as file:
+            if file.width * file.height > MOST:
+                raise ValueError(f"{file.width} x {file.height} pixels are too many")
             deep = file.mode.startswith(DEEP)
             deep |= file.format == "PNG" and content[PNG_DEPTH] == 16
             image = file if deep else ImageOps.exif_transpose(_plain(file))
