@@ -23,7 +23,7 @@ MODELS = {"infocnf": InfoCNF, "ccnf": CCNF, "cnf": CNF, "latent_ode": LatentODE}
 FRACTIONS = {"infocnf": 0.5, "ccnf": 1.0, "cnf": 0.0}
 FROM_DATA = {  # the data decides
     *("event_shape", "num_classes", "num_levels"),
-    *("obs_dims", "label_kinds", "label_mean", "label_scale", "regular"),
+    *("obs_dims", "labels", "regular"),
 }
 LEAST = {
     "seed": 0,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tfcnf.data.record import DataRecord, record_of
 from tfcnf.data.series import SeriesSource, SeriesSplit, make_series
 from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.real import Real
 
 NAMES = (("ant", "bee", "5"),)
 
@@ -30,7 +31,7 @@ def series(scale=1.0, shift=0.0):
     values[1, 2, 0] += shift
     y = np.array([[0.1], [0.2], [0.4]], np.float32)
     split = SeriesSplit(make_series(values, np.arange(10.0)), y)
-    return SeriesSource("s", split, split, {}, ("a",), ("gaussian",), 9.0)
+    return SeriesSource("s", split, split, {}, (Real(title="a"),), 9.0)
 
 
 def changed(**changes):

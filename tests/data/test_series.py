@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfcnf.data.series import SeriesSource, make_series, pad_series
-from tfcnf.data.spirals import LABELS, Design, draw
+from tfcnf.data.spirals import Design, draw, labels
 
 VALUES, TIMES = np.ones([2, 3, 2]), np.array([0.0, 1.0, 2.0])
 NAN = np.array([[[1, 1], [np.nan, 1], [1, 1]]] * 2)
@@ -144,13 +144,11 @@ def test_a_frame_is_read_by_its_values():
         pad_series(frame, [frame["t"]] * 2)
 
 
-def test_a_constant_label_has_no_scale():
+def test_a_constant_label_is_refused():
     split = draw(Design(spirals=40, length=60, window=5), 0)
     constant = split.y * [0, 1, 1] + np.array([0.1, 0, 0], np.float32)
     split = dataclasses.replace(split, y=constant.astype(np.float32))
     assert split.y.std(0)[0] > 0  # rounding
-    kinds = ("gaussian", "gaussian", "bernoulli")
-    source = SeriesSource("s", split, split, {}, LABELS, kinds, 1.0)
-    scale = source.model_keywords()["label_scale"]
-    assert scale[0] == 0
-    assert scale[1:] == pytest.approx((split.y[:, 1].std(), 1.0))
+    source = SeriesSource("s", split, split, {}, labels(), 1.0)
+    with pytest.raises(ValueError, match=r"supervises nothing.*Received: a=\[0.1\]"):
+        source.model_keywords()

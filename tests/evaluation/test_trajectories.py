@@ -3,13 +3,12 @@ import pytest
 import tensorflow as tf
 
 from tfcnf.data.series import SeriesSource
-from tfcnf.data.spirals import LABELS, Design, draw
+from tfcnf.data.spirals import Design, draw, labels
 from tfcnf.evaluation import trajectories
 from tfcnf.evaluation.trajectories import TrajectoryEvaluator, trajectory_arrays
 from tfcnf.models.latent_ode import LatentODE
 
 DESIGN = Design(spirals=24, length=60, window=12)
-KINDS = ("gaussian", "gaussian", "bernoulli")
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +16,7 @@ def source():
     reference = draw(DESIGN._replace(room_after=0), 1)  # some curves end
     far = {"shift_4": draw(DESIGN._replace(shift=4.0), 2)}
     window = float(reference.x.times.max())
-    return SeriesSource("few", draw(DESIGN, 0), reference, far, LABELS, KINDS, window)
+    return SeriesSource("few", draw(DESIGN, 0), reference, far, labels(), window)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +34,10 @@ def test_what_a_model_must_know_comes_from_the_training_split(source):
     known = source.model_keywords()
     assert known["regular"]
     a, b, _ = source.train.y.T
-    np.testing.assert_allclose(known["label_mean"], [a.mean(), b.mean(), 0], rtol=1e-5)
-    np.testing.assert_allclose(known["label_scale"], [a.std(), b.std(), 1], rtol=1e-4)
+    for record, values in zip(known["labels"], (a, b), strict=False):
+        np.testing.assert_allclose(record["mean"], [values.mean()], rtol=1e-5)
+        np.testing.assert_allclose(record["scale"], [values.std()], rtol=1e-4)
+    assert known["labels"][2]["title"] == "clockwise"
 
 
 def test_distances_against_a_loop(model, source, scores):

@@ -1,5 +1,7 @@
 """Every kind of label against scipy and closed forms."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from scipy.special import expit, log_softmax, logsumexp
 from tfcnf.labels.base import Label
 from tfcnf.labels.binary import Binary
 from tfcnf.labels.categorical import Categorical
+from tfcnf.labels.kinds import make_labels
 from tfcnf.labels.real import Real
 
 RNG = np.random.default_rng(0)
@@ -148,6 +151,15 @@ def test_hidden_values_are_marginalised_and_supervise_nothing(kind):
         assert np.isfinite(gradient).all()
 
 
+def test_labels_are_given_as_numbers_or_objects():
+    first, second = make_labels([3, Real(title="height")])
+    assert (first.num_classes, second.title) == (3, "height")
+    assert make_labels(5)[0].num_classes == 5
+    for wrong in ("10", [2.5], [True], [{"kind": "tfcnf>ZeroLinear"}], [None]):
+        with pytest.raises(ValueError, match="Received: "):
+            make_labels(wrong)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_label_starts_as_if_it_told_nothing(kind):
     label = KINDS[kind][0](dtype="float64")
@@ -178,8 +190,10 @@ def test_a_label_is_rebuilt_from_its_configuration(kind):
     again = keras.saving.deserialize_keras_object(packed)
     assert type(again) is type(label)
     assert again.get_config() == label.get_config()
-    twin = label.twin("float64")
-    assert (twin.dtype, twin.title) == ("float64", "kind")
+    record = json.loads(json.dumps(label.record()))
+    (twin,) = make_labels([record], "float64")
+    assert (type(twin), twin.dtype, twin.title) == (type(label), "float64", "kind")
+    assert twin.record() == label.record()
 
 
 def test_captions_are_for_people():

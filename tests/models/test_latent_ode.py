@@ -6,15 +6,19 @@ import tensorflow_probability as tfp
 
 from tfcnf.data.series import Series, make_series, pad_series
 from tfcnf.data.spirals import Design, draw
+from tfcnf.labels.binary import Binary
+from tfcnf.labels.real import Real
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.models.precision import copy_in
 from tfcnf.types import Control
 
-KINDS = ("gaussian", "gaussian", "bernoulli")
+MEAN, SCALE = (1.0, 0.25, 0.0), (0.08, 0.03, 1.0)
 LABELS = {
-    "label_kinds": KINDS,
-    "label_mean": (1.0, 0.25, 0.0),
-    "label_scale": (0.08, 0.03, 1.0),
+    "labels": [
+        Real(1, [1.0], [0.08], title="a"),
+        Real(1, [0.25], [0.03], title="b"),
+        Binary(title="clockwise"),
+    ]
 }
 SMALL = {"encoder_units": 6, "dynamics_units": (5,), "decoder_units": 5, "seed": 0}
 SPLIT = draw(Design(spirals=40, length=60, window=12), 0)
@@ -55,8 +59,8 @@ def test_the_papers_sizes():
 @pytest.mark.parametrize("partition", ["code", "head", "none"])
 def test_the_terms_against_their_definitions(partition):
     model = make(partition=partition, beta=2.0, label_weights=(1.0, 3.0, 0.5))
-    for layer in model.predictor.q_theta + model.prior.q_phi:  # they start at zero
-        for v in layer.trainable_variables:
+    for label in model.labels:  # they start at zero
+        for v in label.trainable_variables:
             v.assign(keras.random.normal(v.shape, stddev=0.3, seed=3))
     terms = parts(model)
     q = model.posterior(X)
@@ -66,11 +70,11 @@ def test_the_terms_against_their_definitions(partition):
     normal = tfp.distributions.Normal(mean, 0.3)
     likelihood = tf.reduce_sum(normal.log_prob(X.values), [1, 2])
     np.testing.assert_allclose(terms["log_likelihood"], likelihood, rtol=1e-4)
-    y = ((Y - LABELS["label_mean"]) / LABELS["label_scale"]).astype(np.float32)
+    y = ((Y - MEAN) / SCALE).astype(np.float32)
     m, s, kl = np.zeros([40, 5]), np.ones([40, 5]), 0.0
     if partition == "code":
-        for i, q_phi in enumerate(model.prior.q_phi):
-            out = q_phi(y[:, i : i + 1]).numpy()
+        for i, label in enumerate(model.labels):
+            out = label.q_phi(y[:, i : i + 1]).numpy()
             m[:, i], s[:, i] = out[:, 0], np.exp(out[:, 1])
     sq, mq = q.stddev().numpy(), q.mean().numpy()
     kl = (np.log(s / sq) + (sq**2 + (mq - m) ** 2) / (2 * s**2) - 0.5).sum(1)
@@ -80,7 +84,7 @@ def test_the_terms_against_their_definitions(partition):
     if partition != "none":
         for i, weight in enumerate((1.0, 3.0, 0.5)):
             code = z[:, i : i + 1] if partition == "code" else z
-            out = model.predictor.q_theta[i](code).numpy()
+            out = model.labels[i].q_theta(code).numpy()
             if i < 2:
                 scale = np.exp(out[:, 1])
                 nll = 0.5 * ((y[:, i] - out[:, 0]) / scale) ** 2 + out[:, 1]
@@ -191,17 +195,13 @@ def test_series_without_labels_are_fitted_by_a_model_that_looks_at_none():
     history = model.fit(X, batch_size=40, shuffle=False, verbose=0).history
     np.testing.assert_allclose(history["loss"], losses[0], rtol=1e-6)
     model.test_step(X)
-    with pytest.raises(ValueError, match=r"partition='none' .* Received: y=None"):
+    with pytest.raises(ValueError, match=r"learns from labels: .* 3. Received: y=None"):
         parts(make(), X, None)
 
 
 @pytest.mark.parametrize("labels", [1, 2])
 def test_each_label_weighs_one_unless_told(labels):
-    options = {
-        "label_kinds": ("gaussian",) * labels,
-        "label_mean": (0.0,) * labels,
-        "label_scale": (1.0,) * labels,
-    }
+    options = {"labels": [Real()] * labels}
     y = np.repeat(Y[:, :1], labels, 1)
     y = y[:, 0] if labels == 1 else y
     default = parts(make(**options), X, y)
@@ -216,8 +216,8 @@ def test_each_label_weighs_one_unless_told(labels):
     [
         (Y[:, :1], r"\[batch, 3\]. Received: y.shape=\(40, 1\)"),
         (Y[:3].T[0], r"y.shape=\(3,\)"),
-        (Y * np.nan, "labels must be finite. Received: y="),
-        (Y + np.array([0, 0, 1]), "bernoulli labels must be 0 or 1. Received: y="),
+        (Y * np.nan, "label a must be finite. Received: y="),
+        (Y + np.array([0, 0, 1]), "label clockwise must be 0 or 1. Received: y="),
     ],
 )
 def test_bad_labels_are_refused(y, message):
@@ -284,10 +284,10 @@ def test_labels_are_predicted_in_their_own_units():
 
 def test_the_identity_compares_codes_and_labels_directly():
     model = make(label_map="identity", label_weights=(1.0, 0.0, 0.0))
-    assert not model.predictor.trainable_variables
+    assert not any(label.q_theta.weights for label in model.labels)
     z = np.random.default_rng(0).normal(size=[40, 5]).astype(np.float32)
-    y = (Y - LABELS["label_mean"]) / LABELS["label_scale"]
-    a, b, turn = model.predictor.negative_log_probs(z, y.astype(np.float32))
+    y = (Y - MEAN) / SCALE
+    a, b, turn = model.reader.losses(z, Y.astype(np.float32))
     constant = 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(a, 0.5 * (z[:, 0] - y[:, 0]) ** 2 + constant, rtol=1e-5)
     np.testing.assert_allclose(b, 0.5 * (z[:, 1] - y[:, 1]) ** 2 + constant, rtol=1e-5)
@@ -297,7 +297,8 @@ def test_the_identity_compares_codes_and_labels_directly():
         model.predict_labels(z)[:, 1], 0.25 + 0.03 * z[:, 1], rtol=1e-5
     )
     unpartitioned = make(label_map="identity", partition="head")
-    assert len(unpartitioned.predictor.q_theta) == 3  # linear: no code of its own
+    # linear: there is no code of a label's own
+    assert all(label.q_theta.weights for label in unpartitioned.labels)
 
 
 def test_a_model_is_rebuilt_from_its_configuration_and_in_float64():
@@ -340,9 +341,7 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"beta": -1.0}, "Received: beta=-1.0"),
         ({"kl_warmup_steps": -1}, "Received: kl_warmup_steps=-1"),
         ({"label_weights": (1.0,)}, "Received: label_weights=(1.0,), 3 labels"),
-        ({"label_scale": (1.0, 0.0, 1.0)}, "cannot be learned. Received: label_scale="),
-        ({"label_mean": (np.nan, 0.0, 0.0)}, "finite. Received: label_mean=(nan"),
-        ({"label_kinds": ("gauss",) * 3}, "gaussian, bernoulli. Received: label_kinds"),
+        ({"labels": ("gauss",) * 3}, "registered kinds. Received: 'gauss'"),
         ({"dynamics_units": (0,)}, "Received: hidden=(0,)"),
         ({"activation": "relu"}, "Received: activation='relu'"),
         ({"tol": 0.0}, "Received: tol=0.0"),

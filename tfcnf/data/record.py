@@ -174,6 +174,8 @@ def _float_sums(array: np.ndarray) -> Iterator[str | float]:
 
 def _is_close(old: Any, new: Any) -> bool:
     """Equality up to the precision of floats."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(_is_close(old[k], new[k]) for k in old)
     if isinstance(old, list) and isinstance(new, list):
         pairs = zip(old, new, strict=False)
         return len(old) == len(new) and all(_is_close(a, b) for a, b in pairs)
@@ -183,4 +185,9 @@ def _is_close(old: Any, new: Any) -> bool:
 
 
 def _floats(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(v, float) for v in value)
+    """Floats anywhere in a value, which follow from the examples."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return isinstance(value, float) or (
+        isinstance(value, list) and any(map(_floats, value))
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfcnf.data.observations import check_points, elapsed, in_single, numbers
 from tfcnf.data.source import Split
+from tfcnf.labels.base import Label
 
 
 class Series(NamedTuple):
@@ -139,8 +140,7 @@ class SeriesSource:
         train: training split.
         test: test split, from the same distribution.
         domains: further test splits, by name, from others.
-        label_names: names of the L labels.
-        label_kinds: ``"gaussian"`` or ``"bernoulli"`` (0 or 1) for each.
+        labels: kinds of the labels; numbers get their units from the training split.
         window: duration of the observations.
     """
 
@@ -148,8 +148,7 @@ class SeriesSource:
     train: SeriesSplit
     test: SeriesSplit
     domains: dict[str, SeriesSplit]
-    label_names: tuple[str, ...]
-    label_kinds: tuple[str, ...]
+    labels: tuple[Label, ...]
     window: float
     flip: bool = False
     density: None = None
@@ -164,28 +163,26 @@ class SeriesSource:
 
     def describe(self) -> str:
         """What was understood of the data, in one line."""
-        kinds = {"gaussian": "a number", "bernoulli": "0 or 1"}
-        pairs = zip(self.label_names, self.label_kinds, strict=True)
-        labels = ", ".join(f"{name} ({kinds[kind]})" for name, kind in pairs)
+        kinds = [f"{label.title} ({label.describe()})" for label in self.labels]
+        labels = ", ".join(kinds)
         points, dims = self.event_shape
         return (
-            f"{self.name}: {len(self.label_names)} labels, {labels}; series of up to "
+            f"{self.name}: {len(self.labels)} labels, {labels}; series of up to "
             f"{points} points of {dims} numbers; {len(self.train)} training and "
             f"{len(self.test)} test examples"
         )
 
     def model_keywords(self) -> dict[str, Any]:
         """What a model must know of the data, as keywords of its constructor."""
-        real = np.array([kind == "gaussian" for kind in self.label_kinds])
-        y = self.train.y
-        # rounding gives a constant a standard deviation that is not quite 0
-        mean, scale = y.mean(0), np.where(np.ptp(y, 0) > 0, y.std(0), 0.0)
+        ends = np.cumsum([label.columns for label in self.labels])[:-1]
+        values = np.split(self.train.y, ends, 1)
         return {
             "obs_dims": self.event_shape[-1],
             "regular": all(_is_regular(split.x) for split in self._splits()),
-            "label_kinds": self.label_kinds,
-            "label_mean": tuple(np.where(real, mean, 0.0).tolist()),
-            "label_scale": tuple(np.where(real, scale, 1.0).tolist()),
+            "labels": [
+                label.fitted(part).record()
+                for label, part in zip(self.labels, values, strict=True)
+            ],
         }
 
 

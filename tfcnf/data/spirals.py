@@ -21,11 +21,13 @@ from typing import NamedTuple
 import numpy as np
 
 from tfcnf.data.series import SeriesSource, SeriesSplit, make_series
+from tfcnf.labels.base import Label
+from tfcnf.labels.binary import Binary
+from tfcnf.labels.real import Real
 
 END = 6 * math.pi
 MEAN, DEVIATION = np.array([1.0, 0.25]), np.array([0.08, 0.03])
 HELD_OUT = 0.5  # clockwise spirals with b beyond mean + 0.5 deviations
-LABELS = ("a", "b", "clockwise")
 
 
 class Design(NamedTuple):
@@ -82,10 +84,14 @@ def load(name: str, data_dir: str | None = None) -> SeriesSource:
         draw(design, 0),
         draw(design._replace(hold_out=False), 1),
         domains,
-        LABELS,
-        ("gaussian", "gaussian", "bernoulli"),
+        labels(),
         window=float(times(design)[design.window - 1]),
     )
+
+
+def labels() -> tuple[Label, ...]:
+    """The kinds of a spiral's labels: the parameters a and b, and the direction."""
+    return Real(title="a"), Real(title="b"), Binary(title="clockwise")
 
 
 def with_passes(source: SeriesSource, passes: int) -> SeriesSource:

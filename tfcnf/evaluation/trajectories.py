@@ -71,8 +71,9 @@ class TrajectoryEvaluator:
         Yields:
             ``rmse_...`` and ``median_rmse_...`` of the window and of both
             extrapolations (units of the plane); ``elbo``, ``log_likelihood`` and
-            ``kl`` (nats a series); for each label with a Gaussian ``..._rmse`` (its
-            own units), with a Bernoulli ``..._error`` (percent); ``nfe_forward``,
+            ``kl`` (nats a series); for each label its measures behind its name, as
+            ``a_rmse`` (its own units) and ``clockwise_error`` (percent);
+            ``nfe_forward``,
             ``tolerance``, ``draws``, ``num_examples``, ``num_parameters``.
 
         Raises:
@@ -118,14 +119,13 @@ class TrajectoryEvaluator:
     def _label_errors(
         self, predicted: np.ndarray, y: np.ndarray
     ) -> Iterator[tuple[str, float]]:
-        names = zip(self.source.label_names, self.source.label_kinds, strict=True)
-        for i, (name, kind) in enumerate(names):
-            if kind == "gaussian":
-                square = np.mean(np.square(predicted[:, i] - y[:, i]))
-                yield f"{name}_rmse", float(np.sqrt(square))
-            else:
-                wrong = (predicted[:, i] > 0.5) != (y[:, i] > 0.5)
-                yield f"{name}_error", 100.0 * float(wrong.mean())
+        ends = np.cumsum([label.columns for label in self.model.labels])[:-1]
+        parts = zip(np.split(predicted, ends, 1), np.split(y, ends, 1), strict=True)
+        for label, (estimate, truth) in zip(self.model.labels, parts, strict=True):
+            for name, values in label.measures(estimate, truth).items():
+                mean = float(np.mean(values))
+                value = math.sqrt(mean) if name in label.roots else mean
+                yield f"{label.title}_{name}", value
 
     def _measures(
         self, x: Series, y: Tensor, tol: Tensor, seed: Tensor

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfcnf.labels.linear import make_map
+from tfcnf.labels.linear import FirstDims, make_map
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
@@ -35,10 +35,8 @@ class Label(keras.layers.Layer):
     """
 
     columns = 1
-    #: dtype of values that are whole numbers; None where they are real
-    integer = True
-    #: names of measures whose mean is a mean square, shown as its root
-    roots: tuple[str, ...] = ()
+    integer = True  # values are whole numbers
+    roots: tuple[str, ...] = ()  # measures whose mean is a mean square
 
     def __init__(
         self,
@@ -69,6 +67,11 @@ class Label(keras.layers.Layer):
         """Numbers that q_theta gives."""
         raise NotImplementedError
 
+    @property
+    def num_means(self) -> int:
+        """How many of them say where the value is; the rest say how sure that is."""
+        raise NotImplementedError
+
     def check(self, y: Tensor, hidden: bool) -> tuple[Tensor, str]:
         """Condition on valid values ``[B, columns]`` and what they must be.
 
@@ -90,12 +93,16 @@ class Label(keras.layers.Layer):
         """q_theta(y | z_y) in the label's own units, batch ``[B]``."""
         raise NotImplementedError
 
+    def estimate(self, z: Tensor) -> Tensor:
+        """The predicted values, ``[B, columns]``; probabilities for yes or no."""
+        raise NotImplementedError
+
     def loss(self, z: Tensor, y: Tensor) -> Tensor:
         """-log q_theta(y | z_y), ``[B]`` nats; 0 where hidden."""
         raise NotImplementedError
 
-    def measures(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Measures of the prediction by name, each ``[B]``."""
+    def measures(self, estimate: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Measures by name, each ``[B]``, of what `estimate` gives beside the truth."""
         raise NotImplementedError
 
     def support(self) -> tuple[Tensor, Tensor]:
@@ -115,6 +122,10 @@ class Label(keras.layers.Layer):
         """Values to draw pictures for, ``[n, columns]``, at most ``count``."""
         raise NotImplementedError
 
+    def describe(self) -> str:
+        """The kind of its values in a few words."""
+        raise NotImplementedError
+
     def caption(self, value: Sequence[Any]) -> str:
         """Text for one value ``[columns]``."""
         raise NotImplementedError
@@ -132,11 +143,23 @@ class Label(keras.layers.Layer):
             "q_phi", self.num_features, 2 * dims, self.prior_units, seed
         )
 
-    def build_predictor(self, dims: int, seed: int | None = None) -> None:
-        """Creates q_theta for a code of these dimensions."""
-        self.q_theta = self._map(
-            "q_theta", dims, self.num_outputs, self.predictor_units, seed
-        )
+    def build_predictor(
+        self, dims: int, seed: int | None = None, identity: bool = False
+    ) -> None:
+        """Creates q_theta for a code of these dimensions.
+
+        Args:
+            dims: of the code.
+            seed: integer seed of its initial weights.
+            identity: read the first dimensions of the code as they are, see
+                `FirstDims`.
+        """
+        if identity:
+            self.q_theta = FirstDims(self.num_means, self.num_outputs)
+        else:
+            self.q_theta = self._map(
+                "q_theta", dims, self.num_outputs, self.predictor_units, seed
+            )
 
     def _map(
         self, name: str, inputs: int, outputs: int, hidden: Any, seed: int | None
@@ -183,15 +206,45 @@ class Label(keras.layers.Layer):
             "predictor_units": self.predictor_units,
         }
 
-    def twin(self, dtype: Any) -> Label:
-        """A label of the same kind without weights, in another dtype."""
-        config = self.get_config()
-        return type(self).from_config(
-            {key: value for key, value in config.items() if key != "name"}
-            | {"dtype": dtype}
-        )
+    def fitted(self, y: np.ndarray) -> Label:
+        """This label with the units of training values ``[n, columns]``.
+
+        A label without units is itself.
+
+        Raises:
+            ValueError: for a label that is the same for all examples.
+        """
+        return self
+
+    def record(self) -> dict[str, Any]:
+        """The kind and its keywords, in values that JSON has; see `make_labels`."""
+        own = self.get_config()
+        for key in ("name", "trainable", "dtype"):
+            own.pop(key)
+        return {"kind": keras.saving.get_registered_name(type(self))} | {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in own.items()
+        }
+
+
+def whole_between(values: Tensor, low: int, high: int) -> Tensor:
+    """The condition that all are whole numbers low..high, looked at in their type."""
+    kind = values.dtype
+    inside = (values >= max(low, int(kind.min))) & (values <= min(high, int(kind.max)))
+    if kind.is_floating:
+        inside &= values == tf.floor(values)
+    return tf.reduce_all(inside)
 
 
 def split_values(labels: Sequence[Label], y: Tensor) -> list[Tensor]:
-    """Values ``[B, sum of columns]`` as one ``[B, columns]`` for each label."""
-    return tf.split(y, [label.columns for label in labels], 1) if labels else []
+    """Values ``[B, sum of columns]`` as one ``[B, columns]`` for each label.
+
+    Classes are integers, real values have the dtype that they are given in.
+    """
+    if not labels:
+        return []
+    parts = tf.split(y, [label.columns for label in labels], 1)
+    return [
+        tf.cast(part, tf.int32) if label.integer else part
+        for label, part in zip(labels, parts, strict=True)
+    ]

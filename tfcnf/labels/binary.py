@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfcnf.labels.base import Label
+from tfcnf.labels.base import Label, whole_between
 from tfcnf.labels.categorical import HIDDEN
 from tfcnf.types import Tensor
 
@@ -28,13 +28,12 @@ class Binary(Label):
 
     num_features = 1
     num_outputs = 1
+    num_means = 1
 
     def check(self, y: Tensor, hidden: bool) -> tuple[Tensor, str]:
         """Condition y in {0, 1}, or {-1, 0, 1} where values may be hidden."""
-        inside = (y == 0) | (y == 1)
-        if hidden:
-            inside |= y == HIDDEN
-        return tf.reduce_all(inside), "0 or 1" + ", or -1 where hidden" * hidden
+        lowest = HIDDEN if hidden else 0
+        return whole_between(y, lowest, 1), "0 or 1" + ", or -1 where hidden" * hidden
 
     def features(self, y: Tensor) -> Tensor:
         """The values themselves, ``[B, 1]``."""
@@ -49,15 +48,19 @@ class Binary(Label):
         logits = self.q_theta(z)[:, 0]
         return tfd.Bernoulli(logits=logits, dtype=logits.dtype)
 
+    def estimate(self, z: Tensor) -> Tensor:
+        """The probability of 1, ``[B, 1]``."""
+        return tf.sigmoid(self.q_theta(z))
+
     def loss(self, z: Tensor, y: Tensor) -> Tensor:
         """-log q_theta(y | z_y), ``[B]`` nats; 0 where hidden."""
         known = tf.cast(~self.is_hidden(y), self.compute_dtype)
         value = tf.maximum(tf.cast(y[:, 0], self.compute_dtype), 0.0)
         return -self.predict(z).log_prob(value) * known
 
-    def measures(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def measures(self, estimate: Tensor, y: Tensor) -> dict[str, Tensor]:
         """``error``: 100 where the more probable value is wrong, else 0."""
-        wrong = (self.q_theta(z)[:, 0] > 0) != (y[:, 0] > 0)
+        wrong = tf.not_equal(estimate[:, 0] > 0.5, y[:, 0] > 0)
         return {"error": 100.0 * tf.cast(wrong, self.compute_dtype)}
 
     def support(self) -> tuple[Tensor, Tensor]:
@@ -67,6 +70,10 @@ class Binary(Label):
     def examples(self, count: int) -> np.ndarray:
         """0 and 1, ``[2, 1]``."""
         return np.array([[0], [1]], np.int32)[:count]
+
+    def describe(self) -> str:
+        """The two values."""
+        return "0 or 1"
 
     def caption(self, value: Sequence[Any]) -> str:
         """The title, negated for 0."""

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfcnf.labels.base import Label
+from tfcnf.labels.base import Label, whole_between
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
@@ -62,11 +62,16 @@ class Categorical(Label):
         """K logits."""
         return self.num_classes
 
+    @property
+    def num_means(self) -> int:
+        """The logits, K."""
+        return self.num_classes
+
     def check(self, y: Tensor, hidden: bool) -> tuple[Tensor, str]:
         """Condition 0 <= y < K, or -1 <= y < K where values may be hidden."""
         lowest = HIDDEN if hidden else 0
-        inside = (y >= lowest) & (y < self.num_classes)
-        return tf.reduce_all(inside), f"{lowest}..{self.num_classes - 1}"
+        highest = self.num_classes - 1
+        return whole_between(y, lowest, highest), f"in {lowest}..{highest}"
 
     def features(self, y: Tensor) -> Tensor:
         """One-hot vectors ``[B, K]``, zero for hidden values."""
@@ -80,6 +85,10 @@ class Categorical(Label):
         """The class probabilities of q_theta, batch ``[B]``."""
         return tfd.Categorical(logits=self.q_theta(z))
 
+    def estimate(self, z: Tensor) -> Tensor:
+        """The most probable class, ``[B, 1]``."""
+        return tf.argmax(self.q_theta(z), -1)[:, None]
+
     def loss(self, z: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy, ``[B]`` nats; 0 where hidden."""
         logits = self.q_theta(z)
@@ -87,11 +96,10 @@ class Categorical(Label):
             tf.maximum(y[:, 0], 0), logits
         ) * tf.cast(~self.is_hidden(y), logits.dtype)
 
-    def measures(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def measures(self, estimate: Tensor, y: Tensor) -> dict[str, Tensor]:
         """``error``: 100 where the most probable class is wrong, else 0."""
-        logits = self.q_theta(z)
-        wrong = tf.argmax(logits, -1, output_type=y.dtype) != y[:, 0]
-        return {"error": 100.0 * tf.cast(wrong, logits.dtype)}
+        wrong = tf.cast(estimate[:, 0], tf.int32) != tf.cast(y[:, 0], tf.int32)
+        return {"error": 100.0 * tf.cast(wrong, self.compute_dtype)}
 
     def support(self) -> tuple[Tensor, Tensor]:
         """Every class, equally probable."""
@@ -103,6 +111,10 @@ class Categorical(Label):
     def examples(self, count: int) -> np.ndarray:
         """The first classes, ``[n, 1]``."""
         return np.arange(min(count, self.num_classes), dtype=np.int32)[:, None]
+
+    def describe(self) -> str:
+        """The number of classes."""
+        return f"{self.num_classes} classes"
 
     def caption(self, value: Sequence[Any]) -> str:
         """The name of the class."""

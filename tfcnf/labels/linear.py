@@ -49,6 +49,30 @@ class ZeroLinear(keras.layers.Layer):
         return super().get_config() | {"units": self.units}
 
 
+class FirstDims(keras.layers.Layer):
+    """The first dimensions of a code as they are, zeros behind them.
+
+    A linear q_theta can lose its code: where reconstruction makes something else of it
+    first, the best weight is 0, and then the label's term no longer reaches the code.
+    The identity cannot. It compares the first dimension of a code with the value of
+    unit size directly, N(y; z_y, 1) or a Bernoulli with that logit, as the authors'
+    code for spirals does.
+
+    Args:
+        taken: dimensions to take.
+        outputs: dimensions in all.
+    """
+
+    def __init__(self, taken: int, outputs: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.taken, self.outputs = taken, outputs
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """``[B, n]`` to ``[B, outputs]``."""
+        return tf.pad(x[:, : self.taken], [[0, 0], [0, self.outputs - self.taken]])
+
+
 def make_map(
     inputs: int,
     outputs: int,

@@ -79,6 +79,20 @@ class Real(Label):
             )
         self.distribution = distribution
 
+    def fitted(self, y: np.ndarray) -> Real:
+        """This label with the mean and the deviation of training values ``[n, d]``.
+
+        Raises:
+            ValueError: for a number that is the same for all examples.
+        """
+        if not (np.ptp(y, 0) > 0).all():
+            raise ValueError(
+                "a label that is the same for all training examples supervises "
+                f"nothing; leave it out. Received: {self.title or 'y'}={y[0]}"
+            )
+        units = {"mean": y.mean(0).tolist(), "scale": y.std(0).tolist()}
+        return type(self).from_config(self.get_config() | units)
+
     @property
     def num_features(self) -> int:
         """Numbers d."""
@@ -88,6 +102,11 @@ class Real(Label):
     def num_outputs(self) -> int:
         """Means and log-deviations, 2 d."""
         return 2 * self.dims
+
+    @property
+    def num_means(self) -> int:
+        """The means among the outputs of q_theta, d."""
+        return self.dims
 
     @property
     def can_hide(self) -> bool:
@@ -114,23 +133,26 @@ class Real(Label):
     def _standard(self, z: Tensor) -> tfp.distributions.Distribution:
         """q_theta of the values of unit size."""
         location, log_scale = tf.split(self.q_theta(z), 2, -1)
-        return tfd.MultivariateNormalDiag(location, tf.exp(log_scale))
+        return tfd.Independent(tfd.Normal(location, tf.exp(log_scale)), 1)
 
-    def predict(self, z: Tensor) -> tfp.distributions.MultivariateNormalDiag:
+    def predict(self, z: Tensor) -> tfp.distributions.Independent:
         """Normal predictions in the label's own units: batch ``[B]``, event ``[d]``."""
-        unit = self._standard(z)
-        return tfd.MultivariateNormalDiag(
-            unit.loc * self.scale + self.mean, unit.scale.diag * self.scale
-        )
+        unit = self._standard(z).distribution
+        mean, scale = unit.loc * self.scale + self.mean, unit.scale * self.scale
+        return tfd.Independent(tfd.Normal(mean, scale), 1)
+
+    def estimate(self, z: Tensor) -> Tensor:
+        """Means of the prediction, ``[B, d]``."""
+        return self.predict(z).mean()
 
     def loss(self, z: Tensor, y: Tensor) -> Tensor:
         """-log q_theta of the values of unit size, ``[B]`` nats; 0 where hidden."""
         nll = -self._standard(z).log_prob(self.features(y))
         return tf.where(self.is_hidden(y), tf.zeros_like(nll), nll)
 
-    def measures(self, z: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def measures(self, estimate: Tensor, y: Tensor) -> dict[str, Tensor]:
         """``rmse``: mean squared error over the columns, in the label's own units."""
-        gap = self.predict(z).mean() - tf.cast(y, self.compute_dtype)
+        gap = tf.cast(estimate, self.compute_dtype) - tf.cast(y, self.compute_dtype)
         return {"rmse": tf.reduce_mean(gap**2, 1)}
 
     def support(self) -> tuple[Tensor, Tensor]:
@@ -159,6 +181,10 @@ class Real(Label):
         """Values from two deviations below the mean to two above, ``[n, d]``."""
         steps = np.linspace(-2.0, 2.0, count)[:, None]
         return np.asarray(self.mean) + steps * np.asarray(self.scale)
+
+    def describe(self) -> str:
+        """How many numbers."""
+        return "a number" if self.dims == 1 else f"{self.dims} numbers"
 
     def caption(self, value: Sequence[Any]) -> str:
         """The numbers, with the title."""

@@ -1,15 +1,13 @@
-"""Checks of the series and labels that are handed to a latent ODE."""
+"""Checks of the series that are handed to a latent ODE."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfcnf.data.series import Series
 from tfcnf.models.inputs import require
-from tfcnf.types import Tensor
 
 
 def read_series(x: Any, obs_dims: int, dtype: str, regular: bool = False) -> Series:
@@ -49,34 +47,3 @@ def read_series(x: Any, obs_dims: int, dtype: str, regular: bool = False) -> Ser
         message = "regular=True is for series that share their times and miss no point"
         times = require(same, f"{message}. Received: times=", times)
     return Series(*(tf.cast(part, dtype) for part in (values, times, mask)))
-
-
-def read_labels(y: Any, kinds: Sequence[str], dtype: str) -> Tensor:
-    """Labels as floats ``[B, L]``.
-
-    Args:
-        y: numbers ``[B, L]``, or ``[B]`` for a single label.
-        kinds: ``"gaussian"`` or ``"bernoulli"`` for each label.
-        dtype: of the result.
-
-    Raises:
-        ValueError: for a wrong shape, and, in eager mode, for labels that are not
-            finite, or not 0 or 1 for a Bernoulli (an InvalidArgumentError in a graph).
-    """
-    if y is None:
-        raise ValueError(
-            f"each series must have {len(kinds)} labels; partition='none' takes series "
-            "alone. Received: y=None"
-        )
-    y = tf.cast(y, dtype)
-    if y.shape.rank == 1 and len(kinds) == 1:
-        y = y[:, None]
-    if y.shape.rank != 2 or y.shape[1] != len(kinds):
-        raise ValueError(
-            f"labels must have shape [batch, {len(kinds)}]. Received: y.shape={y.shape}"
-        )
-    finite = tf.reduce_all(tf.math.is_finite(y))
-    y = require(finite, "labels must be finite. Received: y=", y)
-    binary = tf.constant([kind == "bernoulli" for kind in kinds])
-    fits = tf.reduce_all((y == 0) | (y == 1) | ~binary)
-    return require(fits, "bernoulli labels must be 0 or 1. Received: y=", y)

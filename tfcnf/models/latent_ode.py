@@ -13,11 +13,14 @@ import tensorflow_probability as tfp
 from tfcnf.data.series import Series
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.gates.reinforce import Decision
+from tfcnf.labels.kinds import make_labels
 from tfcnf.latent.partition import Partition
-from tfcnf.latent.regression import LabelPredictor, LinearPrior
+from tfcnf.latent.prior import CodePrior
+from tfcnf.latent.reader import CodeReader
 from tfcnf.models.base import FlowModel, Part
 from tfcnf.models.decoder import Decoder
-from tfcnf.models.latent_inputs import read_labels, read_series
+from tfcnf.models.label_inputs import read_labels
+from tfcnf.models.latent_inputs import read_series
 from tfcnf.models.latent_options import check_options
 from tfcnf.models.latent_path import LatentPath
 from tfcnf.models.metrics import EpochMean
@@ -48,9 +51,7 @@ class LatentODE(FlowModel):
 
     Args:
         obs_dims: dimensions of an observation.
-        label_kinds: ``"gaussian"`` or ``"bernoulli"`` for each label.
-        label_mean: subtracted from each label, of the training split.
-        label_scale: divides each label.
+        labels: their kinds, as `tfcnf.labels.kinds.make_labels` takes them.
         partition: ``"code"``, ``"head"`` or ``"none"``.
         latent_dims: D, dimensions of z.
         code_dims: dimensions of the code of each label, for ``"code"``.
@@ -64,7 +65,7 @@ class LatentODE(FlowModel):
         kl_warmup_steps: steps over which that weight grows from 0; 0 for none.
         label_weights: weight of each label's term; 1 for each if empty.
         label_map: ``"linear"``, the paper's q_theta, or ``"identity"``, the authors'
-            code's, see `LabelPredictor`.
+            code's, see `tfcnf.labels.linear.FirstDims`; from the whole z always linear.
         encode_gaps: give the encoder the time to the next observation too; for
             irregular times.
         regular: all series have the same times and no missing point; saves work.
@@ -79,9 +80,7 @@ class LatentODE(FlowModel):
     def __init__(
         self,
         obs_dims: int,
-        label_kinds: Sequence[str] = (),
-        label_mean: Sequence[float] = (),
-        label_scale: Sequence[float] = (),
+        labels: Sequence[Any] = (),
         partition: str = "code",
         latent_dims: int = 5,
         code_dims: int = 1,
@@ -106,9 +105,6 @@ class LatentODE(FlowModel):
         super().__init__(name=name, dtype=dtype)
         self.options: dict[str, Any] = {
             "obs_dims": obs_dims,
-            "label_kinds": tuple(label_kinds),
-            "label_mean": tuple(label_mean),
-            "label_scale": tuple(label_scale),
             "partition": partition,
             "latent_dims": latent_dims,
             "code_dims": code_dims,
@@ -120,7 +116,7 @@ class LatentODE(FlowModel):
             "sigma": sigma,
             "beta": beta,
             "kl_warmup_steps": kl_warmup_steps,
-            "label_weights": tuple(label_weights) or (1.0,) * len(label_kinds),
+            "label_weights": tuple(label_weights) or (1.0,) * len(labels),
             "label_map": label_map,
             "encode_gaps": encode_gaps,
             "regular": regular,
@@ -128,17 +124,19 @@ class LatentODE(FlowModel):
             "max_num_steps": max_num_steps,
             "seed": seed,
         }
-        check_options(self.options)
+        check_options(self.options, len(labels))
         self.is_supervised = partition != "none"
-        sizes = (code_dims,) * len(label_kinds) if partition == "code" else ()
+        sizes = (code_dims,) * len(labels) if partition == "code" else ()
         self.partition = Partition(sizes, latent_dims - sum(sizes))
         self.beta, self.kl_warmup_steps = beta, kl_warmup_steps
         self.label_weights, self.regular = self.options["label_weights"], regular
-        self._make_parts(self.options, self.dtype_policy)
+        self._make_parts(self.options, labels, self.dtype_policy)
         self._track_metrics()
         self.built = True
 
-    def _make_parts(self, options: dict[str, Any], policy: Any) -> None:
+    def _make_parts(
+        self, options: dict[str, Any], labels: Sequence[Any], policy: Any
+    ) -> None:
         seeds = keras.random.SeedGenerator(options["seed"])
         obs, latent = options["obs_dims"], options["latent_dims"]
         self.noise = keras.random.SeedGenerator(next_int(seeds))
@@ -171,11 +169,15 @@ class LatentODE(FlowModel):
             next_int(seeds),
             dtype=policy,
         )
-        self.prior = LinearPrior(self.partition, dtype=policy)
-        kinds = options["label_kinds"] if self.is_supervised else ()
-        self.predictor = LabelPredictor(
-            self.partition, kinds, options["label_map"], dtype=policy
+        self.labels = make_labels(labels, policy)
+        self.prior = CodePrior(
+            self.partition, self.labels, options["seed"], dtype=policy
         )
+        if self.is_supervised:
+            identity = options["label_map"] == "identity"
+            self.reader = CodeReader(
+                self.partition, self.labels, identity, options["seed"], dtype=policy
+            )
 
     def _track_metrics(self) -> None:
         names = ["loss", "elbo", "log_likelihood", "kl"]
@@ -240,7 +242,7 @@ class LatentODE(FlowModel):
         return self.decoder(tf.gather(tf.concat(paths, 1), order, axis=1))
 
     def predict_labels(self, z: Tensor) -> Tensor:
-        """Labels ``[B, L]`` in their own units; the probability of a Bernoulli's 1.
+        """Labels ``[B, columns]`` in their own units, see `Label.estimate`.
 
         Raises:
             ValueError: for a model that was given no labels.
@@ -249,8 +251,7 @@ class LatentODE(FlowModel):
             raise ValueError(
                 "a model without labels cannot predict them. Received: partition='none'"
             )
-        mean, scale = self._label_units()
-        return self.predictor.means(z) * scale + mean
+        return self.reader.estimates(z)
 
     def call(self, x: Series, tol: float | None = None) -> Tensor:
         """The mean observations at the times of the series, ``[B, T, C]``."""
@@ -281,7 +282,7 @@ class LatentODE(FlowModel):
                 `tfcnf.models.latent_inputs`.
         """
         x = self._read(x)
-        y = self._standardise(x, y)
+        y = self._labels(x, y)
         posterior = self._encode(x)
         seed = next_seed(self.noise) if control.seed is None else control.seed
         mean = posterior.mean()
@@ -298,7 +299,7 @@ class LatentODE(FlowModel):
             "kl": kl,
         }
         if self.is_supervised:
-            each = self.predictor.negative_log_probs(z, y)
+            each = self.reader.losses(z, y)
             terms["label_nll"] = tf.add_n(
                 [w * nll for w, nll in zip(self.label_weights, each, strict=True)]
             )
@@ -320,22 +321,19 @@ class LatentODE(FlowModel):
         done = tf.cast(self.optimizer.iterations, self.compute_dtype) + 1.0
         return self.beta * tf.minimum(done / self.kl_warmup_steps, 1.0)
 
-    def _standardise(self, x: Series, y: Any) -> Tensor:
-        """Standardised labels ``[B, L]``; a model without labels looks at none."""
+    def _labels(self, x: Series, y: Any) -> Tensor:
+        """Labels ``[B, columns]``; a model without labels looks at none."""
         if not self.is_supervised:
             return tf.zeros([tf.shape(x.times)[0], 0], self.compute_dtype)
-        mean, scale = self._label_units()
-        kinds = self.options["label_kinds"]
-        return (read_labels(y, kinds, self.compute_dtype) - mean) / scale
-
-    def _label_units(self) -> tuple[Tensor, Tensor]:
-        parts = (self.options["label_mean"], self.options["label_scale"])
-        mean, scale = (tf.constant(part, self.compute_dtype) for part in parts)
-        return mean, scale
+        return read_labels(y, self.labels, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""
-        return self.options | {"name": self.name, "dtype": self.dtype_policy.name}
+        return self.options | {
+            "labels": [label.record() for label in self.labels],
+            "name": self.name,
+            "dtype": self.dtype_policy.name,
+        }
 
     @classmethod
     def from_config(

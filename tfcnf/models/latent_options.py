@@ -8,10 +8,11 @@ from typing import Any
 from tfcnf.checks import check_choice
 
 PARTITIONS = ("code", "head", "none")
+MAPS = ("linear", "identity")
 
 
-def check_options(options: dict[str, Any]) -> None:
-    """Checks the keywords of `LatentODE`.
+def check_options(options: dict[str, Any], labels: int) -> None:
+    """Checks the keywords of `LatentODE`, which has this number of labels.
 
     Raises:
         ValueError: for one that is out of range, or does not fit the others.
@@ -32,24 +33,20 @@ def check_options(options: dict[str, Any]) -> None:
                 f"{name} must not be negative. Received: {name}={options[name]!r}"
             )
     if options["partition"] != "none":
-        _check_labels(options)
+        _check_labels(options, labels)
 
 
-def _check_labels(options: dict[str, Any]) -> None:
-    labels = len(options["label_kinds"])
-    for name in ("label_mean", "label_scale", "label_weights"):
-        if len(options[name]) != labels or not labels:
-            raise ValueError(
-                f"{name} must have an entry for each of the labels, and there must be "
-                f"labels. Received: {name}={options[name]}, {labels} labels"
-            )
-        if not all(map(math.isfinite, options[name])):
-            raise ValueError(f"{name} must be finite. Received: {name}={options[name]}")
-    if min(options["label_scale"]) <= 0:
+def _check_labels(options: dict[str, Any], labels: int) -> None:
+    check_choice("label_map", options["label_map"], MAPS)
+    weights = options["label_weights"]
+    if len(weights) != labels or not labels:
         raise ValueError(
-            "label_scale must be positive; a label that is the same for all training "
-            "series cannot be learned. "
-            f"Received: label_scale={options['label_scale']}"
+            "label_weights must have an entry for each of the labels, and there must "
+            f"be labels. Received: label_weights={weights}, {labels} labels"
+        )
+    if not all(map(math.isfinite, weights)):
+        raise ValueError(
+            f"label_weights must be finite. Received: label_weights={weights}"
         )
     if (
         options["partition"] == "code"
