@@ -80,3 +80,10 @@ def test_the_solver_of_tfp_is_used_in_one_room():
 def test_the_package_does_without_what_stands_beside_it():
     for path in FILES:
         assert "benchmarks" not in imported(path), path
+
+
+def test_noise_is_drawn_in_one_place():
+    words = ("tf.random.", "stateless_dropout", "keras.random.", "raw_ops.Stateless")
+    for path in FILES:
+        text = path.read_text().replace("keras.random.SeedGenerator", "")
+        assert path.name == "seeds.py" or not any(word in text for word in words), path

@@ -1,8 +1,14 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from tfcnf import seeds
+from tfcnf.ode.divergence import draw_probes
 from tfcnf.seeds import next_int, next_seed, shared_seed
+
+DRAWS = [seeds.uniform, seeds.normal, seeds.signs]
+SEED = tf.constant([3, 4])
 
 
 def test_replicas_draw_their_own_noise_and_share_decisions(mirrored):
@@ -27,3 +33,59 @@ def test_integers_differ_and_repeat_with_the_seed():
     first = draw()
     assert len(set(first)) == 20
     assert first == draw()
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_noise_is_the_same_eagerly_in_a_graph_and_compiled(draw, dtype):
+    eager = draw([500, 7], SEED, dtype)
+    for compiled in (False, True):
+        graph = tf.function(lambda s: draw([500, 7], s, dtype), jit_compile=compiled)
+        np.testing.assert_array_equal(graph(SEED), eager)
+
+
+def test_seeds_and_dropout_do_not_depend_on_the_compiler():
+    x = tf.constant(np.random.default_rng(0).normal(size=(40, 3)), tf.float32)
+
+    def both(seed):
+        part = seeds.fold_in(seed, 5)
+        return part, seeds.dropout(x, 0.3, part)
+
+    part, dropped = both(SEED)
+    for found, expected in zip(
+        tf.function(both, jit_compile=True)(SEED), (part, dropped), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    expected = tf.random.experimental.stateless_fold_in(SEED, 5)
+    np.testing.assert_array_equal(part, expected)
+    expected = tf.nn.experimental.stateless_dropout(x, 0.3, part)
+    np.testing.assert_array_equal(dropped, expected)
+
+
+@pytest.mark.parametrize("shape", [[5, 3], [7], [4, 2, 2], [0, 3], []])
+def test_noise_without_xla_is_that_of_tensorflow(shape):
+    expected = tf.random.stateless_uniform(shape, SEED)
+    np.testing.assert_array_equal(seeds.uniform(shape, SEED), expected)
+    bits = tf.random.stateless_uniform(shape, SEED, 0, 2, tf.int32)
+    np.testing.assert_array_equal(seeds.signs(shape, SEED), 2 * bits - 1)
+    expected = tf.random.stateless_normal(shape, SEED)
+    np.testing.assert_allclose(seeds.normal(shape, SEED), expected, rtol=3e-7)
+    one = tf.random.stateless_normal([], SEED)
+    np.testing.assert_array_equal(seeds.kernel_normal(SEED, "float32"), one)
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+@pytest.mark.parametrize("event", [[], [3], [8]])
+def test_a_part_of_a_draw_is_that_part(draw, event):
+    whole = draw([23, *event], SEED).numpy()
+    for start, stop in [(0, 5), (5, 12), (22, 23), (23, 23)]:
+        part = draw([stop - start, *event], SEED, first=tf.constant(start))
+        np.testing.assert_array_equal(part, whole[start:stop])
+
+
+@pytest.mark.parametrize("trace", ["rademacher", "gaussian"])
+def test_probes_of_a_part_of_a_batch_are_those_of_the_whole(trace):
+    z = tf.zeros([7, 3])
+    whole = draw_probes(z, trace, 2, SEED).directions
+    part = draw_probes(z[4:6], trace, 2, SEED, rows=tf.constant([4, 7]))
+    np.testing.assert_array_equal(part.directions, whole[:, 4:6])

@@ -13,11 +13,11 @@ Log-densities and log-determinants are in nats; "bits/dim" says so by name.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-Tensor = Any
+from tfcnf.seeds import Tensor, fold_in
 
 
 class SolveStats(NamedTuple):
@@ -74,6 +74,8 @@ class Control(NamedTuple):
         drawn_tol: tolerances ``[N]`` that the layers' policies gave for another part
             of the same batch, to be used again; unlike ``tol`` it leaves the
             gradient's tolerance to the layers.
+        rows: ``[2]`` integers, the first row and the number of rows: the batch is a
+            part of a larger one, and gets the noise that it would get in it.
     """
 
     tol: Tensor = None
@@ -85,6 +87,7 @@ class Control(NamedTuple):
     skip_log_det: On | None = None
     share_noise: On | None = None
     drawn_tol: Tensor = None
+    rows: Tensor = None
 
     def part(self, start: int, count: int) -> Control:
         """The control of ``count`` solves from solve ``start`` on."""
@@ -96,7 +99,7 @@ class Control(NamedTuple):
 
         seed = self.seed
         if seed is not None:
-            seed = tf.random.experimental.stateless_fold_in(seed, start)
+            seed = fold_in(seed, start)
         return self._replace(
             tol=take(self.tol),
             adjoint_tol=take(self.adjoint_tol),
@@ -110,7 +113,8 @@ class FlowOutput(NamedTuple):
     """What a flow layer returns; the one record that losses and metrics read.
 
     Attributes:
-        z: the transformed batch, ``[B, ...]``.
+        z: the transformed batch, ``[B, ...]``; of an example outside the support some
+            finite numbers, see `code`.
         log_det: log |det dz/dx| of the applied direction, ``[B]``, nats.
         nfe: forward function evaluations of each solve, ``[N]`` float.
         tolerance: tolerance that each solve used, ``[N]``.
@@ -123,3 +127,10 @@ class FlowOutput(NamedTuple):
     nfe: Tensor
     tolerance: Tensor
     log_pi: Tensor
+
+    @property
+    def code(self) -> Tensor:
+        """``z``, with NaN for examples outside the support, whose log_det is none."""
+        known = tf.math.is_finite(self.log_det)
+        known = tf.reshape(known, [-1] + [1] * (len(self.z.shape) - 1))
+        return tf.where(known, self.z, tf.constant(float("nan"), self.z.dtype))

@@ -28,6 +28,7 @@ from tfcnf.data.source import DataSource
 from tfcnf.evaluation import spiral_posterior
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.files import write_json
+from tfcnf.seeds import uniform
 from tfcnf.types import Tensor
 
 tfb = tfp.bijectors
@@ -106,7 +107,7 @@ def dequantize(x: Tensor, num_levels: int, seed: Sequence[int]) -> Tensor:
         seed: ``[2]`` integers that fix the uniform noise.
     """
     x = tf.cast(tf.reshape(x, [x.shape[0], -1]), tf.float32)
-    return (x + tf.random.stateless_uniform(tf.shape(x), seed)) / num_levels
+    return (x + uniform(tf.shape(x), seed)) / num_levels
 
 
 def unit_interval(alpha: float = ALPHA) -> tfp.bijectors.Bijector:

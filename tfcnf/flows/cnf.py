@@ -157,7 +157,7 @@ class CNFLayer(FlowLayer):
             trace = "none"
         share = control.share_noise is not None
         reach = self.dynamics.reach
-        return draw_probes(x, trace, self.num_probes, seed, reach, share)
+        return draw_probes(x, trace, self.num_probes, seed, reach, share, control.rows)
 
     def _tolerances(
         self, x: Tensor, control: Control, training: bool

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from tfcnf.gates.network import GateNetwork
 from tfcnf.gates.policy import check_tolerance
-from tfcnf.seeds import shared_seed
+from tfcnf.seeds import fold_in, kernel_normal, shared_seed
 from tfcnf.types import Tensor
 
 SPREADS = (0.01, 0.3)
@@ -95,11 +95,9 @@ class RandomTolerance(keras.layers.Layer):
         if training is False:
             return tf.stop_gradient(self._tolerance(m)), tf.zeros([], dtype)
         sampled = tf.cast(training, dtype)
-        if seed is None:
-            seed = shared_seed(self.seed_generator)
-        else:  # the solve's own noise comes from this seed too
-            seed = tf.random.experimental.stateless_fold_in(seed, 1)
-        noise = tf.random.stateless_normal([], seed, dtype=dtype)
+        # from a given seed comes the solve's own noise too
+        own = shared_seed(self.seed_generator) if seed is None else fold_in(seed, 1)
+        noise = kernel_normal(own, dtype)
         sample = tf.stop_gradient(m + sampled * s * noise)
         start, stop = self._range()
         log_pi = -0.5 * (

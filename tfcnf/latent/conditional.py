@@ -10,7 +10,9 @@ import tensorflow_probability as tfp
 
 from tfcnf.data.source import HIDDEN
 from tfcnf.labels.linear import ZeroLinear
+from tfcnf.latent.code import CodeGaussian, CodeMarginal
 from tfcnf.latent.partition import Partition
+from tfcnf.seeds import normal
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
@@ -102,7 +104,7 @@ class ConditionalPrior(keras.layers.Layer):
             total += self.mixture(i).log_prob(code)
         return total
 
-    def distribution(self, y: Tensor) -> tfp.distributions.MultivariateNormalDiag:
+    def distribution(self, y: Tensor) -> CodeGaussian:
         """p(z | y) of the whole code: batch ``[B]``, event z.
 
         Args:
@@ -112,30 +114,38 @@ class ConditionalPrior(keras.layers.Layer):
             [tf.shape(y)[0], self.partition.unsupervised], self.compute_dtype
         )
         parts = [self.component(i, y[:, i]) for i in range(len(self.num_classes))]
-        return tfd.MultivariateNormalDiag(
+        return CodeGaussian(
             self.partition.merge([part.loc for part in parts], zeros),
             self.partition.merge([part.scale.diag for part in parts], zeros + 1.0),
         )
 
-    def marginal(self) -> tfp.distributions.Distribution:
+    def marginal(self) -> CodeMarginal:
         """p(z) of the whole code, labels marginalised: batch ``[]``, event z."""
-        parts = [self.mixture(i) for i in range(len(self.num_classes))]
-        if self.partition.unsupervised:
-            parts.append(self.unsupervised())
-        return tfd.Blockwise(parts)
+        return CodeMarginal(
+            self.partition.dims,
+            self.num_classes,
+            self.marginal_log_prob,
+            lambda noise, y: self.place(noise, y, 1.0),
+            self.compute_dtype,
+        )
 
-    def sample(self, y: Tensor, seed: Tensor, temperature: float = 1.0) -> Tensor:
+    def sample(
+        self,
+        y: Tensor,
+        seed: Tensor,
+        temperature: float = 1.0,
+        first: Tensor = None,
+    ) -> Tensor:
         """Codes ``[B, D]`` from p(z | y), deviations scaled by the temperature.
 
         Args:
             y: integer labels ``[B, L]``.
             seed: ``[2]`` integers.
             temperature: 1 samples the model; 0 gives the means.
+            first: see `tfcnf.seeds.uniform`.
         """
-        dims = sum(self.partition.supervised) + self.partition.unsupervised
-        noise = tf.random.stateless_normal(
-            [tf.shape(y)[0], dims], seed, dtype=self.compute_dtype
-        )
+        shape = [tf.shape(y)[0], self.partition.dims]
+        noise = normal(shape, seed, self.compute_dtype, first)
         return self.place(noise, y, temperature)
 
     def place(self, noise: Tensor, y: Tensor, temperature: Tensor) -> Tensor:

@@ -47,6 +47,11 @@ class Partition(NamedTuple):
             )
         return cls((size,) * num_factors, dims - size * num_factors)
 
+    @property
+    def dims(self) -> int:
+        """D, dimensions of the whole code."""
+        return sum(self.supervised) + self.unsupervised
+
     def split(self, z: Tensor) -> tuple[list[Tensor], Tensor]:
         """``[B, D]`` to the list of z_yi and z_u."""
         *codes, rest = tf.split(z, [*self.supervised, self.unsupervised], -1)

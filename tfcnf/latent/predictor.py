@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from tfcnf.labels.linear import ZeroLinear
 from tfcnf.latent.partition import Partition
-from tfcnf.seeds import next_seed
+from tfcnf.seeds import dropout, next_seed
 from tfcnf.types import Tensor
 
 
@@ -54,8 +53,6 @@ class Classifier(keras.layers.Layer):
         logits = []
         for q_theta, code in zip(self.q_theta, codes, strict=True):
             if training and self.dropout:
-                code = tf.nn.experimental.stateless_dropout(
-                    code, self.dropout, next_seed(self.seed_generator)
-                )
+                code = dropout(code, self.dropout, next_seed(self.seed_generator))
             logits.append(q_theta(code))
         return logits

@@ -27,7 +27,7 @@ from tfcnf.models.metrics import EpochMean
 from tfcnf.models.recognition import Recognition
 from tfcnf.models.running_mean import RunningMean
 from tfcnf.ode.autonomous import AutonomousDynamics
-from tfcnf.seeds import next_int, next_seed
+from tfcnf.seeds import next_int, next_seed, normal
 from tfcnf.types import Control, FlowOutput, Tensor
 
 tfd = tfp.distributions
@@ -286,7 +286,7 @@ class LatentODE(FlowModel):
         posterior = self._encode(x)
         seed = next_seed(self.noise) if control.seed is None else control.seed
         mean = posterior.mean()
-        noise = tf.random.stateless_normal(tf.shape(mean), seed, dtype=mean.dtype)
+        noise = normal(tf.shape(mean), seed, mean.dtype)
         z = mean + posterior.stddev() * noise
         path, out = self.flow(z, self._times(x), control=control)
         log_likelihood = self.decoder.log_prob(x, self.decoder(path))

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfcnf.seeds import normal, signs
 from tfcnf.types import Tensor
 
 TRACES = ("rademacher", "gaussian", "exact")
@@ -35,6 +36,7 @@ def draw_probes(
     seed: Tensor,
     reach: int | None = None,
     share: bool = False,
+    rows: Tensor = None,
 ) -> Probes:
     """Directions for the trace of one solve.
 
@@ -46,6 +48,7 @@ def draw_probes(
         seed: ``[2]`` integers.
         reach: see `tfcnf.ode.dynamics.Dynamics`; for the exact trace.
         share: whether all examples get the same random probes.
+        rows: see `tfcnf.types.Control`.
     """
     batch, event = tf.shape(z)[0], z.shape[1:]
     if trace == "none":
@@ -56,12 +59,13 @@ def draw_probes(
     if share:
         probes = draw_probes(z[:1], trace, num_probes, seed)
         return probes._replace(directions=tf.repeat(probes.directions, batch, axis=1))
-    shape = [num_probes, batch, *event]
-    if trace == "gaussian":
-        noise = tf.random.stateless_normal(shape, seed, dtype=z.dtype)
+    draw = normal if trace == "gaussian" else signs
+    if rows is None:
+        noise = draw([num_probes, batch, *event], seed, z.dtype)
     else:
-        bits = tf.random.stateless_uniform(shape, seed, 0, 2, dtype=tf.int32)
-        noise = tf.cast(2 * bits - 1, z.dtype)
+        first, total = tf.unstack(rows)
+        each = [first + i * total for i in range(num_probes)]
+        noise = tf.stack([draw([batch, *event], seed, z.dtype, row) for row in each])
     return Probes(noise, tf.constant(1.0 / num_probes, z.dtype))
 
 

@@ -1,0 +1,87 @@
+"""Distributions of the code whose samples do not depend on the compiler.
+
+TFP draws by algorithms that TensorFlow chooses by device; these draw as
+`tfcnf.seeds` does. An integer seed fixes the samples; without one they are fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfcnf.seeds import fold_in, normal, uniform
+from tfcnf.types import Tensor
+
+
+class CodeGaussian(tfp.distributions.MultivariateNormalDiag):
+    """p(z | y): independent normal dimensions."""
+
+    def _call_sample_n(self, sample_shape: Any, seed: Any, **_: Any) -> Tensor:
+        parts = (sample_shape, self.batch_shape_tensor(), self.event_shape_tensor())
+        shape = tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
+        z = self.loc + self.scale.diag * normal(shape, _seed(seed), self.dtype)
+        return self._set_sample_static_shape(z, parts[0])
+
+
+class CodeMarginal(tfp.distributions.Distribution):
+    """p(z), labels marginalised: batch ``[]``, event ``[D]``.
+
+    Args:
+        dims: D.
+        num_classes: classes of each label factor, all equally probable.
+        log_density: of codes ``[..., D]``.
+        place: codes of standard normal noise ``[n, D]`` and labels ``[n, L]``.
+        dtype: of the codes.
+        name: of the distribution.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        num_classes: Sequence[int],
+        log_density: Callable[[Tensor], Tensor],
+        place: Callable[[Tensor, Tensor], Tensor],
+        dtype: Any,
+        name: str = "CodeMarginal",
+    ):
+        parameters = dict(locals())
+        self.dims, self.num_classes = dims, tuple(num_classes)
+        self.log_density, self.place = log_density, place
+        super().__init__(
+            dtype=tf.as_dtype(dtype),
+            reparameterization_type=tfp.distributions.NOT_REPARAMETERIZED,
+            validate_args=False,
+            allow_nan_stats=True,
+            parameters=parameters,
+            name=name,
+        )
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict:
+        return {}
+
+    def _event_shape(self) -> tf.TensorShape:
+        return tf.TensorShape([self.dims])
+
+    def _event_shape_tensor(self) -> Tensor:
+        return tf.constant([self.dims])
+
+    def _log_prob(self, z: Tensor) -> Tensor:
+        return self.log_density(z)
+
+    def _sample_n(self, n: Tensor, seed: Any = None) -> Tensor:
+        own = _seed(seed)
+        counts = tf.constant(self.num_classes, tf.float32)
+        shape = [n, len(self.num_classes)]
+        labels = tf.cast(uniform(shape, fold_in(own, 1)) * counts, tf.int32)
+        return self.place(normal([n, self.dims], own, self.dtype), labels)
+
+
+def _seed(seed: Any) -> Tensor:
+    """A stateless seed ``[2]`` of what TFP's samplers are given."""
+    if isinstance(seed, int):
+        return tf.constant([seed, 1])
+    return tfp.random.sanitize_seed(seed)
