@@ -289,9 +289,12 @@ def _stack_trail(trail: list[tf.TensorArray], accepted: Tensor) -> Trail:
 
 
 def max_rms(x: Any, scale: Any) -> Tensor:
-    """Over the tensors of a structure, the largest root mean square of x / scale."""
+    """Over the tensors of a structure, the largest root mean square of x / scale.
+
+    It is 0 of tensors without entries: an empty batch is solved in one step.
+    """
     norms = [
-        tf.sqrt(tf.reduce_mean(tf.square(a / b)))
+        tf.where(tf.size(a) > 0, tf.sqrt(tf.reduce_mean(tf.square(a / b))), 0)
         for a, b in zip(tf.nest.flatten(x), tf.nest.flatten(scale), strict=True)
     ]
     return tf.reduce_max(tf.stack(norms))
