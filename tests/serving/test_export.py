@@ -116,12 +116,12 @@ def test_a_clean_process_inverts_and_draws_as_in_memory(
     size, answered, given, in_memory
 ):
     image, label = given[size]["image"], given[size]["label"]
-    back = answered[f"{size}/reconstruct/image_0_to_1"]
+    back = answered[f"{size}/reconstruct/image_black_0_white_1"]
     assert np.abs(back - image).max() < 1e-3
-    largest = answered[f"{size}/reconstruct/largest_difference_0_to_1"]
+    largest = answered[f"{size}/reconstruct/largest_difference_black_0_white_1"]
     np.testing.assert_allclose(largest, np.abs(back - image).max((1, 2, 3)), atol=1e-7)
     drawn = in_memory.sample(label, 5, tol=TOL)
-    found = answered[f"{size}/sample/image_0_to_1"]
+    found = answered[f"{size}/sample/image_black_0_white_1"]
     np.testing.assert_allclose(found, drawn, atol=1e-5)
 
 
@@ -174,25 +174,29 @@ def test_an_answer_does_not_depend_on_the_place_in_the_batch(served, given):
 
 def test_interpolations_begin_and_end_with_the_images(served, given):
     a, b = given[7]["image"], given[7]["image"][::-1]
-    line = served.interpolate(a, b, steps=5)["images_0_to_1"].numpy()
+    line = served.interpolate(a, b, steps=5)["images_black_0_white_1"].numpy()
     assert line.shape == (7, 5, 8, 8, 1)
     np.testing.assert_allclose(line[:, 0], a, atol=1e-3)
     np.testing.assert_allclose(line[:, -1], b, atol=1e-3)
     codes = [served.encode(x)["code_unitless"] for x in (a, b)]
-    middle = served.decode((codes[0] + codes[1]) / 2)["image_0_to_1"]
+    middle = served.decode((codes[0] + codes[1]) / 2)["image_black_0_white_1"]
     np.testing.assert_allclose(line[:, 2], middle, atol=1e-4)
     levels = given[7]["levels"]
-    line = served.interpolate_uint8(levels, levels)["images_0_to_1"]
+    line = served.interpolate_uint8(levels, levels)["images_black_0_white_1"]
     np.testing.assert_allclose(line[:, 3], (levels + 0.5) / 17, atol=1e-3)
 
 
 def test_every_example_may_have_a_seed_and_a_temperature_of_its_own(served):
     label, seed = np.int32([3, 1, 3]), np.int32([7, 8, 7])
-    together = served.sample(label, seed, np.float32([1, 0, 1]))["image_0_to_1"]
-    alone = served.sample(label[:1], np.int32(7))["image_0_to_1"]
+    together = served.sample(label, seed, np.float32([1, 0, 1]))[
+        "image_black_0_white_1"
+    ]
+    alone = served.sample(label[:1], np.int32(7))["image_black_0_white_1"]
     np.testing.assert_allclose(together[0], alone[0], atol=1e-4)
     np.testing.assert_allclose(together[2], alone[0], atol=1e-4)
-    mean = served.sample(label[1:2], np.int32(0), np.float32(0))["image_0_to_1"]
+    mean = served.sample(label[1:2], np.int32(0), np.float32(0))[
+        "image_black_0_white_1"
+    ]
     np.testing.assert_allclose(together[1], mean[0], atol=1e-4)
 
 
@@ -265,7 +269,7 @@ def test_several_label_factors_have_posteriors_of_their_own():
     assert answer["discriminative_probability_0"].shape == (2, 3)
     assert answer["generative_probability_1"].shape == (2, 2)
     label = np.int32([[2, 1], [0, 0]])
-    assert module.sample(label)["image_0_to_1"].shape == (2, 4, 4, 1)
+    assert module.sample(label)["image_black_0_white_1"].shape == (2, 4, 4, 1)
 
 
 @pytest.mark.parametrize(

@@ -130,13 +130,12 @@ def changes(name):
             shape = rf"{key} must have shape \[batch, 8, 8, 1\]"
             yield {key: value[0]}, shape
             yield {key: value[:, :7]}, shape
-            yield {key: value[:0]}, shape
             yield {key: value.reshape(2, 64)}, shape
             bad = value.copy()
             if value.dtype == np.float32:
-                for number in (np.nan, np.inf, -0.01, 1.01):
+                for number in (np.nan, np.inf):
                     bad[1, 2, 3] = number
-                    yield {key: bad.copy()}, rf"{key} must be finite numbers in \[0, 1"
+                    yield {key: bad.copy()}, f"{key} must be finite numbers"
             else:
                 bad[1, 2, 3] = 17
                 yield {key: bad}, rf"{key} must be grey levels 0\.\.16"
@@ -144,8 +143,8 @@ def changes(name):
         yield {"label": np.int32([1, 10])}, r"label must be in 0\.\.9"
         yield {"label": np.int32([-1, 1])}, r"label must be in 0\.\.9"
         yield {"label": np.int32(1)}, r"label must have shape \[batch, 1\]"
-        yield {"label": np.int32([])}, r"label must have shape \[batch, 1\]"
         if name != "sample":
+            yield {"label": np.int32([])}, "label must be one for each image"
             yield {"label": np.int32([1, 2, 3])}, "label must be one for each image"
     if name == "sample":
         yield {"temperature": np.float32(-1)}, "temperature must be at least 0"
@@ -155,7 +154,6 @@ def changes(name):
         yield {"seed": np.int32([[1]])}, "seed must be one number"
     if name == "decode":
         yield {"code": CODE[:, :63]}, r"code must have shape \[batch, 64\]"
-        yield {"code": CODE[:0]}, r"code must have shape \[batch, 64\]"
         yield {"code": CODE + np.float32("nan")}, "code must be finite"
     if name.startswith("interpolate"):
         for steps in (1, 101, [3, 4]):
@@ -227,3 +225,35 @@ def _resident_mib():
     with open("/proc/self/status") as file:
         (line,) = (line for line in file if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_nothing_is_answered_with_nothing(name, server):
+    empty = {k: v[:0] if v.ndim else v for k, v in GOOD[name].items()}
+    for value in server.run(name, empty).values():
+        assert value.shape[0] == 0
+
+
+def test_an_image_outside_the_support_spoils_no_other(server):
+    image = IMAGE.copy()
+    image[1, 2, 3] = -0.06  # 0.05 / 0.9 is the margin
+    for name in ("log_prob", "classify", "encode", "reconstruct", "ood_score"):
+        good = server.run(name, GOOD[name])
+        found = server.run(name, GOOD[name] | {"image": image})
+        for key, value in found.items():
+            np.testing.assert_allclose(value[0], good[key][0], atol=2e-3)
+            if key.endswith("class"):
+                assert value[1] == -1
+            else:
+                assert not np.isfinite(value[1]).any(), key
+        if name == "log_prob":
+            assert found["log_prob_nats"][1] == -np.inf
+
+
+def test_drawn_images_are_taken_back(server):
+    label = np.arange(10, dtype=np.int32)
+    image = server.run("sample", {"label": label})["image_black_0_white_1"]
+    assert (image < 0).any()
+    assert (image > 1).any()
+    nats = server.run("log_prob", {"image": image, "label": label})["log_prob_nats"]
+    assert np.isfinite(nats).all()

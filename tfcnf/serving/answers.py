@@ -2,7 +2,10 @@
 
 Every answer is a dictionary of tensors that begin with the batch; the names say the
 units. What is asked is checked inside the graph, so nothing here raises a Python
-error for a bad request. Images are floats in [0, 1], or grey levels as uint8.
+error for a bad request. Images are floats, black 0 and white 1, or grey levels (uint8).
+Those that the model gives may lie a little beyond: its support is wider. It takes them
+back; an image outside the support has the log-probability -inf, NaN for all that is
+read from its code, and the class -1.
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ import tensorflow as tf
 from tfcnf import losses
 from tfcnf.evaluation.typicality import unusualness
 from tfcnf.models.infocnf import InfoCNF
+from tfcnf.seeds import normal
 from tfcnf.serving import inputs
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
 Answer = dict[str, Tensor]
+SCALE = "black_0_white_1"
+IMAGE = f"image_{SCALE}"
 
 
 class Answers:
@@ -80,6 +86,7 @@ class Answers:
                 end = f"_{i}" if len(factors) > 1 else ""
                 answer[f"{name}_probability{end}"] = tf.nn.softmax(scores)
                 best = tf.argmax(scores, -1, output_type=tf.int32)
+                best = tf.where(tf.math.is_nan(scores[:, 0]), -1, best)
                 answer[f"{name}_class{end}"] = best
         return answer
 
@@ -87,7 +94,7 @@ class Answers:
         """Codes."""
         image, tol = self._image(image), inputs.read_tolerance(tol)
         control = _control(tol)
-        return {"code_unitless": self.model(self._middle(image), control=control).z}
+        return {"code_unitless": self.model(self._middle(image), control=control).code}
 
     def decode(self, code: Tensor, tol: Tensor) -> Answer:
         """Images of codes."""
@@ -108,7 +115,7 @@ class Answers:
 
         def draw(rows: Tensor, seed: Tensor) -> Tensor:
             key = tf.stack([seed, 1])
-            return tf.random.stateless_normal([rows, dims], key, dtype=dtype)
+            return normal([rows, dims], key, dtype)
 
         noise = tf.cond(
             tf.equal(tf.rank(seed), 0),
@@ -128,10 +135,10 @@ class Answers:
         """decode(encode(x)), and its largest difference from x."""
         image, tol = self._image(image), inputs.read_tolerance(tol)
         u = self._middle(image)
-        answer = self._decode(self.model(u, control=_control(tol)).z, tol)
-        gap = tf.abs(answer["image_0_to_1"] - u)
+        answer = self._decode(self.model(u, control=_control(tol)).code, tol)
+        gap = tf.abs(answer[IMAGE] - u)
         axes = list(range(1, len(u.shape)))
-        return answer | {"largest_difference_0_to_1": tf.reduce_max(gap, axes)}
+        return answer | {f"largest_difference_{SCALE}": tf.reduce_max(gap, axes)}
 
     def interpolate(
         self, image_a: Tensor, image_b: Tensor, steps: Tensor, tol: Tensor
@@ -142,13 +149,13 @@ class Answers:
         image_b = inputs.same_batch(image_a, image_b)
         steps, tol = inputs.read_steps(steps), inputs.read_tolerance(tol)
         both = self._middle(tf.concat([image_a, image_b], 0))
-        codes = self.model(both, control=_control(tol)).z
+        codes = self.model(both, control=_control(tol)).code
         start, end = tf.split(codes, 2)
         part = tf.linspace(tf.zeros([], codes.dtype), 1.0, steps)[None, :, None]
         line = (1.0 - part) * start[:, None] + part * end[:, None]
         flat = self._decode(tf.reshape(line, [-1, self.model.num_dims]), tol)
         shape = [-1, steps, *self.model.event_shape]
-        return {"images_0_to_1": tf.reshape(flat["image_0_to_1"], shape)}
+        return {f"images_{SCALE}": tf.reshape(flat[IMAGE], shape)}
 
     def _image(self, image: Tensor, name: str = "image") -> Tensor:
         model = self.model
@@ -165,7 +172,7 @@ class Answers:
 
     def _decode(self, code: Tensor, tol: Tensor) -> Answer:
         control = _control(tol)
-        return {"image_0_to_1": self.model(code, inverse=True, control=control).z}
+        return {IMAGE: self.model(code, inverse=True, control=control).z}
 
     def _likelihood(
         self, image: Tensor, tol: Tensor, prior: Callable[[Tensor], Tensor]

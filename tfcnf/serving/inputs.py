@@ -16,17 +16,17 @@ MAX_STEPS = 100  # of an interpolation: more would let one request fill the memo
 
 
 def read_image(name: str, image: Tensor, shape: Sequence[int], levels: int) -> Tensor:
-    """A batch of images ``[B, H, W, C]``, grey levels or floats in [0, 1], B >= 1."""
+    """A batch of images ``[B, H, W, C]``, grey levels or finite floats."""
     image = _batch(name, image, shape)
-    high, words = levels - 1, f"grey levels 0..{levels - 1}"
     if image.dtype.is_floating:
-        high, words = 1, "finite numbers in [0, 1]"
-    inside = tf.reduce_all((image >= 0) & (image <= high))
-    return _require(inside, f"{name} must be {words}", image)
+        finite = tf.reduce_all(tf.math.is_finite(image))
+        return _require(finite, f"{name} must be finite numbers", image)
+    inside = tf.reduce_all((image >= 0) & (image <= levels - 1))
+    return _require(inside, f"{name} must be grey levels 0..{levels - 1}", image)
 
 
 def read_code(code: Tensor, dims: int) -> Tensor:
-    """A batch of codes ``[B, D]``, finite, B >= 1."""
+    """A batch of codes ``[B, D]``, finite."""
     code = _batch("code", code, [dims])
     finite = tf.reduce_all(tf.math.is_finite(code))
     return _require(finite, "code must be finite numbers", code)
@@ -38,7 +38,7 @@ def read_label(label: Tensor, num_classes: Sequence[int], batch: Tensor) -> Tens
     Args:
         label: integers.
         num_classes: classes K_i of each factor.
-        batch: the B that is expected, or None for any of at least 1.
+        batch: the B that is expected, or None for any.
     """
     factors = len(num_classes)
     if factors == 1:
@@ -92,11 +92,11 @@ def _batch(name: str, value: Tensor, shape: Sequence[int]) -> Tensor:
     found = tf.shape(value)
     fits = tf.cond(
         tf.equal(tf.size(found), 1 + len(shape)),
-        lambda: tf.reduce_all(tf.equal(found[1:], shape)) & (found[0] > 0),
+        lambda: tf.reduce_all(tf.equal(found[1:], shape)),
         lambda: tf.constant(False),
     )
     sizes = ", ".join(map(str, shape))
-    message = f"{name} must have shape [batch, {sizes}] and at least one example"
+    message = f"{name} must have shape [batch, {sizes}]"
     check = tf.debugging.Assert(fits, [f"{message}. Received: shape =", found])
     with tf.control_dependencies([check]):
         return tf.reshape(value, [-1, *shape])  # now the rest of the shape is known
