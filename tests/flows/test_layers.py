@@ -196,3 +196,37 @@ def test_multiscale_is_serializable_by_keras():
     flow = build_multiscale(IMAGE, cnf, 2, 1)
     config = keras.saving.serialize_keras_object(flow)
     assert isinstance(keras.saving.deserialize_keras_object(config), MultiscaleFlow)
+
+
+@pytest.mark.parametrize("alpha", [1e-6, 0.05])
+def test_the_ends_of_the_grey_scale_are_as_precise_as_the_middle(alpha):
+    u = np.float32([0, 1e-7, 1e-3, 0.02, 0.5, 0.9, 0.99, 0.999, 1 - 6e-8, 1])
+    u = u.reshape(10, 1, 1, 1)
+    found = Dequantize(17, alpha)(u)
+    exact = Dequantize(17, alpha, dtype="float64")(tf.cast(u, tf.float64))
+    # the closed form, from u and 1 - u in float64
+    wide = u.astype(np.float64)
+    s, rest = (alpha + (1 - 2 * alpha) * part for part in (wide, 1 - wide))
+    np.testing.assert_allclose(exact.z, np.log(s) - np.log(rest), rtol=1e-9)
+    np.testing.assert_allclose(found.z, exact.z, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.log_det, exact.log_det, rtol=1e-6)
+    log_det = np.log1p(-2 * alpha) - np.log(s) - np.log(rest)
+    np.testing.assert_allclose(exact.log_det, log_det.ravel(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("alpha", [1e-6, 0.05, 0.4])
+def test_whatever_is_decoded_can_be_encoded(alpha, dtype):
+    layer = Dequantize(17, alpha, dtype=dtype)
+    y = tf.constant(np.linspace(-90, 90, 181).reshape(-1, 1, 1, 1), dtype)
+    u = layer(y, inverse=True).z
+    assert layer.inside(u).numpy().all()
+    out = layer(u)
+    assert np.isfinite(out.z).all()
+    assert np.isfinite(out.log_det).all()
+    margin = alpha / (1 - 2 * alpha)
+    np.testing.assert_allclose(
+        [u[0], u[-1]], np.reshape([-margin, 1 + margin], u[:2].shape), rtol=1e-6
+    )
+    beyond = tf.constant([-margin, 1 + margin, np.nan, np.inf], dtype) * 1.001
+    assert not layer.inside(beyond[:, None, None, None]).numpy().any()

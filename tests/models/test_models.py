@@ -190,7 +190,7 @@ def test_a_flow_without_a_solve_trains():
         (lambda m: m.log_prob(X[0], Y), "examples must have shape"),
         (lambda m: m.log_prob(X + 20, Y), "grey levels 0..16"),
         (lambda m: m.log_prob(X * np.float32("nan"), Y), "finite"),
-        (lambda m: m.log_prob(X.astype(np.float32), Y), "lie in"),
+        (lambda m: m.terms(X.astype(np.float32), Y, Control(), False), "lie in"),
         (lambda m: m.log_prob(X.astype(str), Y), "integers or floats"),
         (lambda m: m.log_prob(X, Y + 1), "labels must be in 0..2"),
         (lambda m: m.log_prob(X, Y - 1), "labels must be in 0..2"),

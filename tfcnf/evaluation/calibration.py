@@ -16,7 +16,8 @@ import tensorflow_probability as tfp
 from tfcnf import losses
 from tfcnf.data.source import DataSource
 from tfcnf.evaluation.examples import ExampleMeasures
-from tfcnf.models.infocnf import POSTERIORS, InfoCNF
+from tfcnf.models.inference import POSTERIORS
+from tfcnf.models.infocnf import InfoCNF
 
 BINS = 10
 SIMULATIONS = 100

@@ -49,6 +49,6 @@ class ExampleMeasures:
         out = model(x, control=Control(tol=self.tol, seed=seed))
         values = {"log_prob": model.prior.marginal_log_prob(out.z) + out.log_det}
         if model.is_supervised:
-            values["discriminative"] = model.classifier(out.z)[0]
-            values["generative"] = model.prior.class_log_probs(out.z)[0]
+            values["discriminative"] = model.classifier(out.code)[0]
+            values["generative"] = model.prior.class_log_probs(out.code)[0]
         return values

@@ -31,6 +31,43 @@ class FlowLayer(keras.layers.Layer):
         # layers that only move values keep the dtype they are given
         super().__init__(**({"autocast": False} | kwargs))
 
+    def inside(self, x: Tensor) -> Tensor:
+        """Whether each example ``[B, ...]`` lies in the support, ``[B]``."""
+        return finite(x)
+
+
+def finite(x: Tensor) -> Tensor:
+    """Whether each row of floats ``[B, ...]`` is finite, ``[B]``."""
+    return tf.reduce_all(tf.math.is_finite(x), range(1, len(x.shape)))
+
+
+def guarded(flow: FlowLayer, x: Tensor, inverse: bool = False, **options: Any) -> Any:
+    """One pass in which no example spoils those that are solved with it.
+
+    An example outside the flow's support, or a code that is not finite, does not reach
+    the solver. Its log-determinant is -inf, so that its density is 0, or NaN where it
+    has NaN or is a code; see `tfcnf.types.FlowOutput.code`.
+
+    Args:
+        flow: from examples to codes.
+        x: examples, or codes.
+        inverse: whether x are codes.
+        options: more arguments of the flow.
+
+    Returns:
+        `FlowOutput`.
+    """
+    if not x.dtype.is_floating:
+        return flow(x, inverse=inverse, **options)
+    good = finite(x) if inverse else flow.inside(x)
+    column = tf.reshape(good, [-1] + [1] * (len(x.shape) - 1))
+    out = flow(tf.where(column, x, 0.5), inverse=inverse, **options)
+    nan = tf.constant(float("nan"), out.log_det.dtype)
+    unknown = tf.reduce_any(tf.math.is_nan(x), range(1, len(x.shape))) | inverse
+    log_det = tf.where(good, out.log_det, tf.where(unknown, nan, -float("inf")))
+    out = out._replace(log_det=log_det)
+    return out._replace(z=out.code) if inverse else out
+
 
 def unsolved(z: Tensor, log_det: Tensor | None = None) -> FlowOutput:
     """The output of a layer without an ODE; log-determinant 0 unless given."""
@@ -74,6 +111,10 @@ class Chain(FlowLayer):
         for layer in self.layers:
             shape = layer.compute_output_shape(shape)
         return shape
+
+    def inside(self, x: Tensor) -> Tensor:
+        """That of the first layer."""
+        return self.layers[0].inside(x) if self.layers else super().inside(x)
 
     def call(
         self, x: Tensor, inverse: bool = False, control: Control | None = None

@@ -6,11 +6,14 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfcnf.flows.base import FlowLayer, unsolved
-from tfcnf.seeds import next_seed
+from tfcnf.seeds import next_seed, uniform
 from tfcnf.types import Control, FlowOutput, Tensor
+
+EDGE = 2.0**-5  # nearer than this to 0 or 1 the rounding of s matters to its logit
 
 
 @keras.saving.register_keras_serializable("tfcnf")
@@ -21,9 +24,10 @@ class Dequantize(FlowLayer):
     with uniform noise; floating-point images are taken as u itself. The
     log-determinant is that of u -> y; `tfcnf.losses.bits_per_dim` adds the
     ``ln(num_levels)`` a dimension that turns densities of u into probabilities
-    of levels. The inverse reaches a margin of alpha / (1 - 2 alpha) beyond [0, 1],
-    and what density lies there is lost: a larger alpha trains more easily and costs
-    a little of the likelihood.
+    of levels. The support of u is the open interval that reaches ``margin = alpha /
+    (1 - 2 alpha)`` beyond [0, 1] on both sides: the inverse gives values of all of it,
+    and `call` takes them. What density lies beyond [0, 1] is lost to images: a larger
+    alpha trains more easily and costs a little of the likelihood.
 
     Args:
         num_levels: grey levels of the source, 256 for 8-bit images.
@@ -50,6 +54,7 @@ class Dequantize(FlowLayer):
         if not 0 < alpha < 0.5:
             raise ValueError(f"alpha must be in (0, 0.5). Received: alpha={alpha!r}")
         self.num_levels, self.alpha, self.seed = num_levels, alpha, seed
+        self.margin = alpha / (1 - 2 * alpha)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def compute_output_shape(self, shape: Any) -> Any:
@@ -59,7 +64,7 @@ class Dequantize(FlowLayer):
     def call(
         self, x: Tensor, inverse: bool = False, control: Control | None = None
     ) -> FlowOutput:
-        """``[B, H, W, C]`` levels or [0, 1] floats to the real line, or back."""
+        """``[B, H, W, C]`` levels, or floats of the support, to the reals, or back."""
         axes = list(range(1, len(x.shape)))
         log_slope = math.log1p(-2 * self.alpha)
         if inverse:
@@ -67,11 +72,40 @@ class Dequantize(FlowLayer):
             s = tf.sigmoid(x)
             log_det = tf.math.log_sigmoid(x) + tf.math.log_sigmoid(-x) - log_slope
             u = (s - self.alpha) / (1 - 2 * self.alpha)
+            u = tf.clip_by_value(u, *self._ends())
             return unsolved(u, tf.reduce_sum(log_det, axes))
-        u = self._unit_interval(x, control)
-        s = self.alpha + (1 - 2 * self.alpha) * u
-        log_s, log_1s = tf.math.log(s), tf.math.log1p(-s)
+        log_s, log_1s = self._logs(self._unit_interval(x, control))
         return unsolved(log_s - log_1s, tf.reduce_sum(log_slope - log_s - log_1s, axes))
+
+    def inside(self, x: Tensor) -> Tensor:
+        """Whether each image lies in the support, ``[B]``; grey levels always do."""
+        if not x.dtype.is_floating:
+            return tf.ones(tf.shape(x)[:1], tf.bool)
+        above, below = self._distances(tf.cast(x, self.compute_dtype))
+        return tf.reduce_all((above > 0) & (below > 0), range(1, len(x.shape)))
+
+    def _distances(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """From the lower and to the upper end of the support; exact near each."""
+        return u + self.margin, (1.0 - u) + self.margin
+
+    def _logs(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """log s and log(1 - s); near an end from the distance of u to it."""
+        scale = 1 - 2 * self.alpha
+        above, below = self._distances(u)
+        s = self.alpha + scale * u
+        s = tf.where(s < EDGE, scale * above, s)
+        high = tf.math.log(scale * below)
+        far = tf.math.log1p(-tf.minimum(s, 1 - EDGE))
+        return tf.math.log(s), tf.where(s > 1 - EDGE, high, far)
+
+    def _ends(self) -> tuple[np.floating, np.floating]:
+        """The smallest and the largest number of the support."""
+        dtype = np.dtype(self.compute_dtype).type
+        margin, one = dtype(self.margin), dtype(1)
+        low, high = np.nextafter(-margin, one), one + margin
+        while high - one >= margin:
+            high = np.nextafter(high, one)
+        return low, high
 
     def _unit_interval(self, x: Tensor, control: Control | None) -> Tensor:
         x = tf.convert_to_tensor(x)
@@ -80,10 +114,9 @@ class Dequantize(FlowLayer):
         control = control or Control()
         seed = control.seed
         seed = next_seed(self.seed_generator) if seed is None else seed
-        # drawn in float32, so that a float64 copy of a model sees the same images
         shape = tf.shape(x if control.share_noise is None else x[:1])
-        noise = tf.random.stateless_uniform(shape, seed, dtype=tf.float32)
-        noise = tf.cast(noise, self.compute_dtype)
+        first = None if control.rows is None else control.rows[0]
+        noise = uniform(shape, seed, self.compute_dtype, first)
         # the largest u stays below 1 where the sum rounds up
         u = (tf.cast(x, self.compute_dtype) + noise) / self.num_levels
         return tf.minimum(u, 1.0)

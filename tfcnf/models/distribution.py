@@ -11,6 +11,8 @@ from tensorflow_probability.python.internal.parameter_properties import (
     BatchedComponentProperties,
 )
 
+from tfcnf.flows.base import guarded
+from tfcnf.models.inputs import check_real
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
 
@@ -18,7 +20,9 @@ class FlowBijector(tfp.bijectors.Bijector):
     """Codes ``[..., D]`` to examples ``[..., *event_shape]``.
 
     `forward` decodes and `inverse` encodes. Examples are points of the continuous
-    space: images are floats in [0, 1], not grey levels.
+    space: images are floats, black 0 and white 1, not grey levels. What lies outside
+    the support (`tfcnf.flows.dequantize.Dequantize`) has the code NaN and the
+    log-determinant -inf, and changes nothing for the others of its batch.
 
     Args:
         flow: a built flow from examples to codes, `InfoCNF.flow`.
@@ -36,8 +40,8 @@ class FlowBijector(tfp.bijectors.Bijector):
     ):
         parameters = dict(locals())
         self.code_shape, self.example_shape = [math.prod(event_shape)], event_shape
-        self.pass_through = lambda x, inverse, control: flow(
-            x, inverse=inverse, control=control
+        self.pass_through = lambda x, inverse, control: guarded(
+            flow, x, inverse, control=control
         )
         self.control = control
         # tracked, so that those of the bijector and its distributions are these
@@ -70,7 +74,7 @@ class FlowBijector(tfp.bijectors.Bijector):
         return self.solve(z, inverse=True, skip_log_det=On()).z
 
     def _inverse(self, x: Tensor) -> Tensor:
-        return self.solve(x, inverse=False, skip_log_det=On()).z
+        return self.solve(x, inverse=False, skip_log_det=On()).code
 
     def _forward_log_det_jacobian(self, z: Tensor) -> Tensor:
         return self.solve(z, inverse=True).log_det
@@ -87,10 +91,15 @@ class FlowBijector(tfp.bijectors.Bijector):
             x: codes, or examples, with any batch shape.
             inverse: whether x are codes.
             skip_log_det: see `tfcnf.types.Control`.
+
+        Raises:
+            ValueError: for another event shape, or for what is not of floats.
         """
         given, result = self.code_shape, list(self.example_shape)
         if not inverse:
             given, result = result, given
+        check_real("codes" if inverse else "examples", x, given)
+        x = tf.cast(x, self.dtype)
         batch = tf.shape(x)[: -len(given)]
         control = self.control._replace(skip_log_det=skip_log_det)
         out = self.pass_through(tf.reshape(x, [-1, *given]), inverse, control)
@@ -106,9 +115,10 @@ class FlowBijector(tfp.bijectors.Bijector):
 class FlowDistribution(tfp.distributions.Distribution):
     """p(x | y), or p(x), of a flow model: a distribution of the code, transformed.
 
-    Its space is continuous: densities are those of dequantized images in [0, 1]^D, in
-    nats, and samples are floats. For grey levels add noise and divide first, as
-    `tfcnf.flows.dequantize.Dequantize` does.
+    Its space is continuous: densities are those of dequantized images, in nats, and
+    samples are floats, black 0 and white 1. Outside the support, which reaches a little
+    beyond (`tfcnf.flows.dequantize.Dequantize`), a log-density is -inf, and NaN is that
+    of NaN. For grey levels add noise and divide first, as that layer does.
 
     Unlike `tfd.TransformedDistribution` it takes one ODE solve, not two, for a
     log-probability, and one for samples with theirs.
@@ -147,6 +157,14 @@ class FlowDistribution(tfp.distributions.Distribution):
         shape = self.distribution.event_shape_tensor()
         return self.bijector.forward_event_shape_tensor(shape)
 
+    def _call_log_prob(self, value: Any, name: str, **options: Any) -> Tensor:
+        """As in TFP, which would turn an array of grey levels into floats first."""
+        value = _tensor(value, self.dtype)
+        if value.dtype.is_integer and len(self.bijector.example_shape) == 1:
+            value = tf.cast(value, self.dtype)
+        check_real("examples", value, self.bijector.example_shape)
+        return super()._call_log_prob(tf.cast(value, self.dtype), name, **options)
+
     def _sample_n(self, n: Tensor, seed: Any = None) -> Tensor:
         return self.bijector.forward(self.distribution.sample(n, seed=seed))
 
@@ -158,3 +176,9 @@ class FlowDistribution(tfp.distributions.Distribution):
     def _log_prob(self, x: Tensor) -> Tensor:
         out = self.bijector.solve(x, inverse=False)
         return self.distribution.log_prob(out.z) + out.log_det
+
+
+def _tensor(value: Any, dtype: tf.DType) -> Tensor:
+    """A tensor, and of numbers without a dtype one of this dtype."""
+    typed = hasattr(value, "dtype")
+    return tf.convert_to_tensor(value, dtype_hint=None if typed else dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -10,13 +10,19 @@ import tensorflow as tf
 from tfcnf.types import Tensor
 
 
-def check_examples(x: Any, event_shape: Sequence[int], num_levels: int) -> Tensor:
+def check_examples(
+    x: Any,
+    event_shape: Sequence[int],
+    num_levels: int,
+    inside: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """A batch of examples as a tensor.
 
     Args:
         x: integers ``0..num_levels-1`` or finite floats, ``[B, *event_shape]``.
         event_shape: shape of one example.
         num_levels: grey levels of images; 1 for data that is not an image.
+        inside: whether each example lies in the model's support, where all have to.
 
     Raises:
         ValueError: for a wrong shape or dtype, and, in eager mode, for values that
@@ -40,13 +46,29 @@ def check_examples(x: Any, event_shape: Sequence[int], num_levels: int) -> Tenso
     if x.dtype.is_integer:
         valid = _between(x, 0, [num_levels - 1])
         message = f"integer images must be grey levels 0..{num_levels - 1}"
-    elif num_levels > 1:
-        valid = tf.reduce_all((x >= 0) & (x <= 1))
-        message = "floating-point images must lie in [0, 1] and be finite"
+    elif num_levels > 1 and inside:
+        valid = tf.reduce_all(inside(x))
+        message = (
+            "floating-point images must lie in [0, 1], or less than alpha / "
+            "(1 - 2 alpha) beyond it, and be finite"
+        )
     else:
         valid = tf.reduce_all(tf.math.is_finite(x))
         message = "examples must be finite"
     return require(valid, f"{message}. Received: x=", x)
+
+
+def check_real(name: str, x: Tensor, shape: Sequence[int]) -> None:
+    """Raises a ValueError unless x are floats, of any batch of this shape."""
+    known = x.shape.rank is not None and x.shape.rank >= len(shape)
+    if not known or not x.shape[-len(shape) :].is_compatible_with(shape):
+        raise ValueError(
+            f"{name} must have the event shape {list(shape)}. Received: shape={x.shape}"
+        )
+    if not x.dtype.is_floating:
+        raise ValueError(
+            f"{name} must be floats, not grey levels. Received: dtype={x.dtype.name}"
+        )
 
 
 def check_labels(y: Any, num_classes: Sequence[int], lowest: int = 0) -> Tensor:
@@ -62,6 +84,8 @@ def check_labels(y: Any, num_classes: Sequence[int], lowest: int = 0) -> Tensor:
             outside lowest..K_i-1 (an InvalidArgumentError in a graph).
     """
     y = tf.convert_to_tensor(y)
+    if y.shape.as_list() == [0]:  # of no example: a list of nothing has no dtype
+        y = tf.zeros([0, len(num_classes)], tf.int32)
     if not y.dtype.is_integer:
         raise ValueError(f"labels must be integers. Received: y.dtype={y.dtype.name}")
     if y.shape.rank == 1 and len(num_classes) == 1:

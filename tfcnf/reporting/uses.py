@@ -14,7 +14,7 @@ from sklearn.calibration import calibration_curve
 from tfcnf.evaluation.calibration import BINS, calibration_error
 from tfcnf.evaluation.outliers import outlier_measures
 from tfcnf.losses import bits_per_dim
-from tfcnf.models.infocnf import POSTERIORS
+from tfcnf.models.inference import POSTERIORS
 from tfcnf.reporting.figures import draw_grid, save_figure
 
 Arrays = Mapping[str, np.ndarray]

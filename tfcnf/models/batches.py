@@ -1,0 +1,80 @@
+"""Many examples, solved a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfcnf.types import Tensor
+
+
+def in_batches(
+    function: Callable[..., Sequence[Tensor]],
+    inputs: Sequence[Any],
+    batch_size: int | None,
+    outputs: Sequence[tf.TensorSpec],
+) -> list[Tensor]:
+    """The answers of ``function(rows, *parts)`` to parts of the inputs, joined.
+
+    Eagerly arrays are cut before they are converted: of a memory-mapped file only a
+    batch is read at a time.
+
+    Args:
+        function: is given the rows of its part, as `tfcnf.types.Control` has them, or
+            None for the whole, and the part of each input.
+        inputs: arrays or tensors of as many rows.
+        batch_size: rows of a part; None for all at once.
+        outputs: of the function: dtypes, and shapes ``[None, ...]``.
+
+    Raises:
+        ValueError: for a batch size that is not a positive integer, or inputs of
+            other lengths.
+    """
+    if batch_size is None:
+        return list(function(None, *inputs))
+    size = _positive(batch_size)
+    inputs = [_sliceable(x) for x in inputs]
+    lengths = {x.shape[0] for x in inputs if x.shape[0] is not None}
+    if len(lengths) > 1:
+        raise ValueError(
+            "there must be a label for each example. "
+            f"Received: {' and '.join(str(x.shape[0]) for x in inputs)} rows"
+        )
+    total = tf.constant(lengths.pop()) if lengths else tf.shape(inputs[0])[0]
+    count = tf.maximum(-(-total // size), 1)  # a batch of nothing, of nothing
+
+    def solve(i: Tensor, arrays: list[tf.TensorArray]) -> tuple[Tensor, Any]:
+        first = i * size
+        parts = [x[first : tf.minimum(first + size, total)] for x in inputs]
+        answers = function(tf.stack([first, total]), *parts)
+        return i + 1, [a.write(i, x) for a, x in zip(arrays, answers, strict=True)]
+
+    arrays = [
+        tf.TensorArray(x.dtype, count, infer_shape=False, element_shape=x.shape)
+        for x in outputs
+    ]
+    _, arrays = tf.while_loop(
+        lambda i, _: i < count, solve, [tf.constant(0), arrays], parallel_iterations=1
+    )
+    return [array.concat() for array in arrays]
+
+
+def _positive(batch_size: Any) -> int:
+    good = isinstance(batch_size, int) and not isinstance(batch_size, bool)
+    if not good or batch_size < 1:
+        raise ValueError(
+            "batch_size must be a positive integer. "
+            f"Received: batch_size={batch_size!r}"
+        )
+    return batch_size
+
+
+def _sliceable(x: Any) -> Any:
+    """Anything with a shape that its rows can be cut out of by tensors."""
+    if not (tf.executing_eagerly() and hasattr(x, "shape")):
+        x = tf.convert_to_tensor(x)
+    if not len(x.shape):
+        raise ValueError(f"there must be a batch of examples. Received: {x}")
+    return x

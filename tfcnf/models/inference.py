@@ -1,0 +1,256 @@
+"""What can be asked of a flow model: densities, classes, codes, samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfcnf.checks import check_choice
+from tfcnf.gates.policy import check_tolerance
+from tfcnf.latent.conditional import ConditionalPrior
+from tfcnf.latent.predictor import Classifier
+from tfcnf.models.base import FlowModel
+from tfcnf.models.batches import in_batches
+from tfcnf.models.distribution import FlowBijector, FlowDistribution
+from tfcnf.models.inputs import check_examples, check_labels
+from tfcnf.types import Control, FlowOutput, On, Tensor
+
+POSTERIORS = ("discriminative", "generative")
+
+
+class Inference(FlowModel):
+    """A flow model with a prior of its code and a classifier on it.
+
+    Attributes:
+        event_shape: shape of an example.
+        num_classes: classes of each label factor.
+        num_dims: dimensions D of an example.
+        num_levels: grey levels of images; 1 for vectors.
+        supervised_fraction: part of the code that is supervised.
+        prior: of the code, for each class.
+        classifier: of the supervised code.
+    """
+
+    event_shape: tuple[int, ...]
+    num_classes: tuple[int, ...]
+    num_dims: int
+    num_levels: int
+    supervised_fraction: float
+    prior: ConditionalPrior
+    classifier: Classifier
+
+    def log_prob(
+        self,
+        x: Any,
+        y: Any = None,
+        tol: float | None = None,
+        seed: int = 0,
+        exact: bool = False,
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """log p(x | y), ``[B]`` nats.
+
+        For images it is the log-density of the dequantized image; it is -inf for
+        images outside the support, see `tfcnf.flows.dequantize.Dequantize`.
+        `tfcnf.losses.bits_per_dim` turns it into bits/dim.
+
+        Args:
+            x: examples ``[B, *event_shape]``.
+            y: labels; not needed at supervised_fraction 0.
+            tol: solver tolerance instead of the layers' own.
+            seed: fixes dequantization and trace noise.
+            exact: take the exact trace, whatever the layers have; of images as
+                floats the result is then without noise.
+            batch_size: examples solved, and held in memory, at a time; all if None.
+                The noise is the same in either case.
+        """
+
+        def nats(rows: Tensor, x: Any, y: Any = None) -> list[Tensor]:
+            out = self._encode(x, self._control(tol, seed, exact, rows))
+            if self.is_supervised:
+                y = check_labels(y, self.num_classes)
+            return [self.prior.log_prob(out.z, y) + out.log_det]
+
+        inputs = [x, y] if self.is_supervised else [x]
+        return in_batches(nats, inputs, batch_size, [self._spec()])[0]
+
+    def marginal_log_prob(
+        self,
+        x: Any,
+        tol: float | None = None,
+        seed: int = 0,
+        exact: bool = False,
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """log p(x) with the labels marginalised (InfoCNF App. G), ``[B]`` nats.
+
+        Its arguments are those of `log_prob`.
+        """
+
+        def nats(rows: Tensor, x: Any) -> list[Tensor]:
+            out = self._encode(x, self._control(tol, seed, exact, rows))
+            return [self.prior.marginal_log_prob(out.z) + out.log_det]
+
+        return in_batches(nats, [x], batch_size, [self._spec()])[0]
+
+    def classify(
+        self,
+        x: Any,
+        posterior: str = "discriminative",
+        tol: float | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+    ) -> Tensor | list[Tensor]:
+        """Class probabilities ``[B, K]``; a list of them for several label factors.
+
+        They are NaN for images outside the support.
+
+        Args:
+            x: examples ``[B, *event_shape]``.
+            posterior: ``"discriminative"`` for the classifier q_theta(z_y), or
+                ``"generative"`` for p(y | x) by Bayes' rule from the mixture.
+            tol: solver tolerance instead of the layers' own.
+            seed: fixes the dequantization noise.
+            batch_size: see `log_prob`.
+
+        Raises:
+            ValueError: without supervised code, or for an unknown posterior.
+        """
+        check_choice("posterior", posterior, POSTERIORS)
+        if not self.is_supervised:
+            raise ValueError(
+                "a model without supervised code cannot classify. "
+                f"Received: supervised_fraction={self.supervised_fraction}"
+            )
+        generative = posterior == "generative"
+        score = self.prior.class_log_probs if generative else self.classifier
+
+        def probabilities(rows: Tensor, x: Any) -> list[Tensor]:
+            z = self._encode(x, self._control(tol, seed, rows=rows), On()).code
+            return [tf.nn.softmax(scores) for scores in score(z)]
+
+        specs = [self._spec(count) for count in self.num_classes]
+        found = in_batches(probabilities, [x], batch_size, specs)
+        return found[0] if len(found) == 1 else found
+
+    def encode(
+        self,
+        x: Any,
+        tol: float | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """Codes ``[B, D]`` of examples; NaN for images outside the support."""
+
+        def codes(rows: Tensor, x: Any) -> list[Tensor]:
+            return [self._encode(x, self._control(tol, seed, rows=rows), On()).code]
+
+        return in_batches(codes, [x], batch_size, [self._spec(self.num_dims)])[0]
+
+    def decode(
+        self, z: Any, tol: float | None = None, batch_size: int | None = None
+    ) -> Tensor:
+        """Examples of codes ``[B, D]``; of codes that are not finite NaN.
+
+        Images come as floats of the model's support, black 0 and white 1, and a little
+        beyond, see `tfcnf.flows.dequantize.Dequantize`.
+        """
+        specs = [self._spec(*self.event_shape)]
+        return in_batches(
+            lambda rows, z: [self._decode(z, tol)], [z], batch_size, specs
+        )[0]
+
+    def sample(
+        self,
+        y: Any,
+        seed: int = 0,
+        temperature: float = 1.0,
+        tol: float | None = None,
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """Draws one example for each label, ``[B, *event_shape]``.
+
+        Args:
+            y: labels ``[B]`` or ``[B, L]``; at supervised_fraction 0 only their
+                number counts.
+            seed: the same seed gives the same samples.
+            temperature: factor on the deviations of the code; 1 samples the model.
+            tol: solver tolerance instead of the layers' own.
+            batch_size: see `log_prob`.
+        """
+
+        def examples(rows: Tensor, y: Any) -> list[Tensor]:
+            y = check_labels(y, self.num_classes)
+            first = None if rows is None else rows[0]
+            z = self.prior.sample(y, tf.constant([seed, 1]), temperature, first)
+            return [self._decode(z, tol)]
+
+        return in_batches(examples, [y], batch_size, [self._spec(*self.event_shape)])[0]
+
+    def distribution(
+        self,
+        y: Any = None,
+        tol: float | None = None,
+        seed: int = 0,
+        exact: bool = False,
+    ) -> FlowDistribution:
+        """p(x | y), or p(x) without labels, as a `tfd.Distribution`.
+
+        Its batch shape is that of the labels and its event shape that of an example;
+        its ``bijector`` turns codes into examples. The space is continuous: images are
+        floats in [0, 1], densities those of dequantized images in nats.
+
+        Args:
+            y: labels: one ``[]`` (for several factors ``[L]``), or ``[B]`` or
+                ``[B, L]``; None marginalises them.
+            tol: solver tolerance instead of the layers' own.
+            seed: fixes the trace noise.
+            exact: as in `log_prob`.
+        """
+        control = self._control(tol, seed, exact)
+        bijector = FlowBijector(self.flow, self.event_shape, control)
+        if y is None:
+            return FlowDistribution(self.prior.marginal(), bijector)
+        y = tf.convert_to_tensor(y)
+        single = y.shape.rank == int(len(self.num_classes) > 1)
+        y = check_labels(y[None] if single else y, self.num_classes)
+        code = self.prior.distribution(y)
+        return FlowDistribution(code[0] if single else code, bijector)
+
+    def _encode(
+        self, x: Any, control: Control, skip_log_det: On | None = None
+    ) -> FlowOutput:
+        x = check_examples(x, self.event_shape, self.num_levels)
+        return self(x, control=control._replace(skip_log_det=skip_log_det))
+
+    def _decode(self, z: Any, tol: float | None) -> Tensor:
+        z = tf.convert_to_tensor(z)
+        if z.shape.rank != 2 or z.shape[1] != self.num_dims:
+            raise ValueError(
+                f"codes must have shape [batch, {self.num_dims}]. "
+                f"Received: z.shape={z.shape}"
+            )
+        if not (z.dtype.is_floating or z.dtype.is_integer):
+            raise ValueError(f"codes must be numbers. Received: z.dtype={z.dtype.name}")
+        z = tf.cast(z, self.compute_dtype)
+        control = self._control(tol, 0)._replace(skip_log_det=On())
+        return self(z, inverse=True, control=control).z
+
+    def _spec(self, *shape: int) -> tf.TensorSpec:
+        """An answer for each example."""
+        return tf.TensorSpec([None, *shape], self.compute_dtype)
+
+    def _control(
+        self,
+        tol: float | None,
+        seed: int,
+        exact: bool = False,
+        rows: Tensor = None,
+    ) -> Control:
+        if tol is not None and not tf.is_tensor(tol):
+            tol = check_tolerance("tol", tol)
+        if tol is not None:
+            tol = tf.cast(tol, self.compute_dtype)
+        switch = On() if exact else None
+        return Control(tol=tol, seed=tf.constant([seed, 0]), exact=switch, rows=rows)
