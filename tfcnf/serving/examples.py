@@ -74,7 +74,7 @@ class ImageArrays:
     """The array ``image`` of an ``.npz``, and ``label`` if it is there.
 
     Of a file that one trains on, ``x_test`` and ``y_test``. Integers are grey levels,
-    floats are in [0, 1]. Only a batch is in memory.
+    floats have black 0 and white 1. Only a batch is in memory.
 
     Args:
         path: the file.

@@ -17,9 +17,13 @@ LIMITS = """\
 Only images like those of the training data have meaningful answers; `ood_score`, where
 it is there, tells others. A high likelihood does not make an image usual: likelihoods
 of flows are known to be high on simple images. The model puts some density on values a
-little outside [0, 1]. The ODE solver shares its step size among the images of a
-request, so that an answer moves with the others by what the tolerance allows. Where a
-solve does not succeed within its limit of steps the request fails, without a number."""
+little darker than black, 0, and a little brighter than white, 1: its samples reach
+there, and are taken back. An image beyond this support has the log-probability -inf,
+NaN for what is read from its code, and the class -1; the others of its request are
+answered. The ODE solver shares its step size among the images of a request, so that an
+answer moves with the others by what the tolerance allows; an odd image among many
+ordinary ones is diluted in the error norm and may be off by more. Where a solve does
+not succeed within its limit of steps the request fails, without a number."""
 
 
 def model_card(
@@ -101,12 +105,13 @@ def _computed(
         "the same answer; `sample` depends on its `seed`. Seeds, tolerances and "
         "temperatures are one number, or one for each example; the strictest "
         "tolerance holds for all.",
-        f"Images are floats in [0, 1] or, in the functions that end in `{LEVELS}`, "
+        "Images are floats, black 0 and white 1, or, in the functions that end in "
+        f"`{LEVELS}`, "
         f"grey levels 0..{answers.model.num_levels - 1}. Log-probabilities of floats "
         f"are {floats}; those of grey levels are {draws} of {noise}. Means over draws "
-        "have their standard error beside them. Log-probabilities are densities in "
-        "[0, 1]^D in nats; bits/dim count the grey levels. Codes and classes of grey "
-        "levels are those of the middle of each level.",
+        "have their standard error beside them. Log-probabilities are densities "
+        "of these floats in nats; bits/dim count the grey levels. Codes and classes "
+        "of grey levels are those of the middle of each level.",
         _score(entropy),
     ]
 

@@ -109,14 +109,15 @@ def _heads(names: Sequence[Sequence[str]]) -> dict[str, Sequence[str]]:
 
 
 def _name(answers: Answer, names: Sequence[Sequence[str]]) -> Answer:
-    """The answers, with the names of classes behind their numbers."""
+    """The answers, with the names of classes behind their numbers, "" behind -1."""
     named: Answer = {}
     for title, value in answers.items():
         named[title] = value
         for end, factor in _factors(names):
             if title.endswith(f"_class{end}"):
                 start = title.removesuffix(f"_class{end}")
-                named[f"{start}_class_name{end}"] = np.array(factor)[value]
+                name = np.where(value < 0, "", np.array(factor)[value])
+                named[f"{start}_class_name{end}"] = name
     return named
 
 
