@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -10,18 +11,36 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
+from typing import IO
 
 from tfcnf.training.preemption import PREEMPTED, RESTART
 
 PATIENCE = 180.0  # seconds that workers have to end after the first that failed
+# Reads "+number" and "-number" of processes; when the one that writes them is gone,
+# ends those that are left. They may save first, and are killed after some seconds.
+GUARD = """
+import os, signal, sys, time
+left = set()
+for line in sys.stdin:
+    (left.add if line[0] == "+" else left.discard)(int(line[1:]))
+for number in (signal.SIGTERM, signal.SIGKILL):
+    for process in left:
+        try:
+            os.kill(process, number)
+        except OSError:
+            pass
+    if left and number == signal.SIGTERM:
+        time.sleep(30)
+"""
 
 
 def start(command: Sequence[str], workers: int) -> list[subprocess.Popen[bytes]]:
     """Starts a command once for each worker, with ``TF_CONFIG`` in the environment.
 
-    A single worker is started without it.
+    A single worker is started without it. Where this process is killed before `wait`
+    returns, the workers are told to end too.
 
     Args:
         command: program and arguments.
@@ -35,13 +54,11 @@ def start(command: Sequence[str], workers: int) -> list[subprocess.Popen[bytes]]
     if not command:
         raise ValueError("a command must follow --. Received: nothing")
     if workers == 1:
-        return [subprocess.Popen(command)]
+        return [_start(command, {})]
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
-    return [
-        subprocess.Popen(command, env={**os.environ, "TF_CONFIG": json.dumps(settings)})
-        for i in range(workers)
-        for settings in [{"cluster": cluster, "task": {"type": "worker", "index": i}}]
-    ]
+    tasks = [{"type": "worker", "index": i} for i in range(workers)]
+    settings = [json.dumps({"cluster": cluster, "task": task}) for task in tasks]
+    return [_start(command, {"TF_CONFIG": text}) for text in settings]
 
 
 def run(command: Sequence[str], workers: int) -> None:
@@ -73,6 +90,8 @@ def wait(
             for process in processes:
                 process.kill()
         time.sleep(0.1)
+    for process in processes:
+        _guard().write(f"-{process.pid}\n")
     # a worker that a signal killed is a lost one
     states = [p.returncode if p.returncode >= 0 else RESTART for p in processes]
     failures = [state for state in states if state not in (0, PREEMPTED, RESTART)]
@@ -88,6 +107,31 @@ def free_ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [probe.getsockname()[1] for probe in probes]
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    guard = _guard()
+    process = subprocess.Popen(command, env={**os.environ, **environment})
+    guard.write(f"+{process.pid}\n")
+    return process
+
+
+@functools.cache
+def _guard() -> IO[str]:
+    """The way to a process that ends the workers if this one is killed."""
+    guard = subprocess.Popen(
+        [sys.executable, "-S", "-c", GUARD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        text=True,
+        bufsize=1,
+    )
+    assert guard.stdin
+    return guard.stdin
 
 
 @contextlib.contextmanager

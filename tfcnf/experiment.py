@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,12 @@ from tfcnf.run_folder import check_folder, hold_folder, open_folder
 from tfcnf.studies import Source, epoch_images, leave_pictures, make_evaluator
 from tfcnf.training import callbacks as calls
 from tfcnf.training.accumulation import check_parts
+from tfcnf.training.agreement import (
+    check_agreement,
+    check_same_data,
+    facts_of_code,
+    stay_together,
+)
 from tfcnf.training.averaging import averaged, use_weights
 from tfcnf.training.board import TensorBoardLog
 from tfcnf.training.checkpoints import (
@@ -46,13 +54,7 @@ from tfcnf.training.checkpoints import (
 from tfcnf.training.divergence import Recovery
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.preemption import Preemption
-from tfcnf.training.strategy import (
-    WAIT,
-    check_agreement,
-    cluster_of,
-    get_strategy,
-    stay_together,
-)
+from tfcnf.training.strategy import WAIT, cluster_of, get_strategy
 from tfcnf.training.tracing import Profile
 from tfcnf.warm_start import find_run, take_weights
 
@@ -104,8 +106,10 @@ def train(
     with preemption.watch():
         scope = get_strategy(strategy, wait)
         with stay_together(scope, preemption):
+            _check_start(scope, config, workdir, init_from, changed_data)
             source = read_source(config, data_dir)
             data = record_of(source)
+            check_same_data(scope, data)
             seen = hide_labels_of(config, source)
             _check_batches(config, scope)
             with scope.scope():
@@ -141,6 +145,24 @@ def train(
                 if not leads:
                     return None
                 return _leave_results(config, folder, evaluator, source)
+
+
+def _check_start(
+    scope: tf.distribute.Strategy,
+    config: Mapping[str, Any],
+    workdir: str,
+    init_from: str | None,
+    changed_data: bool,
+) -> None:
+    """Checks that all workers were started for the same run, before any other thing."""
+    check_agreement(
+        scope,
+        config=json.loads(json.dumps(config)),
+        workdir=os.path.abspath(workdir),
+        init_from=init_from and os.path.abspath(init_from),
+        changed_data=changed_data,
+        code=facts_of_code(),
+    )
 
 
 def _write_labels(folder: Path, seen: Any) -> None:
@@ -201,7 +223,7 @@ def _find_start(
         start = saver.checkpoints.restore()
         if start == START and init_from is not None:
             take_weights(model, init_from)
-    check_agreement(scope, start)
+    check_agreement(scope, checkpoint=start._asdict())
     return start
 
 

@@ -7,13 +7,16 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from benchmarks import local_cluster
+from tfcnf.training.agreement import describe_differences, describe_loss
 from tfcnf.training.cluster import absent, check_port, in_cluster, read_cluster
 from tfcnf.training.preemption import PREEMPTED, RESTART
 
+ROOT = Path(__file__).parents[2]
 TWO = {"worker": ["one:1", "two:2"]}
 
 
@@ -154,6 +157,32 @@ def test_sigterm_is_handed_on(tmp_path):
     assert process.wait() == PREEMPTED
 
 
+def test_workers_do_not_outlive_a_killed_parent(tmp_path):
+    names = "open(f'{sys.argv[1]}/{i[\"index\"]}', 'w').write(str(os.getpid()))"
+    child = [*python(f"{CHILD}; {names}; time.sleep(60)"), str(tmp_path)]
+    parent = f"from benchmarks import local_cluster; local_cluster.run({child!r}, 2)"
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT)
+    while len([p for p in tmp_path.iterdir() if p.read_text()]) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    for path in tmp_path.iterdir():
+        while is_running(int(path.read_text())):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def is_running(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat")  # a zombie that nobody waits for has ended
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 @pytest.mark.parametrize(
     ("command", "workers", "message"),
     [(["true"], 0, "Received: workers=0"), ([], 2, "Received: nothing")],
@@ -161,3 +190,48 @@ def test_sigterm_is_handed_on(tmp_path):
 def test_a_cluster_of_nothing_is_refused(command, workers, message):
     with pytest.raises(ValueError, match=message):
         local_cluster.start(command, workers)
+
+
+# agreement
+
+PLACES = ("one:1", "two:2", "three:3")
+
+
+def test_what_differs_is_named_with_its_values():
+    config = {"seed": 0, "model": {"filters": 8, "units": [1, 2]}}
+    other = {"seed": 1, "model": {"filters": 8, "units": [1, 3], "tol": 0.1}}
+    facts = [{"config": config, "workdir": "/a"}, {"config": other, "workdir": "/a"}]
+    assert describe_differences([*facts, facts[0]], PLACES) == (
+        "config.seed=0 at one:1, 1 at two:2; "
+        "config.model.units=[1, 2] at one:1, [1, 3] at two:2; "
+        "config.model.tol=nothing at one:1, 0.1 at two:2"
+    )
+    many = [{str(k): [i, k] for k in range(9)} for i in range(2)]
+    assert describe_differences(many, PLACES[:2]).endswith(
+        "[1, 2] at two:2; and 6 more"
+    )
+
+
+def test_a_worker_that_was_stopped_is_not_called_gone():
+    assert describe_loss(["one:1"]) == "a worker is gone: one:1"
+    text = describe_loss([])
+    assert "stopped" in text
+    assert "gone" not in text
+
+
+def test_workers_that_do_not_agree_are_all_told(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    command = [sys.executable, "tests/training/disagree.py", str(tmp_path), data_dir]
+    monkeypatch.chdir(ROOT)
+    assert local_cluster.wait(local_cluster.start(command, 2)) == 0
+    told = [json.loads((tmp_path / f"{i}.json").read_text()) for i in range(2)]
+    assert told[0] == told[1]
+    started, read = told[0]
+    head = "the workers must be started with the same configuration, data and code, "
+    assert started.startswith(head)
+    for part in ("config.seed=0 at 127", ", 1 at 127", "config.training.batch_size="):
+        assert part in started
+    assert f"workdir={str(tmp_path / 'run_0')!r} at 127" in started
+    assert read.startswith("the workers must read the same data, those of 127.")
+    assert "Received: the examples or labels of train are others at 127." in read
+    assert not [*tmp_path.glob("run_*")]

@@ -16,10 +16,11 @@ from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.models.base import FlowModel
 from tfcnf.training.accumulation import check_parts, make_step
+from tfcnf.training.agreement import make_vote
 from tfcnf.training.checkpoints import START, Position
 from tfcnf.training.divergence import FAILURES, Recovery
 from tfcnf.training.preemption import Preempted, Preemption
-from tfcnf.training.strategy import distribute, make_vote, share_of
+from tfcnf.training.strategy import distribute, share_of
 
 NAMED = {error.__name__: error for error in (*FAILURES, ValueError)}
 

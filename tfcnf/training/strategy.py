@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import Share
-from tfcnf.training.checkpoints import START
-from tfcnf.training.cluster import (
-    Cluster,
-    absent,
-    in_cluster,
-    join_cluster,
-    read_cluster,
-)
-from tfcnf.training.preemption import Preempted, Preemption, WorkerLost
-from tfcnf.types import Tensor
+from tfcnf.training.cluster import Cluster, in_cluster, join_cluster, read_cluster
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 WAIT = 300.0
-LOST = (  # what collective operations fail with where a worker is gone
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.UnavailableError,
-)
 
 
 def get_strategy(name: str = "auto", wait: float = WAIT) -> tf.distribute.Strategy:
@@ -97,78 +79,6 @@ def distribute(
     # without an end, so that the workers need not agree at each step whether all have
     # a batch
     return strategy.distribute_datasets_from_function(lambda _: make().repeat())
-
-
-def check_agreement(strategy: tf.distribute.Strategy, start: Sequence[int]) -> None:
-    """Waits for all workers and checks that they start from the same place.
-
-    Args:
-        strategy: from `get_strategy`.
-        start: numbers that must be the same for all workers.
-
-    Raises:
-        ValueError: where they are not.
-    """
-    if len(cluster_of(strategy).addresses) == 1:
-        return
-
-    mine = tf.constant(start, tf.float32)
-    total = _sum_over_workers(strategy)(mine)
-    if not np.array_equal(total, mine * strategy.num_replicas_in_sync):
-        raise ValueError(
-            "the workers have read different checkpoints; workdir must be one folder "
-            f"that all of them see. Received: epoch and step {tuple(start)} here"
-        )
-
-
-def make_vote(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
-    """Tells whether any worker says yes; all must ask at the same time."""
-    if len(cluster_of(strategy).addresses) == 1:
-        return bool
-    add_up = _sum_over_workers(strategy)
-    return lambda mine: float(add_up(tf.constant(mine, tf.float32))) > 0
-
-
-def _sum_over_workers(strategy: tf.distribute.Strategy) -> Callable[[Tensor], Tensor]:
-    """Sums over all replicas what each worker has."""
-
-    def add_up(value: Tensor) -> Tensor:
-        context = tf.distribute.get_replica_context()
-        # what comes from outside of the replica has no device to reduce to
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
-
-    @tf.function(autograph=False)
-    def everywhere(value: Tensor) -> Tensor:
-        total = strategy.run(add_up, args=(value,))
-        return strategy.experimental_local_results(total)[0]
-
-    return everywhere
-
-
-@contextmanager
-def stay_together(
-    strategy: tf.distribute.Strategy, preemption: Preemption
-) -> Iterator[None]:
-    """Waits for the other workers at the end, and says so where one is gone.
-
-    Raises:
-        WorkerLost: where another worker is gone.
-        Preempted: the same, where this one was told to stop too.
-    """
-    addresses = cluster_of(strategy).addresses
-    try:
-        yield
-        check_agreement(strategy, START)
-    except LOST as failure:
-        if len(addresses) == 1:
-            raise
-        if preemption.received:
-            raise Preempted from None
-        silent = ", ".join(absent(addresses)) or "one that has been started again"
-        raise WorkerLost(
-            f"a worker is gone: {silent}. Start all workers again to resume. "
-            f"Received: {type(failure).__name__}"
-        ) from None
 
 
 def start_faster() -> None:
