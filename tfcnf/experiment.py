@@ -221,9 +221,10 @@ def _find_start(
     """Restores the newest checkpoint; a new run takes the weights it begins with."""
     with scope.scope():
         start = saver.checkpoints.restore()
-        if start == START and init_from is not None:
-            take_weights(model, init_from)
     check_agreement(scope, checkpoint=start._asdict())
+    if start == START and init_from is not None:
+        with scope.scope():
+            take_weights(model, init_from)
     return start
 
 
