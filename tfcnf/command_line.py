@@ -11,7 +11,7 @@ from typing import NoReturn
 import tensorflow as tf
 from absl import app, flags, logging
 
-from tfcnf.models.base import DivergenceError
+from tfcnf.models.finite import DivergenceError
 from tfcnf.ode.status import SolverError
 from tfcnf.training.preemption import RESTART, Preempted, WorkerLost
 

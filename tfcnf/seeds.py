@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops.random_ops_util import get_key_counter_alg
 
@@ -27,6 +28,14 @@ def next_seed(generator: keras.random.SeedGenerator) -> Tensor:
     seed = tf.convert_to_tensor(generator.next())
     replica = tf.distribute.get_replica_context()
     return seed if replica is None else fold_in(seed, replica.replica_id_in_sync_group)
+
+
+def replica_seed(seed: Tensor) -> Tensor:
+    """A seed ``[2]`` for each of several replicas; the seed itself for one alone."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return seed
+    return fold_in(seed, replica.replica_id_in_sync_group)
 
 
 def shared_seed(generator: keras.random.SeedGenerator) -> Tensor:
@@ -122,3 +131,15 @@ def _box_muller(bits: Tensor) -> Tensor:
     angle = tf.cast(angle, tf.float64)
     parts = tf.stack([tf.sin(angle), tf.cos(angle)], 1)
     return tf.reshape(radius[:, None] * tf.cast(parts, tf.float32), [-1])
+
+
+def is_seed(variable: keras.Variable) -> bool:
+    """Tells the state ``[2]`` of a seed generator from other variables."""
+    return variable.path.endswith("seed_generator_state")
+
+
+def new_seed(state: np.ndarray, number: int) -> np.ndarray:
+    """The state of a seed generator that draws other noise, from state and number."""
+    entropy = [int(part) % 2**64 for part in state]
+    words = np.random.SeedSequence([*entropy, number]).generate_state(2)
+    return (words >> 1).astype(state.dtype)

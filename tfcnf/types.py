@@ -42,6 +42,18 @@ class SolveStats(NamedTuple):
     high: Tensor
 
 
+class Weighted(NamedTuple):
+    """Values of examples that do not all count alike.
+
+    Attributes:
+        values: ``[B]``.
+        weights: of each in a mean, ``[B]``, at least 0.
+    """
+
+    values: Tensor
+    weights: Tensor
+
+
 class On(NamedTuple):
     """A switch that is on.
 

@@ -126,7 +126,7 @@ def test_the_three_models_start_equal():
     np.testing.assert_allclose(bits[2], bits[0], rtol=1e-6)
     assert entropies[0] is None
     for entropy in entropies[1:]:
-        np.testing.assert_allclose(entropy, np.log(CLASSES), rtol=1e-6)
+        np.testing.assert_allclose(entropy.values, np.log(CLASSES), rtol=1e-6)
 
 
 def test_weights_of_the_heads_follow_the_fraction():
@@ -142,7 +142,7 @@ def test_several_label_factors():
     labels = np.stack([Y, Y % 2], 1)
     terms, _ = model.terms(X, labels, Control(), training=False)
     np.testing.assert_allclose(
-        terms["cross_entropy"], (np.log(3) + np.log(2)) / 2, rtol=1e-6
+        terms["cross_entropy"].values, (np.log(3) + np.log(2)) / 2, rtol=1e-6
     )
     first, second = model.classify(X)
     assert (first.shape, second.shape) == ((64, 3), (64, 2))

@@ -8,7 +8,7 @@ import pytest
 
 from tfcnf.data.pipeline import training_batches
 from tfcnf.data.source import DataSource, Split
-from tfcnf.models.base import DivergenceError
+from tfcnf.models.finite import DivergenceError
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.ode.status import SolverError
 from tfcnf.training.checkpoints import Checkpoints

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,9 +12,10 @@ from tfcnf import losses
 from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
+from tfcnf.evaluation.means import Means
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.types import Control, FlowOutput, Tensor
+from tfcnf.types import Control, FlowOutput, Tensor, Weighted
 
 SPLITS = ("train", "test")
 
@@ -84,17 +84,15 @@ class Evaluator:
         tol = check_tolerance("tol", tol)
         if draws < 1:
             raise ValueError(f"draws must be positive. Received: draws={draws}")
-        sums: dict[str, float] = defaultdict(float)
+        means = Means()
         counts: list[np.ndarray] = []
         for draw in range(draws):
             batches = evaluation_batches(self.split, self.batch_size)
             for i, (x, y) in enumerate(batches):
                 measures, nfe = self._forward(x, y, tol, [draw, i])
-                for name, value in measures.items():
-                    sums[name] += float(np.sum(value, dtype=np.float64))
+                means.add(measures)
                 counts.append(nfe.numpy())
-        for name, value in sums.items():
-            yield name, value / (draws * len(self.split))
+        yield from means
         yield from _per_layer("nfe_forward", np.mean(counts, axis=0))
         if backward:
             x, y = next(evaluation_batches(self.split, self.batch_size))
@@ -108,13 +106,13 @@ class Evaluator:
 
     def _measure(
         self, x: Tensor, y: Tensor, tol: Tensor, seed: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    ) -> tuple[dict[str, Tensor | Weighted], Tensor]:
         measures, out = self.measures(x, y, Control(tol=tol, seed=seed))
         return measures, out.nfe
 
     def measures(
         self, x: Tensor, y: Tensor, control: Control
-    ) -> tuple[dict[str, Tensor], FlowOutput]:
+    ) -> tuple[dict[str, Tensor | Weighted], FlowOutput]:
         """Measures of each example ``[B]`` by name, and the flow's output."""
         model = self.model
         terms, out = model.terms(x, y, control, False)
@@ -129,7 +127,9 @@ class Evaluator:
             scores = model.prior.class_log_probs(out.z)
             measures[f"{self.split_name}_error"] = terms["error"]
             measures["cross_entropy"] = terms["cross_entropy"]
-            measures["generative_error"] = losses.error(scores, y)
+            measures["generative_error"] = Weighted(
+                losses.error(scores, y), terms["error"].weights
+            )
         return measures, out
 
     def _count_backward(

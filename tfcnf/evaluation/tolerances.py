@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,8 +11,9 @@ from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
 from tfcnf.evaluation.image import SPLITS, Evaluator
+from tfcnf.evaluation.means import Means
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.types import Control, Tensor
+from tfcnf.types import Control, Tensor, Weighted
 
 BATCH_SIZES = (1, 10, 100, 1000)
 MOST_BATCHES = 500
@@ -103,7 +103,7 @@ class ToleranceEvaluator:
         return {"log10_tol": np.log10(tols), "nfe_forward": np.stack(nfe)}
 
     def _run(self, mode: str, batch_size: int) -> Iterator[tuple[str, float]]:
-        sums: dict[str, float] = defaultdict(float)
+        means = Means()
         nfe, log_tols, examples = [], [], 0
         batches = evaluation_batches(self.source.test, batch_size)
         for i, (x, y) in zip(range(MOST_BATCHES), batches, strict=False):
@@ -111,10 +111,8 @@ class ToleranceEvaluator:
             examples += len(x)
             nfe.append(evaluations.numpy())
             log_tols.append(np.log10(tol))
-            for name, value in measures.items():
-                sums[name] += float(np.sum(value, dtype=np.float64))
-        for name, value in sums.items():
-            yield name, value / examples
+            means.add(measures)
+        yield from means
         yield "nfe_forward", float(np.mean(nfe, axis=0).sum())
         for i, value in enumerate(np.mean(log_tols, axis=0)):
             yield f"log10_tol/cnf_{i:02d}", float(value)
@@ -122,7 +120,7 @@ class ToleranceEvaluator:
 
     def _pass(
         self, x: Tensor, y: Tensor, seed: Tensor, sample: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    ) -> tuple[dict[str, Tensor | Weighted], Tensor, Tensor]:
         control = Control(seed=seed, sample_tol=sample)
         measures, out = self.evaluator.measures(x, y, control)
         return measures, out.nfe, out.tolerance

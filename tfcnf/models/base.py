@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,12 +12,12 @@ import tensorflow as tf
 from tfcnf.gates.policy import ScheduledTolerance
 from tfcnf.gates.reinforce import Decision, Gate, Reinforce, decide
 from tfcnf.gates.sampled import LearnedTolerance, RandomTolerance
-from tfcnf.models.metrics import EpochMean, over_replicas
-from tfcnf.types import Control, FlowOutput, Tensor
-
-
-class DivergenceError(RuntimeError):
-    """A training step whose loss or gradient is not finite."""
+from tfcnf.models.finite import require_finite_gradient, require_finite_loss
+from tfcnf.models.inputs import check_weights
+from tfcnf.models.measured import MeasuredModel
+from tfcnf.models.metrics import mean_weight
+from tfcnf.seeds import replica_seed
+from tfcnf.types import Control, FlowOutput, Tensor, Weighted
 
 
 class Part(NamedTuple):
@@ -37,7 +36,7 @@ class Part(NamedTuple):
     nfe_backward: Tensor
 
 
-class FlowModel(keras.Model):
+class FlowModel(MeasuredModel):
     """A Keras model whose steps read `FlowOutput`.
 
     The same `train_step` serves ``model.fit`` and the package's own loop,
@@ -46,19 +45,15 @@ class FlowModel(keras.Model):
     A subclass sets ``self.flow`` and ``self.is_supervised``, calls
     `_learn_tolerances` if its flow may have gates, and `_track_metrics`, and defines
     `terms`.
-
-    Attributes:
-        reinforce: trains the gates; None where the flow has none.
     """
-
-    flow: Any
-    is_supervised: bool
-    reinforce: Reinforce | None = None
 
     def terms(
         self, x: Tensor, y: Tensor, control: Control, training: bool
-    ) -> tuple[dict[str, Tensor], FlowOutput]:
-        """Measures ``[B]`` by name, ``"loss"`` among them, and the flow's output."""
+    ) -> tuple[dict[str, Tensor | Weighted], FlowOutput]:
+        """Measures ``[B]`` by name, ``"loss"`` among them, and the flow's output.
+
+        A measure that not all examples have is `Weighted`.
+        """
         raise NotImplementedError
 
     def _learn_tolerances(self, options: Mapping[str, Any] | None) -> None:
@@ -104,27 +99,15 @@ class FlowModel(keras.Model):
             if isinstance(policy, ScheduledTolerance):
                 policy.epoch.assign(epoch)
 
-    def _track_metrics(self) -> None:
-        names = ["loss", "bits_per_dim"]
-        if self.is_supervised:
-            names += ["cross_entropy", "error"]
-        names += ["gradient_norm", "nfe_forward", "nfe_backward"]
-        for i in range(self.flow.num_solves):
-            names += [f"{name}/cnf_{i:02d}" for name in self._per_solve]
-        self._trackers = {name: EpochMean(name) for name in names}
-
-    @property
-    def _per_solve(self) -> list[str]:
-        names = ["nfe_forward", "nfe_backward", "log10_tol"]
-        return names + ["log_pi"] * (self.reinforce is not None)
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Means over the epoch; Keras resets them."""
-        return list(self._trackers.values())
-
     def train_step(self, data: Any) -> dict[str, Tensor]:
-        """One optimizer step on a batch ``(x, y)``; returns the running means."""
+        """One optimizer step on a batch; returns the running means.
+
+        The loss is a mean over the examples, with ``sample_weight`` the weighted one,
+        plus the regularisers' and layers' own losses.
+
+        Args:
+            data: ``(x, y)`` or ``(x, y, sample_weight)``.
+        """
         part, decision = self.differentiate(data)
         # a step that fails leaves everything as it was, the count of steps too
         with tf.control_dependencies(part.gradients):
@@ -132,16 +115,19 @@ class FlowModel(keras.Model):
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
     def differentiate(
-        self, data: Any, drawn: Tensor | None = None
+        self, data: Any, drawn: Tensor | None = None, weight: Tensor | None = None
     ) -> tuple[Part, Decision]:
         """What a step needs to know of a batch, or of a part of it.
 
         Args:
-            data: ``(x, y)``.
+            data: ``(x, y)`` or ``(x, y, sample_weight)``.
+            weight: mean weight of the whole batch that ``data`` is a part of, see
+                `mean_weight`; None where it is the whole.
             drawn: the tolerances ``[K, N]`` that policies gave for the first part of
                 the batch; None for the first part, or the whole.
         """
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, weights = self._unpack(data)
+        weight = self.weight_of(data) if weight is None else weight
         probe = tf.zeros([self.flow.num_solves], self.compute_dtype)
         chosen = [None] * self.num_passes if drawn is None else tf.unstack(drawn)
         with tf.GradientTape(
@@ -151,25 +137,30 @@ class FlowModel(keras.Model):
             with tf.GradientTape() as tape:
                 tape.watch(probe)
                 control = Control(nfe_backward_probe=probe, drawn_tol=chosen[0])
-                terms, out = self.terms(x, y, control, True)
+                terms, out = self._measure(x, y, control, True)
                 # the optimizer sums over replicas: the only division by their number
                 replicas = tf.distribute.get_strategy().num_replicas_in_sync
-                loss = tf.reduce_mean(terms["loss"]) / replicas
+                first = _mean_loss(terms, weights, weight)
+                loss = first / replicas
             others = [
-                self.terms(x, y, Control(drawn_tol=tol), True) for tol in chosen[1:]
+                self._measure(x, y, Control(drawn_tol=tol), True) for tol in chosen[1:]
             ]
-        losses = [terms["loss"], *(other["loss"] for other, _ in others)]
-        mean = tf.stack([tf.reduce_mean(loss) for loss in losses])
-        with tf.control_dependencies([_require_finite_loss(mean)]):
+        rest = [_mean_loss(other, weights, weight) for other, _ in others]
+        mean = tf.stack([first, *rest])
+        with tf.control_dependencies([require_finite_loss(mean)]):
             one = tf.ones_like(loss)
-        weights = self.flow_weights
-        none = tf.UnconnectedGradients.ZERO
-        *gradients, nfe_backward = tape.gradient(loss, [*weights, probe], one, none)
-        with tf.control_dependencies([_require_finite_gradient(gradients, weights)]):
+        trained = self.flow_weights
+        *gradients, nfe_backward = tape.gradient(
+            loss,
+            [*(w.value for w in trained), probe],
+            one,
+            tf.UnconnectedGradients.ZERO,
+        )
+        with tf.control_dependencies([require_finite_gradient(gradients, trained)]):
             gradients, terms = tf.nest.map_structure(tf.identity, (gradients, terms))
         outputs = [out, *(other for _, other in others)]
         nfe = tf.stack([output.nfe for output in outputs])
-        self._update(terms, out, tf.reduce_sum(nfe, 0), nfe_backward)
+        self._update(terms, weights, out, tf.reduce_sum(nfe, 0), nfe_backward)
         decision = decide(gate_tape, self.gates, outputs)
         return Part(gradients, mean, nfe, nfe_backward), decision
 
@@ -193,6 +184,8 @@ class FlowModel(keras.Model):
 
         On one replica that is left to the optimizer.
         """
+        if not gradients:
+            return gradients
         limit = self.optimizer.global_clipnorm
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1:
@@ -207,54 +200,63 @@ class FlowModel(keras.Model):
         return [gradient / replicas for gradient in gradients]
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
-        """The same measures without an update and without backward solves."""
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        terms, out = self.terms(x, y, Control(), False)
-        self._update(terms, out, out.nfe, None)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
+        """The same measures without an update and without backward solves.
 
-    def _update(
-        self,
-        terms: dict[str, Tensor],
-        out: FlowOutput,
-        nfe_forward: Tensor,
-        nfe_backward: Tensor | None,
-    ) -> None:
-        """Updates the means; without a backward solve there is no backward count."""
-        per_solve = {
-            "nfe_forward": nfe_forward,
-            "nfe_backward": nfe_backward,
-            "log10_tol": tf.math.log(out.tolerance) / math.log(10.0),
-            "log_pi": out.log_pi,
+        The noise is fixed by the number of batches since the metrics were reset, and
+        the training's seeds are left alone: an evaluation repeats exactly.
+        """
+        x, y, weights = self._unpack(data)
+        batches = self._trackers["nfe_forward"].count
+        seed = tf.stack([0, tf.cast(tf.convert_to_tensor(batches), tf.int32)])
+        terms, out = self._measure(x, y, Control(seed=replica_seed(seed)), False)
+        terms = {k: v for k, v in terms.items() if k not in self.training_measures}
+        self._update(terms, weights, out, out.nfe, None)
+        return {
+            name: tracker.result()
+            for name, tracker in self._trackers.items()
+            if name not in self.training_measures
         }
-        measures = dict(terms)
-        for name in self._per_solve:
-            value = per_solve[name]
-            if value is None:
-                continue
-            if name in self._trackers:
-                measures[name] = tf.reduce_sum(value)
-            for i in range(self.flow.num_solves):
-                measures[f"{name}/cnf_{i:02d}"] = value[i]
-        for name, (mean, weight) in over_replicas(measures).items():
-            self._trackers[name].update_state(mean, weight)
+
+    def weight_of(self, data: Any) -> Tensor | None:
+        """The mean weight of a whole batch's examples; None where none has a weight."""
+        weights = self._unpack(data)[2]
+        return None if weights is None else mean_weight(weights)
+
+    def _unpack(self, data: Any) -> tuple[Any, Any, Tensor | None]:
+        """Examples, labels and weights ``[B]`` of a batch; None where not given."""
+        if hasattr(data, "_fields"):  # one input that is a record, not (x, y)
+            return data, None, None
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if weights is not None:
+            weights = check_weights(weights, self.compute_dtype)
+        return x, y, weights
+
+    def _measure(
+        self, x: Any, y: Any, control: Control, training: bool
+    ) -> tuple[dict[str, Tensor | Weighted], FlowOutput]:
+        """The terms, with the layers' own losses as a scalar ``"penalty"`` if any."""
+        self._clear_losses()
+        terms, out = self.terms(x, y, control, training)
+        penalties = self.losses
+        here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+        if any(getattr(value, "graph", None) is not here for value in penalties):
+            raise ValueError(
+                "add_loss works in flow layers, not within the dynamics of a solve; "
+                f"regularise their weights instead. Received: losses={penalties}"
+            )
+        if penalties:
+            dtype = self.compute_dtype
+            terms["penalty"] = tf.add_n([tf.cast(value, dtype) for value in penalties])
+        return terms, out
 
 
-ADVICE = "try a smaller learning rate, or gradient clipping"
-
-
-def _require_finite_loss(loss: Tensor) -> Any:
-    message = f"DivergenceError: the loss is not finite; {ADVICE}. Received: loss={{}}"
-    finite = tf.reduce_all(tf.math.is_finite(loss))
-    return tf.debugging.Assert(finite, [tf.strings.format(message, loss[0])])
-
-
-def _require_finite_gradient(
-    gradients: list[Tensor], weights: list[keras.Variable]
-) -> Any:
-    message = f"DivergenceError: the gradient is not finite; {ADVICE}. Received: "
-    finite = tf.stack([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-    paths = tf.constant([weight.path for weight in weights])
-    first = tf.gather(paths, tf.argmin(tf.cast(finite, tf.int32)))
-    named = tf.strings.join([message, "gradient of ", first])
-    return tf.debugging.Assert(tf.reduce_all(finite), [named])
+def _mean_loss(
+    terms: dict[str, Any], weights: Tensor | None, weight: Tensor | None
+) -> Tensor:
+    """This replica's part in the loss of a batch, a scalar."""
+    loss = terms["loss"]
+    if weights is None:
+        mean = tf.reduce_mean(loss)
+    else:
+        mean = tf.math.divide_no_nan(tf.reduce_mean(weights * loss), weight)
+    return mean + terms["penalty"] if "penalty" in terms else mean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
@@ -173,12 +174,14 @@ class Inference(FlowModel):
 
         Args:
             y: labels ``[B]`` or ``[B, L]``; at supervised_fraction 0 only their
-                number counts.
+                number counts, which may be given instead.
             seed: the same seed gives the same samples.
             temperature: factor on the deviations of the code; 1 samples the model.
             tol: solver tolerance instead of the layers' own.
             batch_size: see `log_prob`.
         """
+        if not self.is_supervised and np.ndim(y) == 0:
+            y = np.zeros([_count(y), len(self.num_classes)], np.int32)
 
         def examples(rows: Tensor, y: Any) -> list[Tensor]:
             y = check_labels(y, self.num_classes)
@@ -254,3 +257,11 @@ class Inference(FlowModel):
             tol = tf.cast(tol, self.compute_dtype)
         switch = On() if exact else None
         return Control(tol=tol, seed=tf.constant([seed, 0]), exact=switch, rows=rows)
+
+
+def _count(number: Any) -> int:
+    if not isinstance(number, (int, np.integer)) or number < 0:
+        raise ValueError(
+            f"samples are a number from 0, or one for each label. Received: y={number}"
+        )
+    return int(number)

@@ -18,7 +18,7 @@ from tfcnf.latent.predictor import Classifier
 from tfcnf.models.build import build_flow
 from tfcnf.models.inference import Inference
 from tfcnf.models.inputs import check_examples, check_labels
-from tfcnf.types import Control, FlowOutput, Tensor
+from tfcnf.types import Control, FlowOutput, Tensor, Weighted
 
 
 @keras.saving.register_keras_serializable("tfcnf")
@@ -111,11 +111,11 @@ class InfoCNF(Inference):
 
     def terms(
         self, x: Tensor, y: Tensor, control: Control, training: bool
-    ) -> tuple[dict[str, Tensor], FlowOutput]:
+    ) -> tuple[dict[str, Tensor | Weighted], FlowOutput]:
         """Loss, bits/dim, cross-entropy (nats) and error (percent), each ``[B]``.
 
         Examples whose label is `tfcnf.data.source.HIDDEN` have the marginal
-        log-likelihood in place of the conditional one, and neither of the last two.
+        log-likelihood in place of the conditional one, and weight 0 in the last two.
         """
         x = check_examples(x, self.event_shape, self.num_levels, self.flow.inside)
         out = self(x, control=control, training=training)
@@ -127,13 +127,19 @@ class InfoCNF(Inference):
             return {"loss": bits, "bits_per_dim": bits}, out
         logits = self.classifier(out.z, training=training)
         cross_entropy = losses.cross_entropy(logits, y)
-        known = tf.reduce_all(y != HIDDEN, 1)
+        known = tf.cast(tf.reduce_all(y != HIDDEN, 1), bits.dtype)
         return {
             "loss": bits + self.beta * cross_entropy,
             "bits_per_dim": bits,
-            "cross_entropy": tf.boolean_mask(cross_entropy, known),
-            "error": tf.boolean_mask(losses.error(logits, y), known),
+            "cross_entropy": Weighted(cross_entropy, known),
+            "error": Weighted(losses.error(logits, y), known),
         }, out
+
+    def predict_step(self, data: Any) -> FlowOutput:
+        """Codes and log-determinants of a batch; the noise is that of seed 0."""
+        x, *_ = self._unpack(data)
+        x = check_examples(x, self.event_shape, self.num_levels, self.flow.inside)
+        return self(x, control=self._control(None, 0))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""

@@ -83,6 +83,11 @@ def check_labels(y: Any, num_classes: Sequence[int], lowest: int = 0) -> Tensor:
         ValueError: for a wrong shape or dtype, and, in eager mode, for labels
             outside lowest..K_i-1 (an InvalidArgumentError in a graph).
     """
+    if y is None:
+        raise ValueError(
+            "this model learns from labels: give y, in training with -1 where a label "
+            "is not known. Received: y=None"
+        )
     y = tf.convert_to_tensor(y)
     if y.shape.as_list() == [0]:  # of no example: a list of nothing has no dtype
         y = tf.zeros([0, len(num_classes)], tf.int32)
@@ -106,6 +111,30 @@ def _between(values: Tensor, low: int, high: Sequence[int]) -> Tensor:
     kind = values.dtype
     highest = tf.constant([min(bound, kind.max) for bound in high], kind)
     return tf.reduce_all((values >= max(low, kind.min)) & (values <= highest))
+
+
+def check_weights(weights: Any, dtype: Any) -> Tensor:
+    """Weights of examples as floats ``[B]``.
+
+    Args:
+        weights: finite numbers of at least 0, ``[B]`` or ``[B, 1]``.
+        dtype: of the result.
+
+    Raises:
+        ValueError: for a wrong shape, and, in eager mode, for weights that are negative
+            or not finite (an InvalidArgumentError in a graph).
+    """
+    weights = tf.cast(weights, dtype)
+    if weights.shape.rank == 2 and weights.shape[1] == 1:
+        weights = weights[:, 0]
+    if weights.shape.rank != 1:
+        raise ValueError(
+            "sample_weight must be one number for each example. "
+            f"Received: sample_weight.shape={weights.shape}"
+        )
+    valid = tf.reduce_all((weights >= 0) & tf.math.is_finite(weights))
+    message = "sample_weight must be finite and not negative"
+    return require(valid, f"{message}. Received: sample_weight=", weights)
 
 
 def require(condition: Tensor, message: str, value: Tensor) -> Tensor:

@@ -77,6 +77,8 @@ class LatentODE(FlowModel):
         ValueError: for a keyword out of range.
     """
 
+    training_measures = frozenset({"running_elbo"})
+
     def __init__(
         self,
         obs_dims: int,

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.types import Tensor
+from tfcnf.types import Tensor, Weighted
 
 
 class EpochMean(keras.metrics.Metric):
@@ -40,28 +40,60 @@ class EpochMean(keras.metrics.Metric):
         self.count.assign_add(weight)
 
     def result(self) -> Tensor:
-        """The mean; 0 before the first value."""
-        return tf.math.divide_no_nan(
-            tf.convert_to_tensor(self.total), tf.convert_to_tensor(self.count)
-        )
+        """The mean; NaN where nothing was measured."""
+        return tf.convert_to_tensor(self.total) / tf.convert_to_tensor(self.count)
 
 
-def over_replicas(values: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+def over_replicas(
+    values: Mapping[str, Tensor | Weighted],
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Means of a step's values over all replicas, with one collective operation.
 
     Args:
         values: ``[B]`` for B examples of this replica, or scalars, by name.
 
     Returns:
-        Mean and number of values over the whole batch, scalars in float32.
+        Mean and number of values over the whole batch, or the sum of their weights;
+        scalars in float32.
     """
-    sums = [tf.cast(tf.reduce_sum(v), tf.float32) for v in values.values()]
-    counts = [tf.cast(tf.size(v), tf.float32) for v in values.values()]
-    packed = tf.stack([*sums, *counts])
+    pairs = [_sum_and_weight(value) for value in values.values()]
+    packed = _sum(tf.stack([*(s for s, _ in pairs), *(w for _, w in pairs)]))
+    totals, weights = tf.split(packed, 2)
+    means = tf.math.divide_no_nan(totals, weights)
+    both = zip(tf.unstack(means), tf.unstack(weights), strict=True)
+    return dict(zip(values, both, strict=True))
+
+
+def weigh(values: Tensor | Weighted, weights: Tensor) -> Weighted:
+    """Values with these weights ``[B]``, times their own if they have any."""
+    if isinstance(values, Weighted):
+        return Weighted(values.values, values.weights * weights)
+    return Weighted(values, weights)
+
+
+def mean_weight(weights: Tensor) -> Tensor:
+    """The mean of the weights ``[B]`` over the examples of all replicas, a scalar.
+
+    It is over this replica's number of examples, so that ``mean(weights * values) /
+    mean_weight(weights)``, averaged over the replicas, is the weighted mean of the
+    whole batch.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    examples = tf.cast(tf.size(weights) * replicas, weights.dtype)
+    return _sum(tf.reduce_sum(weights)) / examples
+
+
+def _sum_and_weight(value: Tensor | Weighted) -> tuple[Tensor, Tensor]:
+    if isinstance(value, Weighted):
+        pair = tf.reduce_sum(value.values * value.weights), tf.reduce_sum(value.weights)
+    else:
+        pair = tf.reduce_sum(value), tf.size(value)
+    return tf.cast(pair[0], tf.float32), tf.cast(pair[1], tf.float32)
+
+
+def _sum(value: Tensor) -> Tensor:
+    """The sum over all replicas."""
     context: Any = tf.distribute.get_replica_context()
-    if context is not None and context.num_replicas_in_sync > 1:
-        packed = context.all_reduce(tf.distribute.ReduceOp.SUM, packed)
-    totals, numbers = tf.split(packed, 2)
-    means = tf.math.divide_no_nan(totals, numbers)
-    pairs = zip(tf.unstack(means), tf.unstack(numbers), strict=True)
-    return dict(zip(values, pairs, strict=True))
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)

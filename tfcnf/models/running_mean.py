@@ -30,12 +30,13 @@ class RunningMean(keras.metrics.Metric):
         super().__init__(name=name)
         self.mean, self.begun, self.momentum = mean, begun, momentum
 
-    def update_state(self, values: Tensor, weight: Tensor = None) -> None:
-        """Takes in the mean of one step's values, whatever its weight."""
+    def update_state(self, values: Tensor, weight: Tensor = 1.0) -> None:
+        """Takes in the mean of one step's values, whatever its weight if above 0."""
         value = tf.cast(tf.reduce_mean(values), self.mean.dtype)
         kept = self.momentum * self.begun.value
-        self.mean.assign(kept * self.mean.value + (1.0 - kept) * value)
-        self.begun.assign(1.0)
+        new = kept * self.mean.value + (1.0 - kept) * value
+        self.mean.assign(tf.where(weight > 0, new, self.mean.value))
+        self.begun.assign(tf.where(weight > 0, 1.0, self.begun.value))
 
     def result(self) -> Tensor:
         """The running mean."""

@@ -122,7 +122,8 @@ class Accumulator:
 
         drawn = tf.convert_to_tensor(self.decision.tolerance) if is_decided else None
         data = tf.nest.map_structure(cut, batch)
-        part, decision = self.model.differentiate(data, drawn)
+        weight = self.model.weight_of(batch)
+        part, decision = self.model.differentiate(data, drawn, weight)
         for total, value in _pairs(self.sum, part):
             total.assign_add(value / self.parts)
         if not is_decided:

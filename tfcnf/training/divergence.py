@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.models.base import DivergenceError
+from tfcnf.models.finite import DivergenceError
 from tfcnf.ode.status import SolverError
 from tfcnf.training.checkpoints import Checkpoints, Position, training_state
 from tfcnf.training.schedules import Scaled

@@ -1,0 +1,127 @@
+"""Keras' ``compile`` and ``fit`` for models whose loss and measures are their own."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from tfcnf.types import Tensor
+
+
+class OwnLossModel(keras.Model):
+    """A Keras model with steps of its own, which refuses what they do not keep.
+
+    Attributes:
+        num_classes: classes of each label factor; empty where labels are no classes.
+    """
+
+    num_classes: tuple[int, ...] = ()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tells the model the epoch, counted from 0."""
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: None = None,
+        weighted_metrics: None = None,
+        **options: Any,
+    ) -> None:
+        """As `keras.Model.compile`, without losses and metrics: the model has its own.
+
+        Raises:
+            ValueError: for a loss, metrics, ``jit_compile=True`` or a loss scale.
+        """
+        given = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        for name, value in given.items():
+            if value:
+                raise ValueError(
+                    "the loss and the measures are the model's own; compile takes "
+                    f"none. Received: {name}={value!r}"
+                )
+        if options.get("jit_compile") is True:
+            raise ValueError(
+                "the training step does not compile with XLA; leave jit_compile out. "
+                "Received: jit_compile=True"
+            )
+        super().compile(optimizer, **options)
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        if scaled or getattr(self.optimizer, "loss_scale_factor", None):
+            raise ValueError(
+                "the loss is not scaled: models compute in float32 or float64. "
+                f"Received: dtype={self.dtype_policy.name}, "
+                f"optimizer={self.optimizer.name} with a loss scale"
+            )
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles a model that was loaded."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As `keras.Model.fit`; tells the model the epoch."""
+        call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
+        self._check_class_weight(call.arguments.get("class_weight"))
+        self._warn_if_frozen()
+        callbacks = call.arguments.get("callbacks")
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(_TellEpoch(self))
+        else:
+            alone = isinstance(callbacks, keras.callbacks.Callback)
+            given = [callbacks] if alone else callbacks or ()
+            call.arguments["callbacks"] = [_TellEpoch(self), *given]
+        return super().fit(*call.args[1:], **call.kwargs)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """As `keras.Model.train_on_batch`."""
+        self._check_class_weight(class_weight)
+        return super().train_on_batch(x, y, sample_weight, class_weight, return_dict)
+
+    def _check_class_weight(self, class_weight: Mapping[int, float] | None) -> None:
+        if not class_weight:
+            return
+        if len(self.num_classes) != 1:
+            raise ValueError(
+                "class_weight needs labels that are one class an example; give "
+                f"sample_weight. Received: class_weight={dict(class_weight)}"
+            )
+        known = range(self.num_classes[0])
+        if not set(class_weight) <= set(known):
+            raise ValueError(
+                f"class_weight must be for classes 0..{known[-1]}. "
+                f"Received: class_weight={dict(class_weight)}"
+            )
+
+    def _warn_if_frozen(self) -> None:
+        if not self.trainable_variables:
+            warnings.warn("the model has no trainable weights", stacklevel=3)
+
+
+class _TellEpoch(keras.callbacks.Callback):
+    def __init__(self, told: OwnLossModel):
+        super().__init__()
+        self.told = told
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Tensor] | None = None) -> None:
+        self.told.set_epoch(epoch)
