@@ -40,7 +40,8 @@ def scheduled(
         adjoint_first_factor: factor on its backward tolerance.
         epochs: see `ScheduledTolerance`; for both tolerances.
         factors: of the forward tolerances, from each of ``epochs`` on.
-        adjoint_factors: of the backward tolerances, from each of ``epochs`` on.
+        adjoint_factors: of the backward tolerances, from each of ``epochs`` on; one
+            alone holds for all of them.
         **common: keywords of the layers.
     """
     del common["seed"]
@@ -49,9 +50,17 @@ def scheduled(
         value * (factor if first else 1.0)
         for value, factor in [(tol, first_factor), (backward, adjoint_first_factor)]
     )
+    backward_factors = tuple(adjoint_factors)
+    if len(backward_factors) == 1:
+        backward_factors *= len(epochs)
+    if len(backward_factors) != len(epochs):
+        raise ValueError(
+            "adjoint_factors must be one or as many as epochs. Received: "
+            f"adjoint_factors={backward_factors}, epochs={tuple(epochs)}"
+        )
     return (
         ScheduledTolerance(tol, epochs, factors, **common),
-        ScheduledTolerance(backward, epochs, adjoint_factors, **common),
+        ScheduledTolerance(backward, epochs, backward_factors, **common),
     )
 
 
