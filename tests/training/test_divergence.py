@@ -11,7 +11,8 @@ from tfcnf.data.source import DataSource, Split
 from tfcnf.models.finite import DivergenceError
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.ode.status import SolverError
-from tfcnf.training.checkpoints import Checkpoints
+from tfcnf.seeds import next_seed
+from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
 from tfcnf.training.divergence import Recovery
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.schedules import WarmupPiecewise
@@ -171,6 +172,82 @@ def test_a_failed_solve_names_layer_tolerance_step_and_range(tmp_path):
         assert part in message
     for weight, value in zip(model.trainable_variables, before, strict=True):
         np.testing.assert_array_equal(weight, value)
+
+
+@pytest.fixture
+def make_noisy(make_line):
+    """A function that makes a `Line` whose loss is infinite where its noise is low."""
+
+    class Noisy(make_line):
+        def __init__(self, low):
+            super().__init__(0.01)
+            self.low, self.noise = low, keras.random.SeedGenerator(0)
+
+        def terms(self, x, y, control, training):
+            terms, out = super().terms(x, y, control, training)
+            u = tf.random.stateless_uniform([], next_seed(self.noise))
+            return terms | {
+                "loss": terms["loss"] / tf.cast(u >= self.low, u.dtype)
+            }, out
+
+    return Noisy
+
+
+def run_noisily(model, points, folder, epochs, **options):
+    """Trains, or resumes, with a checkpoint after every epoch; returns the state."""
+    checkpoints = Checkpoints(folder / "checkpoints", model, keep=9)
+    start, recovery = checkpoints.restore(), Recovery(**options, folder=folder)
+    calls = [SaveCheckpoints(checkpoints)]
+    run_epochs(
+        *(model, points, get_strategy(), 1, epochs, start),
+        callbacks=calls,
+        recovery=recovery,
+    )
+    return [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
+
+
+@pytest.mark.parametrize(
+    ("action", "low", "lost"), [("skip", 0.5, "[23]"), ("restore", 0.07, "3")]
+)
+def test_noise_is_new_after_a_failure_and_a_resumed_run_is_the_straight_one(
+    action, low, lost, make_noisy, points, tmp_path
+):
+    straight, options = tmp_path / "straight", {"action": action, "limit": 30}
+    straight.mkdir()
+    state = run_noisily(make_noisy(low), points, straight, 3, **options)
+    found = events(straight)
+    assert {event["action"] for event in found} == {action}
+    if action == "skip":  # 30 steps, each fails as a coin falls
+        assert 8 <= len(found) <= 22
+    # the last epochs are done again, and as many failures are allowed as there were
+    for file in (straight / "checkpoints").glob(f"ckpt-{lost}*"):
+        file.unlink()
+    assert any(event["epoch"] > 1 for event in found)
+    options["limit"] = len(found)
+    again = run_noisily(make_noisy(low), points, straight, 3, **options)
+    assert events(straight) == found
+    for one, other in zip(again, state, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_epoch_of_skipped_steps_is_no_measure_and_said_once(
+    make_noisy, points, tmp_path, caplog
+):
+    logs = []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, values: logs.append(dict(values))
+    )
+    run_epochs(
+        *(make_noisy(2.0), points, get_strategy(), 5, 2),
+        callbacks=[record],
+        recovery=Recovery("skip", 9),
+    )
+    for log in logs:
+        assert np.isnan([log["loss"], log["bits_per_dim"], log["nfe_forward"]]).all()
+    said = [r.getMessage() for r in caplog.records if "measured" in r.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("epoch 1: nothing was measured of bits_per_dim, ")
+    assert said[0].endswith("(no step was taken)")
 
 
 @pytest.mark.parametrize(

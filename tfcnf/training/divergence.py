@@ -21,11 +21,13 @@ import tensorflow as tf
 from tfcnf.checks import check_choice
 from tfcnf.models.finite import DivergenceError
 from tfcnf.ode.status import SolverError
-from tfcnf.training.checkpoints import Checkpoints, Position, training_state
+from tfcnf.seeds import is_seed, new_seed
+from tfcnf.training.checkpoints import START, Checkpoints, Position, training_state
 from tfcnf.training.schedules import Scaled
 
 LAST_GOOD = "last_good"
 ACTIONS = ("stop", "skip", "restore")
+SAME = ("epoch", "step", "action", "learning_rate")  # of one failure seen twice
 FAILURES = (SolverError, DivergenceError)
 
 
@@ -39,9 +41,10 @@ class Recovery:
     ``launch/train.py --init_from=RUN/last_good`` begins a run with its weights.
 
     Args:
-        action: ``"stop"``; ``"skip"`` the batch, with the state as it was before it;
+        action: ``"stop"``; ``"skip"`` the batch, with the state as it was before it
+            and new noise;
             or ``"restore"`` the state of the start of the epoch (that of its
-            checkpoint) and repeat the epoch with a lower learning rate.
+            checkpoint) and repeat the epoch with a lower learning rate and new noise.
         limit: failures of a run that may be skipped or gone back from.
         rate_factor: factor on the learning rate with each ``"restore"``.
         folder: where the report goes; None for no report.
@@ -70,13 +73,25 @@ class Recovery:
         self.action, self.limit, self.rate_factor = action, limit, rate_factor
         self.folder = folder
         self.events = _read(folder / "divergence.jsonl") if folder else []
+        self.failures = 0
 
-    def begin(self, model: keras.Model) -> None:
-        """Starts a training, with the learning rate that earlier failures left."""
+    def begin(self, model: keras.Model, start: Position = START) -> None:
+        """Starts a training from a position, as earlier failures left it.
+
+        Failures count that lie before the position, and those that sent the training
+        back to it: their lower learning rates hold. The later ones will come again.
+        """
         self.model, self.good = model, _Snapshot(model)
-        restored = sum(event["action"] == "restore" for event in self.events)
-        if restored:
-            _lower_rate(model.optimizer, self.rate_factor**restored)
+        for event in self.events:
+            at = Position(event["epoch"] - 1, event["step"] - 1)
+            if event["action"] == "restore" and at.epoch <= start.epoch:
+                self.failures += 1
+                _lower_rate(model.optimizer, self.rate_factor)
+                if start == (at.epoch, 0):
+                    self.good.take()
+                    self.good.give_back(self.failures)
+            elif event["action"] == "skip" and at < start:
+                self.failures += 1
 
     def remember(self, epoch: int, step: int) -> None:
         """Tells that the state before this step of the epoch, from 0, is good."""
@@ -94,7 +109,7 @@ class Recovery:
         Raises:
             RuntimeError: the failure itself, where the training is to stop.
         """
-        action = self.action if len(self.events) < self.limit else "stop"
+        action = self.action if self.failures < self.limit else "stop"
         event = {
             "epoch": epoch + 1,
             "step": step + 1,
@@ -109,14 +124,17 @@ class Recovery:
         if action == "stop":
             raise self._stopped(failure, epoch, step, batch) from None
         logging.warning("%s; %s epoch %d step %d", failure, action, epoch + 1, step + 1)
-        self.good.give_back()
+        self.failures += 1
+        self.good.give_back(self.failures)
         if action == "restore":
             _lower_rate(self.model.optimizer, self.rate_factor)
+            self.good.take()
         return action == "skip"
 
     def _report(self, event: dict[str, Any]) -> None:
-        if event["action"] == "skip" and event in self.events:
-            return  # a resumed run comes to the same batch again
+        known = [[old[key] for key in SAME] for old in self.events]
+        if event["action"] != "stop" and [event[key] for key in SAME] in known:
+            return  # a resumed run comes to the same failure again
         self.events.append(event)
         if self.folder is None:
             return
@@ -149,15 +167,22 @@ class _Snapshot:
     def __init__(self, model: keras.Model):
         self.variables = list(itertools.chain(*training_state(model).values()))
         self.values: list[np.ndarray] = []
+        self.seeds = {id(v.value) for v in model.variables if is_seed(v)}
 
     def take(self) -> None:
         """Copies the values."""
         self.values = [variable.numpy() for variable in self.variables]
 
-    def give_back(self) -> None:
-        """Sets the variables to the copied values."""
+    def give_back(self, failures: int) -> None:
+        """Sets the variables to the copied values, the seeds to others.
+
+        The same seeds would draw the same noise and the same tolerances again. The new
+        ones depend on the copied ones and the number of failures so far alone: the step
+        that failed has drawn from some of its seeds and not from others.
+        """
         for variable, value in zip(self.variables, self.values, strict=True):
-            variable.assign(value)
+            is_one = id(variable) in self.seeds
+            variable.assign(new_seed(value, failures) if is_one else value)
 
 
 def _lower_rate(optimizer: keras.optimizers.Optimizer, factor: float) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -85,9 +87,10 @@ def run_epochs(
         initial_step=start.step,
     )
     calls.on_train_begin()
-    recovery.begin(model)
+    recovery.begin(model, start)
     model.stop_training = False
     epoch, first_step = start
+    unmeasured: frozenset[str] = frozenset()
     while epoch < epochs and not model.stop_training:
         if not first_step:
             model.reset_metrics()
@@ -119,12 +122,27 @@ def run_epochs(
         if not is_whole:
             continue
         logs = {m.name: float(m.result()) for m in model.metrics}
+        unmeasured = _say_unmeasured(logs, epoch, unmeasured)
         rate = tf.convert_to_tensor(model.optimizer.learning_rate)
         logs["learning_rate"] = float(rate)
         logs["seconds"] = time.perf_counter() - started
         calls.on_epoch_end(epoch, logs)
         epoch, first_step = epoch + 1, 0
     calls.on_train_end()
+
+
+def _say_unmeasured(
+    logs: Mapping[str, float], epoch: int, known: frozenset[str]
+) -> frozenset[str]:
+    """Warns once of each measure that an epoch leaves NaN; returns those warned of."""
+    names = {name for name, value in logs.items() if math.isnan(value)}
+    if names - known:
+        none = "no step was taken" if "loss" in names else "no example has them"
+        logging.warning(
+            "epoch %d: nothing was measured of %s (%s)",
+            *(epoch + 1, ", ".join(sorted(names - known)), none),
+        )
+    return known | names
 
 
 def _run(step: Any, batch: Any) -> None:
