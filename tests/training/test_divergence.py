@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfcnf.data.pipeline import training_batches
 from tfcnf.data.source import DataSource, Split
@@ -186,9 +187,8 @@ def make_noisy(make_line):
         def terms(self, x, y, control, training):
             terms, out = super().terms(x, y, control, training)
             u = tf.random.stateless_uniform([], next_seed(self.noise))
-            return terms | {
-                "loss": terms["loss"] / tf.cast(u >= self.low, u.dtype)
-            }, out
+            enough = tf.cast(u >= self.low, u.dtype)
+            return terms | {"loss": terms["loss"] / enough}, out
 
     return Noisy
 

@@ -12,12 +12,11 @@ import tensorflow_probability as tfp
 
 from tfcnf.data.series import Series
 from tfcnf.gates.policy import check_tolerance
-from tfcnf.gates.reinforce import Decision
 from tfcnf.labels.kinds import make_labels
 from tfcnf.latent.partition import Partition
 from tfcnf.latent.prior import CodePrior
 from tfcnf.latent.reader import CodeReader
-from tfcnf.models.base import FlowModel, Part
+from tfcnf.models.base import FlowModel
 from tfcnf.models.decoder import Decoder
 from tfcnf.models.label_inputs import read_labels
 from tfcnf.models.latent_inputs import read_series
@@ -262,16 +261,6 @@ class LatentODE(FlowModel):
         path, _ = self.flow(z, self._times(x), control=self._control(tol))
         return self.decoder(path)
 
-    def differentiate(
-        self, data: Any, drawn: Tensor | None = None
-    ) -> tuple[Part, Decision]:
-        """See `FlowModel.differentiate`; ``data`` may be series alone."""
-        return super().differentiate(_pair(data), drawn)
-
-    def test_step(self, data: Any) -> dict[str, Tensor]:
-        """See `FlowModel.test_step`; ``data`` may be series alone."""
-        return super().test_step(_pair(data))
-
     def terms(
         self, x: Series, y: Tensor | None, control: Control, training: bool
     ) -> tuple[dict[str, Tensor], FlowOutput]:
@@ -343,8 +332,3 @@ class LatentODE(FlowModel):
     ) -> LatentODE:
         """Rebuilds the model from `get_config`."""
         return cls(**config)
-
-
-def _pair(data: Any) -> Any:
-    """What Keras unpacks; it would take the parts of a bare `Series` for x, y, w."""
-    return (data,) if isinstance(data, Series) else data
