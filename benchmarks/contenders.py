@@ -1,4 +1,4 @@
-"""The Dormand-Prince 5(4) solvers that are compared, behind one signature.
+"""The solvers that are compared, behind one signature.
 
 All call the same NumPy right-hand side, which counts: no contender's own statistics
 are believed. Each keeps its own defaults, with rtol = atol = tol.
@@ -16,10 +16,17 @@ import tensorflow_probability as tfp
 from scipy.integrate import solve_ivp
 
 from benchmarks.problems import Problem, State, pack, unpack
-from tfcnf.ode.solver import DormandPrince
+from tfcnf.ode.solver import Solver
+from tfcnf.ode.solvers.dopri5 import Dopri5
 
 MAX_STEPS = 100_000
 OURS, PI = "tfcnf", "tfcnf (PI control)"
+# every Runge-Kutta pair of the package
+PACKAGE = {OURS: Dopri5(MAX_STEPS), PI: Dopri5(MAX_STEPS, pi_control=True)} | {
+    f"tfcnf {key}": made(MAX_STEPS)
+    for key, made in Solver.known.items()
+    if made.keeps_steps and made is not Dopri5
+}
 
 
 class Counter:
@@ -40,8 +47,10 @@ Solve = Callable[[Counter, State, float, float], State]
 def make_contenders() -> tuple[dict[str, Solve], list[str]]:
     """Solvers ``(rhs, initial, end, tol) -> y(end)``, and the names not installed."""
     solvers: dict[str, Solve] = {
-        OURS: _tensorflow(functools.partial(_ours, False)),
-        PI: _tensorflow(functools.partial(_ours, True)),
+        **{
+            name: _tensorflow(functools.partial(_ours, solver))
+            for name, solver in PACKAGE.items()
+        },
         "tfp": _tensorflow(_tfp),
         "scipy RK45": _scipy,
     }
@@ -91,9 +100,8 @@ def _tensorflow(integrate: Callable[..., Any]) -> Solve:
     return solve
 
 
-def _ours(pi_control: bool, ode_fn: Any, end: float, tol: Any, y: Any) -> Any:
-    solver = DormandPrince(tol, MAX_STEPS, pi_control)
-    return solver.integrate(ode_fn, 0.0, end, y).y
+def _ours(solver: Solver, ode_fn: Any, end: float, tol: Any, y: Any) -> Any:
+    return solver.integrator(tol).integrate(ode_fn, 0.0, end, y).y
 
 
 def _tfp(ode_fn: Any, end: float, tol: Any, y: Any) -> Any:

@@ -18,15 +18,16 @@ def main(gradient: str, tol: str) -> None:
     """Solves with a loose tolerance for the trace, then with ``tol``."""
     import tensorflow as tf
 
-    from tfcnf.ode.adjoint import Method, solve
-    from tfcnf.ode.divergence import draw_probes
+    from tfcnf.ode.divergence import Hutchinson
     from tfcnf.ode.dynamics import ConvDynamics
+    from tfcnf.ode.gradient import Gradient
+    from tfcnf.ode.solve import Method, solve
 
     dynamics = ConvDynamics((FILTERS, FILTERS), seed=0, dtype=DTYPE)
     dynamics.build((None, SIDE, SIDE, CHANNELS))
     z = tf.random.stateless_normal([BATCH, SIDE, SIDE, CHANNELS], [0, 0], dtype=DTYPE)
-    probes = draw_probes(z, "rademacher", 1, tf.constant([0, 1]))
-    method = Method(end=END, gradient=gradient)
+    probes = Hutchinson().draw(z, tf.constant([0, 1]))
+    method = Method(end=END, gradient=Gradient.get(gradient))
 
     @tf.function(autograph=False)
     def step(tol):  # type: ignore[no-untyped-def]

@@ -17,13 +17,13 @@ from tfcnf import trained_run
 from tfcnf.data import catalog
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.ode.divergence import draw_probes, value_and_divergence
+from tfcnf.ode.divergence import Exact, NoTrace, Trace, value_and_divergence
 from tfcnf.run_folder import read_config
 from tfcnf.serving.export import make_module
 from tfcnf.types import Control, On, Tensor
 
 BATCHES = (1, 64, 1000)
-TRACES = {"classify": "none", "log_prob": "exact"}  # of log-determinants
+TRACES = {"classify": NoTrace(), "log_prob": Exact()}  # of log-determinants
 TOL = 1e-5
 REPEATS = 8  # evaluations of a tight loop
 SAVED, GRAPH, EAGER = "saved model", "graph in memory", "model in memory"
@@ -107,13 +107,13 @@ def _seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _floor(model: InfoCNF, image: Tensor, trace: str) -> dict[str, Any]:
+def _floor(model: InfoCNF, image: Tensor, trace: Trace) -> dict[str, Any]:
     """Evaluations of each layer's solve, and the seconds of one in a tight loop."""
     control = Control(
         tol=tf.constant(TOL),
         seed=tf.constant([0, 0]),
-        exact=On() if trace == "exact" else None,
-        skip_log_det=On() if trace == "none" else None,
+        exact=On() if trace == Exact() else None,
+        skip_log_det=On() if trace == NoTrace() else None,
     )
     nfe = model(image, control=control).nfe.numpy()
     layers = [x for x in model._flatten_layers() if isinstance(x, CNFLayer)]
@@ -124,11 +124,11 @@ def _floor(model: InfoCNF, image: Tensor, trace: str) -> dict[str, Any]:
     }
 
 
-def _evaluation(layer: CNFLayer, batch: int, trace: str) -> float:
+def _evaluation(layer: CNFLayer, batch: int, trace: Trace) -> float:
     """Median seconds of one evaluation of value and divergence."""
     shape = [batch, *layer.dynamics.state_shape[1:]]
     z = tf.random.stateless_normal(shape, [0, 0])
-    probes = draw_probes(z, trace, 1, tf.constant([0, 0]), layer.dynamics.reach)
+    probes = trace.draw(z, tf.constant([0, 0]), layer.dynamics.reach)
 
     @tf.function(autograph=False)
     def evaluations() -> Any:

@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from benchmarks.network import Size, plan, weight_names
 from tfcnf.flows.reshape import Squeeze, flatten_code, split_channels
-from tfcnf.ode.adjoint import Method, solve
 from tfcnf.ode.divergence import Probes
 from tfcnf.ode.dynamics import ConvDynamics
+from tfcnf.ode.gradient import Gradient
+from tfcnf.ode.solve import Method, solve
 from tfcnf.types import Tensor
 
 
@@ -23,7 +24,7 @@ class TfcnfContender:
         size: the batch.
         arrays: see `benchmarks.network.make_arrays`.
         tol: tolerance of all solves.
-        gradient: see `tfcnf.ode.adjoint.GRADIENTS`.
+        gradient: name of a `tfcnf.ode.gradient.Gradient`.
         dtype: of the computation.
     """
 
@@ -37,7 +38,7 @@ class TfcnfContender:
     ):
         self.operations, shapes = plan(size)
         self.tol = tf.constant(tol, dtype)
-        self.method = Method(gradient=gradient)
+        self.method = Method(gradient=Gradient.get(gradient))
         self.x = tf.constant(arrays["input"], dtype)
         self.noise = [
             tf.constant(arrays[f"noise_{k}"], dtype) for k in range(len(shapes))

@@ -10,21 +10,22 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from benchmarks.contenders import MAX_STEPS, OURS, PI
+from benchmarks.contenders import OURS, PACKAGE
 from benchmarks.problems import Problem, State, pack
 from tfcnf.data import catalog
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.reshape import split_channels
 from tfcnf.losses import bits_per_dim
-from tfcnf.ode.adjoint import Method, solve
-from tfcnf.ode.divergence import Probes, draw_probes, value_and_divergence
+from tfcnf.ode.discrete import Checkpoint
+from tfcnf.ode.divergence import Probes, value_and_divergence
+from tfcnf.ode.solve import Method, solve
 from tfcnf.run_folder import read_config
 from tfcnf.trained_run import load_model
 from tfcnf.types import Control
 
 EXACT_TOL = 1e-12
 Forward = Callable[..., tuple[Any, Any]]
-GRADIENTS = (OURS, PI, "tfp")
+GRADIENTS = (*PACKAGE, "tfp")
 
 
 class CountedField:
@@ -76,8 +77,8 @@ class TrainedCNF(NamedTuple):
 
     def true_gradient(self) -> np.ndarray:
         """In z and theta: the discrete gradient of a solve at tolerance 1e-12."""
-        forward = self._forward(Method(max_num_steps=MAX_STEPS, gradient="checkpoint"))
-        return self._gradient(forward, EXACT_TOL)[1]
+        method = Method(solver=PACKAGE[OURS], gradient=Checkpoint())
+        return self._gradient(self._forward(method), EXACT_TOL)[1]
 
     def gradients(
         self, contender: str, tols: Sequence[float]
@@ -88,9 +89,10 @@ class TrainedCNF(NamedTuple):
             contender: one of `GRADIENTS`, each with its own adjoint.
             tols: tolerances, each of the forward and the backward solve.
         """
-        method = Method(max_num_steps=MAX_STEPS, pi_control=contender == PI)
-        stock = contender == "tfp"
-        forward = self._stock_forward() if stock else self._forward(method)
+        if contender == "tfp":
+            forward = self._stock_forward()
+        else:
+            forward = self._forward(Method(solver=PACKAGE[contender]))
         for tol in tols:
             yield self._gradient(forward, tol)
 
@@ -170,7 +172,7 @@ def _reached(flow: Any, x: Any) -> Iterator[tuple[CNFLayer, Any]]:
 def _in_float64(name: str, layer: CNFLayer, z: Any) -> TrainedCNF:
     field, theta = layer.dynamics.prepare()
     z = tf.cast(z, tf.float64)
-    probes = draw_probes(z, layer.trace, layer.num_probes, tf.constant([0, 1]))
+    probes = layer.trace.draw(z, tf.constant([0, 1]))
     weights = tuple(tf.cast(x, tf.float64) for x in theta)
     return TrainedCNF(name, CountedField(field), weights, z, probes)
 

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "tfcnf"
 ROOMS = [
-    {"types", "seeds", "files", "checks"},
+    {"types", "seeds", "files", "checks", "registry"},
     {"labels"},
     {"data"},
     {"ode"},
@@ -73,7 +73,7 @@ def test_configurations_are_only_read_outside_the_package():
 
 
 def test_the_solver_of_tfp_is_used_in_one_room():
-    users = {p.parent.name for p in FILES if "math.ode" in p.read_text()}
+    users = {p.relative_to(ROOT).parts[0] for p in FILES if "math.ode" in p.read_text()}
     assert users == {"ode"}
 
 

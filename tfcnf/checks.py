@@ -16,6 +16,14 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
         )
 
 
+def check_positive_integer(name: str, value: Any) -> None:
+    """Raises a ValueError for what is not an integer above 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"{name} must be a positive integer. Received: {name}={value!r}"
+        )
+
+
 def asserted(failure: Exception) -> str:
     """What an assertion of a graph said; the first line of another failure."""
     found = re.search(r"assertion failed: \[(.*)\]", str(failure))

@@ -136,7 +136,9 @@ def test_shared_noise_is_the_same_for_every_example():
 
 
 def test_a_seed_fixes_the_noise_and_its_absence_draws_anew():
-    layer = CNFLayer(DenseDynamics((5,), seed=1), trace="gaussian", seed=3)
+    layer = CNFLayer(
+        DenseDynamics((5,), seed=1), trace="hutchinson:noise=gaussian", seed=3
+    )
     layer.build((None, *VECTOR))
     x = tf.ones((4, *VECTOR))
     fixed = [layer(x, control=Control(seed=tf.constant([1, 2]))) for _ in range(2)]
@@ -176,7 +178,7 @@ def test_squeeze_channel_order_is_channel_row_column():
     ("make", "words"),
     [
         (lambda: CNFLayer(DenseDynamics((3,)), trace="full"), "trace must be one of"),
-        (lambda: CNFLayer(DenseDynamics((3,)), num_probes=0), "num_probes"),
+        (lambda: CNFLayer(DenseDynamics((3,)), trace="hutchinson:probes=0"), "probes"),
         (lambda: CNFLayer(DenseDynamics((3,)), adjoint_tol=-1.0), "adjoint_tol"),
         (lambda: FixedTolerance(0.0), "tol must be positive"),
         (lambda: FixedTolerance("small"), "tol must be a number"),

@@ -261,6 +261,17 @@ def test_a_bad_configuration_is_refused(key, value, message, config):
         ("model.num_scales", 5, "Received: image_shape=(8, 8, 1)"),
         ("model.supervised_fraction", 1.5, "Received: supervised_fraction=1.5"),
         ("model.trace", "exat", "Received: trace='exat'"),
+        (
+            "model.solver",
+            "rk4",
+            "reference, tfp, tsit5. Received: solver='rk4'",
+        ),
+        (
+            "model.solver",
+            "tsit5:steps=3",
+            "solver='tsit5' are max_num_steps",
+        ),
+        ("model.gradient", "store:x=1", "are none. Received: gradient='store:x=1'"),
         ("training.batch_size", 1438, "1437 training"),
         ("training.batch_size", 0, "Received: batch_size=0"),
         ("optimizer.learning_rate", -1.0, "Received: base=-1.0"),

@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 from scipy.integrate import solve_ivp
 
-from tfcnf.ode import adjoint
-from tfcnf.ode.adjoint import Method, solve
-from tfcnf.ode.divergence import draw_probes
+from tfcnf.ode import solve as solving
+from tfcnf.ode.divergence import Exact
 from tfcnf.ode.dynamics import DenseDynamics
+from tfcnf.ode.solve import Method, solve
+from tfcnf.ode.solvers.dopri5 import Dopri5
 
 DIMS, BATCH = 3, 4
 
@@ -34,7 +35,7 @@ def run(dynamics, z, tol, probe=None, adjoint_tol=None, **interval):
         field,
         theta,
         z,
-        draw_probes(z, "exact", 1, [0, 0]),
+        Exact().draw(z, [0, 0]),
         tf.constant(tol, tf.float64),
         tf.constant(adjoint_tol or tol, tf.float64),
         tf.zeros([], tf.float64) if probe is None else probe,
@@ -151,7 +152,7 @@ def test_forward_and_backward_counts_are_the_true_calls():
                 Counted(("counted",)),
                 [rate],
                 z,
-                draw_probes(z, "exact", 1, [0, 0]),
+                Exact().draw(z, [0, 0]),
                 *[tf.constant(tol, tf.float64) for tol in (1e-4, 1e-7)],
                 probe,
                 Method(),
@@ -170,17 +171,17 @@ def test_forward_and_backward_counts_are_the_true_calls():
 
 
 def test_tolerances_and_batch_sizes_share_one_trace(dynamics):
-    adjoint._graph.cache_clear()
+    solving._graph.cache_clear()
     counts = set()
     for tol, batch in [(1e-3, 2), (1e-6, 2), (1e-4, 5)]:
         _, _, stats = run(dynamics, state(batch=batch), tol)
         counts.add(int(stats.nfe))
     assert len(counts) > 1
-    assert adjoint._graph.cache_info().misses == 1
+    assert solving._graph.cache_info().misses == 1
     twin = DenseDynamics((6,), init="uniform", dtype="float64")
     twin.build((None, DIMS))
     run(twin, state(), 1e-3)
-    assert adjoint._graph.cache_info().misses == 1
+    assert solving._graph.cache_info().misses == 1
 
 
 def test_failed_solves_name_the_layer(dynamics):
@@ -191,7 +192,7 @@ def test_failed_solves_name_the_layer(dynamics):
             field,
             theta,
             z,
-            draw_probes(z, "exact", 1, [0, 0]),
+            Exact().draw(z, [0, 0]),
             *[tf.constant(1e-3, tf.float64)] * 2,
             tf.zeros([], tf.float64),
             Method(),
@@ -208,10 +209,10 @@ def test_failed_gradients_name_the_layer(dynamics):
             field,
             theta,
             z,
-            draw_probes(z, "exact", 1, [0, 0]),
+            Exact().draw(z, [0, 0]),
             *[tf.constant(tol, tf.float64) for tol in (1e-2, 1e-13)],
             tf.zeros([], tf.float64),
-            Method(max_num_steps=10),
+            Method(solver=Dopri5(10)),
             "my_layer",
         )
     with pytest.raises(

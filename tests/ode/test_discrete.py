@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.ode.adjoint import Method, solve
-from tfcnf.ode.divergence import draw_probes, value_and_divergence
+from tfcnf.ode.discrete import Checkpoint
+from tfcnf.ode.divergence import Exact, value_and_divergence
 from tfcnf.ode.dynamics import DenseDynamics
-from tfcnf.ode.runge_kutta import TABLEAU
-from tfcnf.ode.solver import DormandPrince
+from tfcnf.ode.gradient import Gradient
+from tfcnf.ode.solve import Method, solve
+from tfcnf.ode.solvers.dopri5 import Dopri5
 
 TOL = tf.constant(1e-4, tf.float64)
 
@@ -39,8 +40,8 @@ def gradients(dynamics, gradient, start=0.0, tol=TOL):
     with tf.GradientTape() as tape:
         tape.watch([z, probe])
         field, theta = dynamics.prepare()
-        probes = draw_probes(z, "exact", 1, [0, 0])
-        method = Method(start, 1.0 - start, gradient=gradient)
+        probes = Exact().draw(z, [0, 0])
+        method = Method(start, 1.0 - start, gradient=Gradient.get(gradient))
         z1, log_det, stats = solve(field, theta, z, probes, tol, tol, probe, method)
         value = objective(z1, log_det)
     weights = dynamics.trainable_variables
@@ -50,12 +51,13 @@ def gradients(dynamics, gradient, start=0.0, tol=TOL):
 
 def unrolled(dynamics, start):
     """Backpropagation through the same accepted steps, written out."""
-    z = state()
+    z, tableau = state(), Dopri5.tableau
     sign = 1.0 - 2.0 * start
-    probes = draw_probes(z, "exact", 1, [0, 0])
+    probes = Exact().draw(z, [0, 0])
     field, theta = dynamics.prepare()
     trail = (
-        DormandPrince(TOL)
+        Dopri5()
+        .integrator(TOL)
         .integrate(
             lambda t, y: value_and_divergence(field, theta, t, y[0], probes),
             start,
@@ -71,13 +73,13 @@ def unrolled(dynamics, start):
         y, log_det = z, tf.zeros([4], tf.float64)
         for s, dt in zip(trail.s.numpy(), trail.dt.numpy(), strict=True):
             stages = []
-            for a, row in zip([0.0, *TABLEAU.a[:5]], [[], *TABLEAU.b[:5]], strict=True):
+            for a, row in zip(tableau.c[:-1], [(), *tableau.a[:-1]], strict=True):
                 at = y
                 for weight, (dz, _) in zip(row, stages, strict=True):
                     at = at + sign * dt * weight * dz
                 t = tf.constant(start + sign * (s + a * dt), tf.float64)
                 stages.append(value_and_divergence(field, theta, t, at, probes))
-            for weight, (dz, divergence) in zip(TABLEAU.c_sol, stages, strict=False):
+            for weight, (dz, divergence) in zip(tableau.b, stages, strict=False):
                 y = y + sign * dt * weight * dz
                 log_det = log_det + sign * dt * weight * divergence
         value = objective(y, log_det)
@@ -121,11 +123,11 @@ def test_a_rejected_step_that_overflows_leaves_the_gradient_finite(gradient):
             Cliff(),
             [rate],
             z,
-            draw_probes(z, "exact", 1, [0, 0]),
+            Exact().draw(z, [0, 0]),
             TOL,
             TOL,
             tf.zeros([], tf.float64),
-            Method(gradient=gradient),
+            Method(gradient=Gradient.get(gradient)),
         )
         value = tf.reduce_sum(z1)
     assert int(stats.num_rejected) > 0
@@ -158,11 +160,11 @@ def test_checkpoint_counts_are_the_true_calls():
                 Counted(),
                 [rate],
                 z,
-                draw_probes(z, "exact", 1, [0, 0]),
+                Exact().draw(z, [0, 0]),
                 tf.constant(1e-7, tf.float64),
                 TOL,
                 probe,
-                Method(gradient="checkpoint"),
+                Method(gradient=Checkpoint()),
             )
             value = tf.reduce_sum(z1) + tf.reduce_sum(log_det)
         assert len(COUNT) == int(stats.nfe)

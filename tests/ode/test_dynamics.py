@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.ode.divergence import draw_probes, value_and_divergence
+from tfcnf.ode.divergence import Exact, Hutchinson, NoTrace, value_and_divergence
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics, Dynamics
 from tfcnf.ode.fields import LayerField
 
@@ -101,7 +101,7 @@ def test_zero_output_starts_as_the_identity():
 def test_exact_divergence_is_the_trace_of_the_jacobian(kind, options):
     dynamics, z = make(kind, **options)
     field, theta = dynamics.prepare()
-    probes = draw_probes(z, "exact", 1, [0, 0])
+    probes = Exact().draw(z, [0, 0])
     _, divergence = value_and_divergence(field, theta, T, z, probes)
     with tf.GradientTape() as tape:
         tape.watch(z)
@@ -111,13 +111,13 @@ def test_exact_divergence_is_the_trace_of_the_jacobian(kind, options):
     np.testing.assert_allclose(divergence, tf.linalg.trace(jacobian), rtol=1e-9)
 
 
-@pytest.mark.parametrize("trace", ["rademacher", "gaussian"])
-def test_hutchinson_estimate_is_unbiased(trace):
+@pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
+def test_hutchinson_estimate_is_unbiased(noise):
     dynamics, z = make("dense")
     field, theta = dynamics.prepare()
-    exact = draw_probes(z, "exact", 1, [0, 0])
+    exact = Exact().draw(z, [0, 0])
     _, expected = value_and_divergence(field, theta, T, z, exact)
-    probes = draw_probes(z, trace, 1000, [7, 0]).directions
+    probes = Hutchinson(1000, noise).draw(z, [7, 0]).directions
     _, tangents = field.jvp(theta, T, z, probes)
     draws = np.sum(probes * tangents, -1)
     error = np.mean(draws, 0) - expected.numpy()
@@ -129,7 +129,7 @@ def test_hutchinson_estimate_is_unbiased(trace):
 def test_more_probes_are_averaged():
     dynamics, z = make("dense")
     field, theta = dynamics.prepare()
-    probes = draw_probes(z, "gaussian", 4, [3, 4])
+    probes = Hutchinson(4, "gaussian").draw(z, [3, 4])
     _, together = value_and_divergence(field, theta, T, z, probes)
     single = [
         value_and_divergence(
@@ -162,16 +162,16 @@ def test_pixels_out_of_reach_share_a_direction(shape, hidden, directions):
     dynamics.build((None, *shape))
     field, theta = dynamics.prepare()
     z = tf.constant(np.random.default_rng(0).normal(size=(3, *shape)))
-    few = draw_probes(z, "exact", 1, [0, 0], dynamics.reach)
+    few = Exact().draw(z, [0, 0], dynamics.reach)
     assert few.directions.shape[0] == directions
     np.testing.assert_array_equal(tf.reduce_sum(few.directions, 0), tf.ones_like(z))
-    all_units = draw_probes(z, "exact", 1, [0, 0])
+    all_units = Exact().draw(z, [0, 0])
     assert all_units.directions.shape[0] == np.prod(shape)
     _, expected = value_and_divergence(field, theta, T, z, all_units)
     _, found = value_and_divergence(field, theta, T, z, few)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     # one pixel less of reach would not do
-    wrong = draw_probes(z, "exact", 1, [0, 0], dynamics.reach - 1)
+    wrong = Exact().draw(z, [0, 0], dynamics.reach - 1)
     _, found = value_and_divergence(field, theta, T, z, wrong)
     assert np.abs(found - expected).max() > 1e-6
 
@@ -180,20 +180,20 @@ def test_no_directions_no_divergence():
     for kind in ("conv", "own"):
         dynamics, z = make(kind)
         field, theta = dynamics.prepare()
-        probes = draw_probes(z, "none", 1, [0, 0])
+        probes = NoTrace().draw(z, [0, 0])
         dz, divergence = value_and_divergence(field, theta, T, z, probes)
         np.testing.assert_allclose(dz, field.value(theta, T, z), rtol=1e-12)
         assert divergence.shape == (len(z),)
         assert not divergence.numpy().any()
 
 
-@pytest.mark.parametrize("trace", ["rademacher", "gaussian"])
-def test_shared_probes_are_the_same_for_every_example(trace):
+@pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
+def test_shared_probes_are_the_same_for_every_example(noise):
     z = tf.zeros([4, 6])
-    probes = draw_probes(z, trace, 3, [1, 2], share=True).directions.numpy()
+    probes = Hutchinson(3, noise).draw(z, [1, 2], share=True).directions.numpy()
     assert probes.shape == (3, 4, 6)
     assert (probes == probes[:, :1]).all()
-    alone = draw_probes(z[:1], trace, 3, [1, 2]).directions
+    alone = Hutchinson(3, noise).draw(z[:1], [1, 2]).directions
     np.testing.assert_array_equal(probes[:, :1], alone)
-    own = draw_probes(z, trace, 3, [1, 2]).directions.numpy()
+    own = Hutchinson(3, noise).draw(z, [1, 2]).directions.numpy()
     assert (own != own[:, :1]).any()

@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 
 from tfcnf.checks import asserted
 from tfcnf.ode.quadrature import Quadrature
-from tfcnf.ode.solver import DormandPrince
+from tfcnf.ode.solvers.dopri5 import Dopri5
 from tfcnf.ode.status import SOLVED, STEP_LIMIT, UNDERFLOW, check_solved
 
 
@@ -39,7 +39,7 @@ def integrate(f, y0, tol, start=0.0, end=1.0, dtype="float64", **options):
 
     y0 = tf.constant(y0, dtype)
     quadrature = Quadrature(lambda t, y: (ode_fn(t, y), y), (tf.zeros_like(y0),))
-    solver = DormandPrince(tf.constant(tol, dtype), **options)
+    solver = Dopri5(**options).integrator(tf.constant(tol, dtype))
     solution = solver.integrate(ode_fn, start, end, (y0,), quadrature)
     (y1,), (total,) = solution.y, solution.total
     return y1.numpy(), total.numpy(), solution.stats, times
@@ -126,7 +126,7 @@ def failing(kind):
 @pytest.mark.parametrize("graph", [False, True])
 def test_failures_end_in_the_named_error(kind, status, words, graph):
     def solve(y0):
-        solver = DormandPrince(tf.constant(1e-6), max_num_steps=60)
+        solver = Dopri5(max_num_steps=60).integrator(tf.constant(1e-6))
         f = failing(kind)
         solution = solver.integrate(lambda t, y: (f(t, y[0]),), 0.0, 1.0, (y0,))
         return solution.y[0], solution.stats
@@ -153,12 +153,16 @@ def test_failures_end_in_the_named_error(kind, status, words, graph):
 def test_the_remainder_is_split_evenly_between_the_last_two_steps():
     @tf.function
     def steps(tol):
-        solution = DormandPrince(tol).integrate(
-            lambda t, y: (oscillator(t, y[0]),),
-            0.0,
-            3.0,
-            (tf.constant([1.0, 0.5], tf.float64),),
-            keep_trail=True,
+        solution = (
+            Dopri5()
+            .integrator(tol)
+            .integrate(
+                lambda t, y: (oscillator(t, y[0]),),
+                0.0,
+                3.0,
+                (tf.constant([1.0, 0.5], tf.float64),),
+                keep_trail=True,
+            )
         )
         return solution.trail.s, solution.trail.dt
 
@@ -177,7 +181,7 @@ def test_smooth_dynamics_are_tried_in_one_step():
 
 def test_a_given_first_step_saves_an_evaluation():
     y0 = (tf.constant([1.0, 0.5], tf.float64),)
-    solver = DormandPrince(tf.constant(1e-6, tf.float64))
+    solver = Dopri5().integrator(tf.constant(1e-6, tf.float64))
     solution = solver.integrate(
         lambda t, y: (oscillator(t, y[0]),),
         0.0,

@@ -6,6 +6,7 @@ from scipy.integrate import solve_ivp
 
 from tfcnf.ode import trajectory
 from tfcnf.ode.dynamics import DenseDynamics
+from tfcnf.ode.solvers.dopri5 import Dopri5
 from tfcnf.ode.trajectory import solve_on_grid
 
 DIMS, BATCH = 3, 4
@@ -133,10 +134,10 @@ def test_gradients_are_those_of_the_discrete_solution(dynamics, monkeypatch):
         accept, clock = original(self, *step)
         return accept, clock._replace(dt=tf.constant(0.5, tf.float64))
 
-    original = trajectory.GridSolver._judge
-    monkeypatch.setattr(trajectory.GridSolver, "_judge", frozen)
+    original = trajectory.GridIntegrator._judge
+    monkeypatch.setattr(trajectory.GridIntegrator, "_judge", frozen)
     monkeypatch.setattr(
-        trajectory.GridSolver,
+        trajectory.GridIntegrator,
         "_first_step",
         lambda self, f, y, dy, end: tf.constant(0.5, tf.float64),
     )
@@ -161,4 +162,4 @@ def test_a_failed_solve_names_the_layer_and_gives_no_states(dynamics):
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"SolverError: my_layer"):
         run(dynamics, state() * float("nan"), 1e-3, name="my_layer")
     with pytest.raises(tf.errors.InvalidArgumentError, match="max_num_steps"):
-        run(dynamics, state(), 1e-12, max_num_steps=3)
+        run(dynamics, state(), 1e-12, solver=Dopri5(max_num_steps=3))

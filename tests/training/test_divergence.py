@@ -157,7 +157,7 @@ def test_a_failed_solve_names_layer_tolerance_step_and_range(tmp_path):
     model = InfoCNF(
         *((2,), 1),
         **{"flows_per_block": 2, "filters": 4, "hidden_layers": 1, "tol": 1e-4},
-        max_num_steps=30,
+        solver="dopri5:max_num_steps=30",
         seed=0,
     )
     model.compile(keras.optimizers.SGD(1e-3))

@@ -8,13 +8,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.checks import check_choice
 from tfcnf.flows.base import FlowLayer, Policies
 from tfcnf.gates.policy import FixedTolerance, check_tolerance
-from tfcnf.ode.adjoint import GRADIENTS, Method, solve
-from tfcnf.ode.conventions import SOLVERS
-from tfcnf.ode.divergence import TRACES, Probes, draw_probes
+from tfcnf.ode.divergence import Exact, NoTrace, Probes, Trace
 from tfcnf.ode.dynamics import Dynamics
+from tfcnf.ode.gradient import Gradient
+from tfcnf.ode.solve import Method, solve
+from tfcnf.ode.solver import Solver
 from tfcnf.seeds import next_seed
 from tfcnf.types import Control, FlowOutput, Tensor
 
@@ -31,17 +31,13 @@ class CNFLayer(FlowLayer):
         policy: tolerance policy of the forward solve; fixed 1e-5 by default.
         adjoint_tol: tolerance of the backward solve, a number or a policy; the
             forward solve's if None.
-        trace: ``"rademacher"`` or ``"gaussian"`` probes (Hutchinson) or
-            ``"exact"``, which costs D directional derivatives, or fewer where the
-            dynamics have a `reach`.
-        num_probes: random probes averaged in a Hutchinson trace.
-        max_num_steps: bound on attempted steps of a solve.
-        gradient: ``"adjoint"``, or the exact gradient of the discrete solution by
-            ``"checkpoint"`` (keeps each step's state) or ``"store"`` (keeps all
-            activations; fastest and largest), see `tfcnf.ode.adjoint`.
-        solver: ``"tfcnf"``, or for comparison ``"tfp"`` (as TFP comes) or
-            ``"reference"`` (the authors' code), see `tfcnf.ode.conventions`.
-        pi_control: whether a step size also looks at the error of the step before.
+        trace: `Hutchinson` or `Exact`, or its text, such as ``"hutchinson:probes=2"``.
+        gradient: `Adjoint`, or the exact gradient of the discrete solution by
+            `Checkpoint` (keeps each step's state) or `Store` (keeps all activations;
+            fastest and largest), or its text, such as ``"checkpoint"``.
+        solver: `Dopri5`, `Tsit5`, `Bosh3` or, for comparison, `StockTFP` (as TFP comes)
+            or `Reference` (the authors' code), or its text, such as
+            ``"tsit5:max_num_steps=500"``.
         seed: integer seed of the trace noise.
 
     Raises:
@@ -57,43 +53,22 @@ class CNFLayer(FlowLayer):
         dynamics: Dynamics,
         policy: keras.layers.Layer | None = None,
         adjoint_tol: float | keras.layers.Layer | None = None,
-        trace: str = "rademacher",
-        num_probes: int = 1,
-        max_num_steps: int = 1000,
-        gradient: str = "adjoint",
-        solver: str = "tfcnf",
-        pi_control: bool = False,
+        trace: str | Trace = "hutchinson",
+        gradient: str | Gradient = "adjoint",
+        solver: str | Solver = "dopri5",
         seed: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        for name, choice, known in [
-            ("trace", trace, TRACES),
-            ("gradient", gradient, GRADIENTS),
-            ("solver", solver, SOLVERS),
-        ]:
-            check_choice(name, choice, known)
-        if gradient != "adjoint" and solver != "tfcnf":
-            raise ValueError(
-                f"gradient={gradient!r} needs the solver 'tfcnf'. "
-                f"Received: solver={solver!r}"
-            )
-        for name, value in [
-            ("num_probes", num_probes),
-            ("max_num_steps", max_num_steps),
-        ]:
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"{name} must be a positive integer. Received: {name}={value!r}"
-                )
+        self.trace, self.gradient = Trace.get(trace), Gradient.get(gradient)
+        self.solver = Solver.get(solver)
+        self.gradient.check(self.solver)
         if adjoint_tol is not None and not isinstance(adjoint_tol, keras.layers.Layer):
             adjoint_tol = check_tolerance("adjoint_tol", adjoint_tol)
             adjoint_tol = FixedTolerance(adjoint_tol, dtype=self.dtype_policy)
         self.dynamics = dynamics
         self.policy = policy or FixedTolerance(dtype=self.dtype_policy)
-        self.adjoint_tol, self.trace, self.num_probes = adjoint_tol, trace, num_probes
-        self.max_num_steps, self.seed = max_num_steps, seed
-        self.gradient, self.solver, self.pi_control = gradient, solver, pi_control
+        self.adjoint_tol, self.seed = adjoint_tol, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_jit = False
 
@@ -138,26 +113,18 @@ class CNFLayer(FlowLayer):
             tol,
             adjoint_tol,
             probe,
-            Method(
-                start,
-                1.0 - start,
-                self.max_num_steps,
-                self.gradient,
-                self.solver,
-                self.pi_control,
-            ),
+            Method(start, 1.0 - start, self.solver, self.gradient),
             self.name,
         )
         nfe = tf.cast(stats.nfe, x.dtype)
         return FlowOutput(z, log_det, nfe[None], tol[None], log_pi[None])
 
     def _probes(self, x: Tensor, control: Control, seed: Tensor) -> Probes:
-        trace = self.trace if control.exact is None else "exact"
+        trace = self.trace if control.exact is None else Exact()
         if control.skip_log_det is not None:
-            trace = "none"
+            trace = NoTrace()
         share = control.share_noise is not None
-        reach = self.dynamics.reach
-        return draw_probes(x, trace, self.num_probes, seed, reach, share, control.rows)
+        return trace.draw(x, seed, self.dynamics.reach, share, control.rows)
 
     def _tolerances(
         self, x: Tensor, control: Control, training: bool
@@ -185,12 +152,9 @@ class CNFLayer(FlowLayer):
             "policy": keras.saving.serialize_keras_object(self.policy),
             "adjoint_tol": self.adjoint_tol
             and keras.saving.serialize_keras_object(self.adjoint_tol),
-            "trace": self.trace,
-            "num_probes": self.num_probes,
-            "max_num_steps": self.max_num_steps,
-            "gradient": self.gradient,
-            "solver": self.solver,
-            "pi_control": self.pi_control,
+            "trace": str(self.trace),
+            "gradient": str(self.gradient),
+            "solver": str(self.solver),
             "seed": self.seed,
         }
 

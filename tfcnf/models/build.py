@@ -13,7 +13,10 @@ from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale
 from tfcnf.gates.build import build_policies
+from tfcnf.ode.divergence import Trace
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
+from tfcnf.ode.gradient import Gradient
+from tfcnf.ode.solver import Solver
 from tfcnf.seeds import next_int
 
 GATES = 1_000_003  # added to the seed
@@ -34,12 +37,9 @@ def build_flow(
     adjoint_tol: float | None = None,
     policy: str = "fixed",
     policy_options: Mapping[str, Any] | None = None,
-    trace: str = "rademacher",
-    num_probes: int = 1,
-    max_num_steps: int = 1000,
-    gradient: str = "adjoint",
-    solver: str = "tfcnf",
-    pi_control: bool = False,
+    trace: str | Trace = "hutchinson",
+    gradient: str | Gradient = "adjoint",
+    solver: str | Solver = "dopri5",
     seed: int | None = None,
     dtype: Any = None,
 ) -> FlowLayer:
@@ -65,11 +65,8 @@ def build_flow(
             ``"random"`` or ``"learned"``.
         policy_options: keywords of that function of `tfcnf.gates.build`.
         trace: see `tfcnf.flows.cnf.CNFLayer`.
-        num_probes: see `tfcnf.flows.cnf.CNFLayer`.
-        max_num_steps: bound on the steps of a solve.
         gradient: see `tfcnf.flows.cnf.CNFLayer`.
         solver: see `tfcnf.flows.cnf.CNFLayer`.
-        pi_control: see `tfcnf.flows.cnf.CNFLayer`.
         seed: integer seed of the initial weights and the noise.
         dtype: dtype or dtype policy of the layers.
 
@@ -108,11 +105,8 @@ def build_flow(
             forward,
             backward,
             trace,
-            num_probes,
-            max_num_steps,
             gradient,
             solver,
-            pi_control,
             next_int(seeds),
             dtype=dtype,
         )

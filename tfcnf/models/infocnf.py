@@ -18,6 +18,7 @@ from tfcnf.latent.predictor import Classifier
 from tfcnf.models.build import build_flow
 from tfcnf.models.inference import Inference
 from tfcnf.models.inputs import check_examples, check_labels
+from tfcnf.registry import plain
 from tfcnf.types import Control, FlowOutput, Tensor, Weighted
 
 
@@ -48,7 +49,8 @@ class InfoCNF(Inference):
             the tolerances is learned.
         flow: a flow of your own from ``[B, *event_shape]`` to ``[B, D]``. If None,
             `tfcnf.models.build.build_flow` makes one from the remaining keywords
-            (filters, hidden_layers, num_scales, flows_per_block, tol, policy, ...).
+            (filters, hidden_layers, num_scales, flows_per_block, tol, policy, solver,
+            gradient, trace, ...).
 
     Raises:
         ValueError: for a keyword out of range.
@@ -156,7 +158,7 @@ class InfoCNF(Inference):
             "flow": flow,
             "name": self.name,
             "dtype": self.dtype_policy.name,
-        } | self.flow_options
+        } | {key: plain(value) for key, value in self.flow_options.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> InfoCNF:

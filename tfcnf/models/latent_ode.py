@@ -26,6 +26,8 @@ from tfcnf.models.metrics import EpochMean
 from tfcnf.models.recognition import Recognition
 from tfcnf.models.running_mean import RunningMean
 from tfcnf.ode.autonomous import AutonomousDynamics
+from tfcnf.ode.solver import Solver
+from tfcnf.registry import plain
 from tfcnf.seeds import next_int, next_seed, normal
 from tfcnf.types import Control, FlowOutput, Tensor
 
@@ -69,7 +71,8 @@ class LatentODE(FlowModel):
             irregular times.
         regular: all series have the same times and no missing point; saves work.
         tol: tolerance of the solver.
-        max_num_steps: bound on its attempted steps.
+        solver: a Runge-Kutta solver such as `Tsit5`, or its text, such as
+            ``"tsit5:max_num_steps=500"``.
         seed: integer seed of initial weights and noise.
 
     Raises:
@@ -98,7 +101,7 @@ class LatentODE(FlowModel):
         encode_gaps: bool = False,
         regular: bool = False,
         tol: float = 1e-4,
-        max_num_steps: int = 1000,
+        solver: str | Solver = "dopri5",
         seed: int | None = None,
         name: str | None = None,
         dtype: Any = None,
@@ -122,7 +125,7 @@ class LatentODE(FlowModel):
             "encode_gaps": encode_gaps,
             "regular": regular,
             "tol": tol,
-            "max_num_steps": max_num_steps,
+            "solver": plain(solver),
             "seed": seed,
         }
         check_options(self.options, len(labels))
@@ -159,7 +162,7 @@ class LatentODE(FlowModel):
         )
         dynamics.build((None, latent))
         self.flow = LatentPath(
-            dynamics, options["tol"], options["max_num_steps"], dtype=policy
+            dynamics, options["tol"], Solver.get(options["solver"]), dtype=policy
         )
         self.flow.built = True
         self.decoder = Decoder(

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tfcnf.checks import check_choice
+from tfcnf.ode.solver import Solver, check_keeps_steps
 
 PARTITIONS = ("code", "head", "none")
 MAPS = ("linear", "identity")
@@ -27,6 +28,7 @@ def check_options(options: dict[str, Any], labels: int) -> None:
         raise ValueError(
             f"sigma must be positive. Received: sigma={options['sigma']!r}"
         )
+    check_keeps_steps("a latent ODE", Solver.get(options["solver"]))
     for name in ("beta", "kl_warmup_steps"):
         if not options[name] >= 0:
             raise ValueError(

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.ode.autonomous import AutonomousDynamics
+from tfcnf.ode.solver import Solver
 from tfcnf.ode.trajectory import solve_on_grid
 from tfcnf.types import Control, FlowOutput, Tensor
 
@@ -22,7 +23,7 @@ class LatentPath(keras.layers.Layer):
     Args:
         dynamics: the vector field.
         tol: tolerance of the solve.
-        max_num_steps: bound on its attempted steps.
+        solver: record of the solver, one that keeps its steps.
     """
 
     num_solves = 1
@@ -32,11 +33,11 @@ class LatentPath(keras.layers.Layer):
         self,
         dynamics: AutonomousDynamics,
         tol: float,
-        max_num_steps: int,
+        solver: Solver,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.dynamics, self.max_num_steps = dynamics, max_num_steps
+        self.dynamics, self.solver = dynamics, solver
         self.tol = check_tolerance("tol", tol)
 
     def call(
@@ -54,7 +55,7 @@ class LatentPath(keras.layers.Layer):
             times,
             tol,
             direction=direction,
-            max_num_steps=self.max_num_steps,
+            solver=self.solver,
             nfe_backward_probe=None if probe is None else probe[0],
             name=self.name,
         )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.ode.solver import Clock, DormandPrince, growing_array
+from tfcnf.ode.control import Clock, Integrator, growing_array
 from tfcnf.ode.status import SOLVED
 from tfcnf.types import SolveStats, Tensor
 
@@ -41,8 +41,8 @@ class Steps(NamedTuple):
     mid: Tensor
 
 
-class GridSolver(DormandPrince):
-    """`DormandPrince` that keeps its steps for a dense output.
+class GridIntegrator(Integrator):
+    """An integrator that keeps its steps for a dense output.
 
     It steps freely, landing on the last time alone.
     """
@@ -54,7 +54,7 @@ class GridSolver(DormandPrince):
         end: Tensor,
         y: Tensor,
     ) -> tuple[Steps, SolveStats]:
-        """Solves dy/ds = f(s, y) from s = 0 to ``end``.
+        """Solve dy/ds = f(s, y) from s = 0 to ``end``.
 
         Args:
             step: ``(s, dt, y, f) -> (y1, f1, mid, error)``.
@@ -92,7 +92,7 @@ class GridSolver(DormandPrince):
         steps = Steps(
             *(a.gather(tf.range(size)) for a, size in zip(kept, sizes, strict=True))
         )
-        return steps, clock.stats(2, last)
+        return steps, clock.stats(2, self.tableau.evaluations, last)
 
 
 def interpolate(steps: Steps, s: Tensor) -> Tensor:

@@ -1,72 +1,81 @@
 """Gradients of the discrete solution: the accepted steps differentiated exactly.
 
 The step sizes count as constants. Unlike the adjoint method there is no backward solve
-and so no backward error, and memory grows with the number of steps:
-
-* ``checkpoint`` keeps the state at each accepted step and computes its stages again.
-* ``store`` keeps the stages' activations too and computes nothing again.
+and so no backward error, and memory grows with the number of steps.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfcnf.ode.control import Integrator, Solution
+from tfcnf.ode.gradient import CNFSolve, Gradient
 from tfcnf.ode.runge_kutta import advance, back_along, pull_back
-from tfcnf.ode.solver import DormandPrince, Trail
-from tfcnf.types import Tensor
-
-STAGES = 6  # of a step, without the one that only its error estimate needs
+from tfcnf.types import SolveStats, Tensor
 
 
-def backward(
-    ode_fn: Callable[..., Any],
-    theta: Sequence[Tensor],
-    start: float,
-    end: float,
-    trail: Trail,
-    adjoint: Any,
-) -> tuple[Any, Tensor, list[Tensor]]:
-    """Takes an adjoint back along the accepted steps, one after another.
+@dataclass(frozen=True)
+class Checkpoint(Gradient):
+    """Keeps the state at each accepted step and computes its stages again."""
 
-    Args:
-        ode_fn: ``(theta, t, y) -> dy``.
-        theta: parameters.
-        start: time at the start of the solve.
-        end: time at its end.
-        trail: the accepted steps.
-        adjoint: gradient with respect to the state at the end.
+    needs_steps: ClassVar[bool] = True
+    keeps_trail: ClassVar[bool] = True
 
-    Returns:
-        Gradient with respect to the state at the start, evaluations, and gradients
-        with respect to theta.
-    """
-    sign = 1.0 if end >= start else -1.0
+    def backward(
+        self,
+        solve: CNFSolve,
+        theta: Sequence[Tensor],
+        solution: Solution,
+        adjoint: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Takes an adjoint back along the accepted steps, one after another."""
+        trail, tableau = solution.trail, solve.solver.tableau
+        sign = 1.0 if solve.end >= solve.start else -1.0
 
-    def step(s: Tensor, dt: Tensor, y: Any, theta: Sequence[Tensor]) -> Any:
-        stage, t = functools.partial(ode_fn, theta), start + sign * s
-        return advance(stage, t, sign * dt, y, stage(t, y))[0]
+        def step(s: Tensor, dt: Tensor, y: Any, theta: Sequence[Tensor]) -> Any:
+            stage, t = functools.partial(solve.ode_fn, theta), solve.start + sign * s
+            return advance(tableau, stage, t, sign * dt, y, stage(t, y))[0]
 
-    @tf.function(autograph=False)
-    def step_back(
-        theta: Sequence[Tensor], s: Tensor, dt: Tensor, y: Any, adjoint: Any
-    ) -> tuple[Any, list[Tensor]]:
-        return pull_back(functools.partial(step, s, dt), [y, theta], adjoint)
+        @tf.function(autograph=False)
+        def step_back(
+            theta: Sequence[Tensor], s: Tensor, dt: Tensor, y: Any, adjoint: Any
+        ) -> tuple[Any, list[Tensor]]:
+            return pull_back(functools.partial(step, s, dt), [y, theta], adjoint)
 
-    def take_back(i: Tensor, adjoint: Any) -> tuple[Any, list[Tensor]]:
-        y = tuple(x[i] for x in trail.y)
-        return step_back(theta, trail.s[i], trail.dt[i], y, adjoint)
+        def take_back(i: Tensor, adjoint: Any) -> tuple[Any, list[Tensor]]:
+            y = tuple(x[i] for x in trail.y)
+            return step_back(theta, trail.s[i], trail.dt[i], y, adjoint)
 
-    count = tf.shape(trail.s)[0]
-    adjoint, total = back_along(count, take_back, adjoint, theta)
-    return adjoint, STAGES * count, total
+        count = tf.shape(trail.s)[0]
+        (dz, _), total = back_along(count, take_back, adjoint, theta)
+        # the last stage is for the error estimate and the next step alone
+        return dz, tableau.evaluations * count, total
 
 
-class DifferentiableDormandPrince(DormandPrince):
-    """`DormandPrince` whose loop TensorFlow differentiates, activations kept.
+@dataclass(frozen=True)
+class Store(Gradient):
+    """Keeps the stages' activations too and computes nothing again."""
+
+    needs_steps: ClassVar[bool] = True
+
+    def run(
+        self, solve: CNFSolve, z: Tensor, nfe_probe: Tensor, theta: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, SolveStats]:
+        """As `Gradient.run`; TensorFlow differentiates the loop."""
+        integrator = DifferentiableIntegrator(solve.solver, solve.tol)
+        ode_fn = integrator.bind(solve.ode_fn, theta)
+        solution = solve.integrate(integrator, ode_fn, z)
+        z1, log_det = solution.y
+        return z1, log_det + 0.0 * nfe_probe, solution.stats
+
+
+class DifferentiableIntegrator(Integrator):
+    """An integrator whose loop TensorFlow differentiates, activations kept.
 
     Step sizes are constants of the gradient, and no gradient enters a rejected step,
     whose activations may not be finite.

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tfcnf.checks import check_choice, check_positive_integer
+from tfcnf.registry import Record
 from tfcnf.seeds import normal, signs
 from tfcnf.types import Tensor
 
-TRACES = ("rademacher", "gaussian", "exact")
+NOISES = ("rademacher", "gaussian")
 
 
 class Probes(NamedTuple):
@@ -29,44 +32,107 @@ class Probes(NamedTuple):
     weight: Tensor
 
 
-def draw_probes(
-    z: Tensor,
-    trace: str,
-    num_probes: int,
-    seed: Tensor,
-    reach: int | None = None,
-    share: bool = False,
-    rows: Tensor = None,
-) -> Probes:
-    """Directions for the trace of one solve.
+@dataclass(frozen=True)
+class Trace(Record, kind="trace"):
+    """A way to take the trace, with its options."""
+
+    def draw(
+        self,
+        z: Tensor,
+        seed: Tensor,
+        reach: int | None = None,
+        share: bool = False,
+        rows: Tensor = None,
+    ) -> Probes:
+        """Directions for the trace of one solve.
+
+        Args:
+            z: the state they are for, ``[B, ...]``; only shape and dtype are used.
+            seed: ``[2]`` integers.
+            reach: see `tfcnf.ode.dynamics.Dynamics`; for the exact trace.
+            share: all examples get the same random probes.
+            rows: see `tfcnf.types.Control`.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Hutchinson(Trace):
+    """Hutchinson's estimate, of random probes.
 
     Args:
-        z: the state they are for, ``[B, ...]``; only shape and dtype are used.
-        trace: ``"rademacher"``, ``"gaussian"``, ``"exact"``, or ``"none"`` for no
-            directions at all.
-        num_probes: random probes P to average; unused by the exact trace.
-        seed: ``[2]`` integers.
-        reach: see `tfcnf.ode.dynamics.Dynamics`; for the exact trace.
-        share: whether all examples get the same random probes.
-        rows: see `tfcnf.types.Control`.
+        probes: number of them that are averaged, P.
+        noise: ``"rademacher"`` or ``"gaussian"``.
+
+    Raises:
+        ValueError: for an option out of range.
     """
-    batch, event = tf.shape(z)[0], z.shape[1:]
-    if trace == "none":
-        return Probes(tf.zeros([0, batch, *event], z.dtype), tf.ones([], z.dtype))
-    if trace == "exact":
-        units = _units(tuple(event), reach, z.dtype)
-        return Probes(tf.repeat(units, batch, axis=1), tf.ones([], z.dtype))
-    if share:
-        probes = draw_probes(z[:1], trace, num_probes, seed)
-        return probes._replace(directions=tf.repeat(probes.directions, batch, axis=1))
-    draw = normal if trace == "gaussian" else signs
-    if rows is None:
-        noise = draw([num_probes, batch, *event], seed, z.dtype)
-    else:
-        first, total = tf.unstack(rows)
-        each = [first + i * total for i in range(num_probes)]
-        noise = tf.stack([draw([batch, *event], seed, z.dtype, row) for row in each])
-    return Probes(noise, tf.constant(1.0 / num_probes, z.dtype))
+
+    probes: int = 1
+    noise: str = "rademacher"
+
+    def __post_init__(self) -> None:
+        check_positive_integer("probes", self.probes)
+        check_choice("noise", self.noise, NOISES)
+
+    def draw(
+        self,
+        z: Tensor,
+        seed: Tensor,
+        reach: int | None = None,
+        share: bool = False,
+        rows: Tensor = None,
+    ) -> Probes:
+        """As `Trace.draw`."""
+        batch, event = tf.shape(z)[0], z.shape[1:]
+        if share:
+            shared = self.draw(z[:1], seed)
+            return shared._replace(directions=tf.repeat(shared.directions, batch, 1))
+        sample = normal if self.noise == "gaussian" else signs
+        if rows is None:
+            noise = sample([self.probes, batch, *event], seed, z.dtype)
+        else:
+            first, total = tf.unstack(rows)
+            each = [first + i * total for i in range(self.probes)]
+            noise = tf.stack(
+                [sample([batch, *event], seed, z.dtype, row) for row in each]
+            )
+        return Probes(noise, tf.constant(1.0 / self.probes, z.dtype))
+
+
+@dataclass(frozen=True)
+class Exact(Trace):
+    """The exact trace: D directional derivatives, or fewer for dynamics of a reach."""
+
+    def draw(
+        self,
+        z: Tensor,
+        seed: Tensor,
+        reach: int | None = None,
+        share: bool = False,
+        rows: Tensor = None,
+    ) -> Probes:
+        """As `Trace.draw`, without noise."""
+        units = _units(tuple(z.shape[1:]), reach, z.dtype)
+        directions = tf.repeat(units, tf.shape(z)[0], axis=1)
+        return Probes(directions, tf.ones([], z.dtype))
+
+
+@dataclass(frozen=True)
+class NoTrace(Trace, key=None):
+    """No directions at all, where the log-determinant is not needed."""
+
+    def draw(
+        self,
+        z: Tensor,
+        seed: Tensor,
+        reach: int | None = None,
+        share: bool = False,
+        rows: Tensor = None,
+    ) -> Probes:
+        """As `Trace.draw`, of no directions."""
+        shape = [0, tf.shape(z)[0], *z.shape[1:]]
+        return Probes(tf.zeros(shape, z.dtype), tf.ones([], z.dtype))
 
 
 def _units(event: tuple[int, ...], reach: int | None, dtype: tf.DType) -> Tensor:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow_probability.python.math.ode import runge_kutta_util
 
-from tfcnf.ode.runge_kutta import TABLEAU
 from tfcnf.types import Tensor
 
 
@@ -16,8 +15,9 @@ class Quadrature(NamedTuple):
     """An integral dq/dt = g(t, y) taken along a solve, outside its error test.
 
     Attributes:
-        ode_fn: ``(t, y) -> (dy, dq)``, called where the integrand is needed: at five
-            of the seven stages of a step. The solve's own ``ode_fn`` serves the rest.
+        ode_fn: ``(t, y) -> (dy, dq)``, called where the integrand is needed: at the
+            stages with a weight in the solution, five of the seven of `Dopri5`. The
+            solve's own ``ode_fn`` serves the rest.
         initial: tuple of tensors, the integral at the start.
     """
 
@@ -50,6 +50,7 @@ def directed(
 def stage_of(
     plain: Callable[..., Any],
     full: Callable[..., Any],
+    weights: Sequence[float],
     index: int,
     lands: Tensor,
     s: Tensor,
@@ -62,19 +63,41 @@ def stage_of(
     """
     if not tf.nest.flatten(zero):
         return plain(s, y), ()
-    if index == len(TABLEAU.c_sol) - 1:
+    if index == len(weights) - 1:
         return tf.cond(lands, lambda: (plain(s, y), zero), lambda: full(s, y))
-    if TABLEAU.c_sol[index] == 0:
+    if weights[index] == 0:
         return plain(s, y), zero
     return full(s, y)
 
 
-def accumulate(total: Any, dt: Tensor, stages: list[Any]) -> Any:
+def accumulate(
+    total: Any, dt: Tensor, weights: Sequence[float], stages: list[Any]
+) -> Any:
     """The quadrature after a step, by the weights of the solution."""
     if not tf.nest.flatten(total):
         return total
-    weights = [1.0, *(dt * c if c else 0.0 for c in TABLEAU.c_sol)]
-    return runge_kutta_util.weighted_sum(weights, [total, *stages])
+    factors = [1.0, *(dt * c if c else 0.0 for c in weights)]
+    return runge_kutta_util.weighted_sum(factors, [total, *stages])
+
+
+def joint(
+    ode_fn: Callable[..., Any],
+    quadrature: Quadrature | None,
+    initial_time: float,
+    final_time: float,
+    initial_state: Any,
+) -> tuple[Callable[..., Any], Any]:
+    """Derivatives and state with the quadrature as more components."""
+    _, full, total = directed(
+        ode_fn, quadrature, initial_time, final_time, initial_state[0].dtype
+    )
+    count = len(initial_state)
+
+    def derivatives(s: Tensor, y: Any) -> Any:
+        dy, dq = full(s, tuple(y[:count]))
+        return (*dy, *dq)
+
+    return derivatives, (*initial_state, *total)
 
 
 def _scale(factor: float, structure: Any) -> Any:

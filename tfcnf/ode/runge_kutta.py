@@ -1,4 +1,4 @@
-"""A Dormand-Prince step written out, and gradients back along many of them.
+"""A Runge-Kutta step written out, and gradients back along many of them.
 
 What the gradients of the discrete solution are made of, whether the end of a solve is
 wanted (`tfcnf.ode.discrete`) or its states at many times (`tfcnf.ode.trajectory`).
@@ -9,33 +9,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from tensorflow_probability.python.math.ode.dormand_prince import _TABLEAU
 
+from tfcnf.ode.tableau import Tableau
 from tfcnf.types import Tensor
-
-# TFP casts the Python floats of its tableau through float32, which limits solves in
-# float64 to errors of 1e-8; NumPy's floats keep their precision
-TABLEAU = tf.nest.map_structure(np.float64, _TABLEAU)
 
 
 def advance(
-    ode_fn: Callable[[Tensor, Any], Any], t: Tensor, dt: Tensor, y: Any, f: Any
+    tableau: Tableau,
+    ode_fn: Callable[[Tensor, Any], Any],
+    t: Tensor,
+    dt: Tensor,
+    y: Any,
+    f: Any,
 ) -> tuple[Any, list[Any]]:
-    """The state after a step of size dt, and the derivatives of its first six stages.
+    """The state after a step of size dt, and the derivatives of its stages.
 
     Args:
-        ode_fn: ``(t, y) -> dy``, called five times.
+        tableau: of the pair.
+        ode_fn: ``(t, y) -> dy``, called for all stages but the first and the last.
         t: time at the start of the step.
         dt: its size.
         y: state there, a tensor or a structure of them.
         f: its derivative.
     """
     stages = [f]
-    for a, row in zip(TABLEAU.a[:-1], TABLEAU.b[:-1], strict=True):
-        stages.append(ode_fn(t + a * dt, moved(y, dt, row, stages)))
-    return moved(y, dt, TABLEAU.b[-1], stages), stages
+    for c, row in zip(tableau.c[1:-1], tableau.a[:-1], strict=True):
+        stages.append(ode_fn(t + c * dt, moved(y, dt, row, stages)))
+    return moved(y, dt, tableau.a[-1], stages), stages
 
 
 def moved(y: Any, dt: Tensor, weights: Sequence[float], stages: Sequence[Any]) -> Any:

@@ -1,300 +1,101 @@
-"""Dormand-Prince 5(4) on TFP's solver: error norm, first step, landing, bounds.
+"""Solvers as records: a pair of Runge-Kutta formulas and the options of its control.
 
-What differs from ``tfp.math.ode.DormandPrince``, whose tableau and Runge-Kutta step
-are used: the error ratio is the root mean square of err / tol (TFP squares it
-twice), the first step is chosen automatically, the last step lands on the end
-time, components can be left out of the error test, and every evaluation is counted.
+A new pair is a file in `tfcnf.ode.solvers` (or anywhere else) with a subclass of
+`RungeKutta` that has a `tableau`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import tensorflow as tf
-import tensorflow_probability as tfp
-from tensorflow_probability.python.math.ode import runge_kutta_util
-
-from tfcnf.ode.quadrature import Quadrature, accumulate, directed, stage_of
-from tfcnf.ode.runge_kutta import TABLEAU
-from tfcnf.ode.status import SOLVED, STEP_LIMIT, UNDERFLOW
-from tfcnf.types import SolveStats, Tensor
-
-SAFETY, SHRINK, GROW, WHOLE = 0.9, 0.2, 10.0, 0.03
-# exponents of the error ratios of this and of the last accepted step (Hairer, Norsett
-# and Wanner, Solving ODEs II, IV.2), without and with PI control
-EXPONENTS = {False: (0.2, 0.0), True: (0.17, 0.04)}
+from tfcnf.checks import check_positive_integer
+from tfcnf.ode.control import Integrator
+from tfcnf.ode.tableau import Tableau
+from tfcnf.registry import Record
+from tfcnf.types import Tensor
 
 
-class Solution(NamedTuple):
-    """What a solve found.
-
-    Attributes:
-        y: state at the end; NaN where the solve failed.
-        total: the quadrature at the end.
-        stats: `SolveStats`.
-        step: the step size that its last accepted error would have allowed.
-        trail: `Trail` of the accepted steps where it was asked for, or None.
-    """
-
-    y: Any
-    total: Any
-    stats: SolveStats
-    step: Tensor
-    trail: Any
-
-
-class Trail(NamedTuple):
-    """The S accepted steps of a solve: times since the start, sizes ``[S]``, states."""
-
-    s: Tensor
-    dt: Tensor
-    y: Any
-
-
-class Clock(NamedTuple):
-    """Where a solve stands in time.
-
-    Attributes:
-        s: time since the start.
-        dt: next step size.
-        step: the size that the last accepted step's error would have allowed.
-        ratio: error ratio of the last accepted step.
-        accepted: steps.
-        rejected: steps.
-        status: SOLVED until something fails.
-    """
-
-    s: Tensor
-    dt: Tensor
-    step: Tensor
-    ratio: Tensor
-    accepted: Tensor
-    rejected: Tensor
-    status: Tensor
-
-    @classmethod
-    def start(cls, dt: Tensor) -> Clock:
-        """The clock of a solve that begins with a step dt."""
-        zero, one = tf.zeros([], dt.dtype), tf.ones([], dt.dtype)
-        counts = tf.constant(0), tf.constant(0), tf.constant(SOLVED)
-        return cls(zero, dt, dt, one, *counts)
-
-    def stats(self, begun: int, y: Tensor) -> SolveStats:
-        """What the solve cost, and where it stands.
-
-        Args:
-            begun: evaluations before the first step.
-            y: the state.
-        """
-        attempts = self.accepted + self.rejected
-        return SolveStats(
-            begun + DormandPrince.ODE_FN_EVALS_PER_STEP * attempts,
-            self.accepted,
-            self.rejected,
-            self.status,
-            self.dt,
-            tf.reduce_min(y),
-            tf.reduce_max(y),
-        )
-
-
-class _Progress(NamedTuple):
-    """The variables of a solve's loop."""
-
-    clock: Clock
-    y: Any  # state
-    f: Any  # its derivative
-    q: Any  # integrand of the quadrature
-    total: Any  # quadrature so far
-    trail: Any  # TensorArrays of a `Trail`, or []
-
-
-class DormandPrince(tfp.math.ode.DormandPrince):
-    """An adaptive solver for one interval.
-
-    A step is accepted when, for each tensor of the state, the root mean square of
-    ``err / (tol + tol * |state|)`` is at most 1. The first step follows Hairer,
-    Norsett and Wanner, Solving ODEs I, II.4, more boldly. When less than two steps
-    remain the remainder is split evenly, so the last step lands on the end time.
+@dataclass(frozen=True)
+class Solver(Record, kind="solver"):
+    """An adaptive solver with its options; a tolerance makes an integrator of it.
 
     Args:
-        tol: scalar, absolute and relative tolerance; a tensor never retraces.
-        max_num_steps: bound on attempted steps.
-        pi_control: whether a step size also looks at the error of the step before.
+        max_num_steps: bound on attempted steps of a solve.
+
+    Attributes:
+        keeps_steps: its accepted steps can be differentiated, and the solution between
+            them be interpolated.
+        scales_adjoints: adjoints are scaled to unit size for the backward solve.
+        tests_log_det: the backward solve takes the log-determinant along, in its error
+            test.
+
+    Raises:
+        ValueError: for an option out of range.
     """
 
-    def __init__(
-        self, tol: Tensor, max_num_steps: int = 1000, pi_control: bool = False
-    ):
-        super().__init__(rtol=tol, atol=tol, max_num_steps=max_num_steps)
-        self.tol, self.exponents = tol, EXPONENTS[pi_control]
+    keeps_steps: ClassVar[bool] = False
+    scales_adjoints: ClassVar[bool] = False
+    tests_log_det: ClassVar[bool] = False
+    max_num_steps: int = 1000
 
-    def integrate(
-        self,
-        ode_fn: Callable[[Tensor, Any], Any],
-        initial_time: float,
-        final_time: float,
-        initial_state: Any,
-        quadrature: Quadrature | None = None,
-        first_step: Tensor | None = None,
-        keep_trail: bool = False,
-    ) -> Solution:
-        """Solves dy/dt = f(t, y), and dq/dt = g(t, y) along with it.
+    def __post_init__(self) -> None:
+        check_positive_integer("max_num_steps", self.max_num_steps)
 
-        Args:
-            ode_fn: ``(t, y) -> dy``.
-            initial_time: start.
-            final_time: end, before or after the start.
-            initial_state: tuple of tensors of one dtype.
-            quadrature: integral to take along.
-            first_step: size of the first step, where something is known about it;
-                saves the evaluation that the automatic choice takes.
-            keep_trail: whether to return the accepted steps.
-        """
-        dtype = initial_state[0].dtype
-        end = tf.constant(abs(final_time - initial_time), dtype)
-        plain, full, initial_total = directed(
-            ode_fn, quadrature, initial_time, final_time, dtype
-        )
-        f0, q0 = full(tf.zeros([], dtype), initial_state)
-        dt = first_step
-        if dt is None:
-            dt = self._first_step(plain, initial_state, f0, end)
-        trail = _empty_trail(initial_state) if keep_trail else []
-        progress = _Progress(
-            Clock.start(dt), initial_state, f0, q0, initial_total, trail
-        )
-        (progress,) = tf.while_loop(
-            lambda p: (p.clock.s < end) & (p.clock.status == SOLVED),
-            lambda p: [self._attempt(plain, full, end, p)],
-            [progress],
-            parallel_iterations=1,
-        )
-        clock = progress.clock
-        stats = clock.stats(2 if first_step is None else 1, progress.y[0])
-        failed = clock.status != SOLVED
-        nan = tf.constant(float("nan"), dtype)
-        y = tf.nest.map_structure(lambda x: tf.where(failed, nan, x), progress.y)
-        kept = _stack_trail(progress.trail, clock.accepted) if keep_trail else None
-        return Solution(y, progress.total, stats, clock.step, kept)
-
-    def _attempt(
-        self,
-        plain: Callable[..., Any],
-        full: Callable[..., Any],
-        end: Tensor,
-        p: _Progress,
-    ) -> _Progress:
-        """One step from p, accepted or not."""
-        dt, lands = self._step_size(p.clock, end)
-        integrands = [p.q]
-
-        def stage(s: Tensor, y: Any) -> Any:
-            dy, dq = stage_of(plain, full, len(integrands), lands, s, y, p.q)
-            integrands.append(dq)
-            return dy
-
-        y, f, err = self._step(stage, p, dt)
-        accept, clock = self._judge(p.clock, end, dt, lands, self._ratio(p.y, y, err))
-        # a rejected step is overwritten by the next
-        kept = zip(p.trail, (p.clock.s, dt, *p.y), strict=False)
-        trail = [x.write(p.clock.accepted, value) for x, value in kept]
-        taken = y, f, integrands[-1], accumulate(p.total, dt, integrands)
-        y, f, q, total = runge_kutta_util.nest_where(
-            accept, taken, (p.y, p.f, p.q, p.total)
-        )
-        return _Progress(clock, y, f, q, total, trail)
-
-    def _step(self, ode_fn: Callable[..., Any], p: _Progress, dt: Tensor) -> Any:
-        """State and derivative after a step from p, and the error estimate."""
-        return runge_kutta_util.runge_kutta_step(
-            ode_fn, p.y, p.f, p.clock.s, dt, TABLEAU
-        )[:3]
-
-    def _ratio(self, y0: Any, y1: Any, err: Any) -> Tensor:
-        """The error of a step, 1 being the largest that is accepted."""
-        scale = tf.nest.map_structure(
-            lambda a, b: self.tol * (1.0 + tf.maximum(tf.abs(a), tf.abs(b))), y0, y1
-        )
-        return max_rms(err, scale)
-
-    def _step_size(self, clock: Clock, end: Tensor) -> tuple[Tensor, Tensor]:
-        """The step size to try, and whether it lands on the end."""
-        remaining = end - clock.s
-        lands = clock.dt >= remaining
-        return tf.where(lands, remaining, tf.minimum(clock.dt, remaining / 2)), lands
-
-    def _judge(
-        self, clock: Clock, end: Tensor, dt: Tensor, lands: Tensor, ratio: Tensor
-    ) -> tuple[Tensor, Clock]:
-        """Whether a step of this error ratio is accepted, and the clock after it."""
-        accept = ratio <= 1.0
-        now, before = self.exponents
-        factor = SAFETY * ratio**-now * clock.ratio**before
-        factor = tf.clip_by_value(factor, SHRINK, GROW)
-        next_dt = tf.where(tf.math.is_finite(ratio), dt * factor, dt * SHRINK)
-        s = tf.where(accept, tf.where(lands, end, clock.s + dt), clock.s)
-        accepted = clock.accepted + tf.cast(accept, tf.int32)
-        rejected = clock.rejected + tf.cast(~accept, tf.int32)
-        exhausted = (accepted + rejected >= self._max_num_steps) & (s < end)
-        status = tf.where(exhausted, STEP_LIMIT, SOLVED)
-        status = tf.where((s + next_dt > s) | (s >= end), status, UNDERFLOW)
-        allowed = dt * tf.minimum(ratio**-0.2, GROW)
-        step = tf.where(accept, allowed, clock.step)
-        last = tf.where(accept, tf.maximum(ratio, 1e-4), clock.ratio)
-        return accept, Clock(s, next_dt, step, last, accepted, rejected, status)
-
-    def _first_step(
-        self, ode_fn: Callable[..., Any], y: Any, f: Any, end: Tensor
-    ) -> Tensor:
-        """Hairer's automatic first step, or the whole interval; one evaluation.
-
-        The whole interval is tried where Hairer's cautious guess reaches a small part
-        of it (`WHOLE`), or where f vanishes: what a rejected first try costs is less
-        than what a long first step saves on the smooth dynamics of flows.
-        """
-        scale = tf.nest.map_structure(lambda x: self.tol * (1.0 + tf.abs(x)), y)
-        d0, d1 = max_rms(y, scale), max_rms(f, scale)
-        tiny = tf.constant(1e-6, end.dtype)
-        h0 = tf.where(tf.minimum(d0, d1) < 1e-5, tiny, 0.01 * d0 / d1)
-        h0 = tf.minimum(h0, end)
-        y1 = tf.nest.map_structure(lambda x, dx: x + h0 * dx, y, f)
-        f1 = ode_fn(h0, y1)
-        d2 = max_rms(tf.nest.map_structure(tf.subtract, f1, f), scale) / h0
-        largest = tf.maximum(d1, d2)
-        step = tf.minimum(100.0 * h0, (0.01 / largest) ** 0.2)
-        return tf.where((largest < 1e-15) | (step > WHOLE * end), end, step)
+    def integrator(self, tol: Tensor) -> Any:
+        """An object with the `integrate` of `tfcnf.ode.control.Integrator`."""
+        raise NotImplementedError
 
 
-def _empty_trail(y: Any) -> list[tf.TensorArray]:
-    scalar = tf.zeros([], y[0].dtype)
-    return [growing_array(x) for x in (scalar, scalar, *y)]
+@dataclass(frozen=True)
+class RungeKutta(Solver, key=None):
+    """A Runge-Kutta pair with the package's control of the step size.
 
+    Args:
+        max_num_steps: bound on attempted steps of a solve.
+        pi_control: a step size also looks at the error of the step before.
 
-def growing_array(x: Tensor, size: int = 0) -> tf.TensorArray:
-    """An array that tensors like x are written to, as many as there will be."""
-    return tf.TensorArray(
-        x.dtype,
-        size=size,
-        dynamic_size=True,
-        clear_after_read=False,
-        element_shape=x.shape,
-    )
-
-
-def _stack_trail(trail: list[tf.TensorArray], accepted: Tensor) -> Trail:
-    s, dt, *y = (x.gather(tf.range(accepted)) for x in trail)
-    return Trail(s, dt, tuple(y))
-
-
-def max_rms(x: Any, scale: Any) -> Tensor:
-    """Over the tensors of a structure, the largest root mean square of x / scale.
-
-    It is 0 of tensors without entries: an empty batch is solved in one step.
+    Attributes:
+        tableau: coefficients of the pair.
     """
-    norms = [
-        tf.where(tf.size(a) > 0, tf.sqrt(tf.reduce_mean(tf.square(a / b))), 0)
-        for a, b in zip(tf.nest.flatten(x), tf.nest.flatten(scale), strict=True)
-    ]
-    return tf.reduce_max(tf.stack(norms))
+
+    tableau: ClassVar[Tableau]
+    keeps_steps: ClassVar[bool] = True
+    scales_adjoints: ClassVar[bool] = True
+    pi_control: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.pi_control, bool):
+            raise ValueError(
+                "pi_control must be True or False. "
+                f"Received: pi_control={self.pi_control!r}"
+            )
+
+    def integrator(self, tol: Tensor) -> Integrator:
+        """The integrator to this tolerance."""
+        return Integrator(self, tol)
+
+    @property
+    def exponents(self) -> tuple[float, float]:
+        """Exponents of the error ratios of this and of the last accepted step.
+
+        Hairer, Norsett and Wanner, Solving ODEs II, IV.2.
+        """
+        before = self.tableau.exponent / 5 if self.pi_control else 0.0
+        return self.tableau.exponent - 0.75 * before, before
+
+
+def check_keeps_steps(purpose: str, solver: Solver) -> None:
+    """Raises a ValueError for a solver whose steps are not kept.
+
+    Args:
+        purpose: named in the message.
+        solver: the solver.
+    """
+    if not solver.keeps_steps:
+        able = ", ".join(key for key, made in Solver.known.items() if made.keeps_steps)
+        raise ValueError(
+            f"{purpose} needs a solver that keeps its steps ({able}). "
+            f"Received: solver={str(solver)!r}"
+        )

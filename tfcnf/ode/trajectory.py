@@ -1,9 +1,8 @@
 """The solution of an ODE on a grid of times: one adaptive solve, exact gradients.
 
 The solver steps as far as its tolerance allows, whatever the observation times, and
-the solution between two steps is Shampine's quartic polynomial (the dense output that
-`tfp.math.ode` uses). So the number of evaluations does not depend on the number of
-observation times.
+the solution between two steps is a polynomial, see `tfcnf.ode.tableau.Tableau`. So the
+number of evaluations does not depend on the number of observation times.
 
 Gradients are those of the discrete solution: the accepted steps' states are kept and
 each step is differentiated, backwards, from its recomputed stages, with the step sizes
@@ -22,16 +21,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfcnf.ode.dense_output import GridSolver, Steps, interpolate
-from tfcnf.ode.runge_kutta import (
-    TABLEAU,
-    advance,
-    back_along,
-    increment,
-    moved,
-    pull_back,
-)
+from tfcnf.ode.dense_output import GridIntegrator, Steps, interpolate
+from tfcnf.ode.runge_kutta import advance, back_along, increment, moved, pull_back
+from tfcnf.ode.solver import RungeKutta, Solver, check_keeps_steps
+from tfcnf.ode.solvers.dopri5 import Dopri5
 from tfcnf.ode.status import SOLVED, check_solved
+from tfcnf.ode.tableau import Tableau
 from tfcnf.types import SolveStats, Tensor
 
 
@@ -43,11 +38,11 @@ def solve_on_grid(
     tol: Tensor,
     start: float = 0.0,
     direction: int = 1,
-    max_num_steps: int = 1000,
+    solver: Solver = Dopri5(),  # noqa: B008, a frozen record
     nfe_backward_probe: Tensor | None = None,
     name: str = "solve",
 ) -> tuple[Tensor, SolveStats]:
-    """Moves z along a field and returns it at the given times.
+    """Move z along a field and return it at the given times.
 
     Args:
         field: a hashable field with ``value``, see `tfcnf.ode.fields`.
@@ -58,7 +53,7 @@ def solve_on_grid(
         tol: tolerance, scalar.
         start: time of z.
         direction: 1 to solve forwards in time, -1 backwards.
-        max_num_steps: bound on attempted steps.
+        solver: a record that keeps its steps.
         nfe_backward_probe: scalar whose "gradient" is the number of evaluations that
             the gradient took.
         name: named in error messages.
@@ -67,8 +62,10 @@ def solve_on_grid(
         States ``[B, T, D]`` and `SolveStats`.
 
     Raises:
+        ValueError: for a solver that does not keep its steps.
         tf.errors.InvalidArgumentError: ``SolverError: ...`` where the solve fails.
     """
+    check_keeps_steps("a solution on a grid of times", solver)
     probe = nfe_backward_probe
     probe = tf.zeros([], z.dtype) if probe is None else probe
     s = tf.stop_gradient(direction * (tf.cast(times, z.dtype) - start))
@@ -79,7 +76,7 @@ def solve_on_grid(
         tf.TensorSpec((None, *z.shape[1:]), z.dtype),
         *(tf.TensorSpec(x.shape, x.dtype) for x in theta),
     ]
-    graph = _graph(field, start, direction, max_num_steps, tuple(specs))
+    graph = _graph(field, start, direction, solver, tuple(specs))
     states, stats = graph(tf.cast(tol, z.dtype), probe, s, z, *theta)
     check_solved(stats, name, tol)
     return tf.ensure_shape(states, [z.shape[0], s.shape[-1], *z.shape[1:]]), stats
@@ -90,11 +87,11 @@ def _graph(
     field: Any,
     start: float,
     direction: int,
-    max_num_steps: int,
+    solver: RungeKutta,
     specs: tuple[tf.TensorSpec, ...],
 ) -> Callable[..., Any]:
     """The traced solve of all states with this field and these shapes."""
-    solve = functools.partial(_solve, field, start, direction, max_num_steps)
+    solve = functools.partial(_solve, field, start, direction, solver)
     return tf.function(solve, input_signature=specs, autograph=False)
 
 
@@ -102,7 +99,7 @@ def _solve(
     field: Any,
     start: float,
     direction: int,
-    max_num_steps: int,
+    solver: RungeKutta,
     tol: Tensor,
     probe: Tensor,
     s: Tensor,
@@ -115,22 +112,23 @@ def _solve(
         with tf.name_scope("dynamics"):
             return direction * field.value(theta, start + direction * s, y)
 
-    step = tf.function(functools.partial(_step, dynamics), autograph=False)
+    one = functools.partial(_step, solver.tableau, dynamics)
+    step = tf.function(one, autograph=False)
     step_back = tf.function(functools.partial(_step_back, step), autograph=False)
     end = tf.reduce_max(s)
     end = tf.where(end > 0, end, tf.ones_like(end))  # all at the start: any step
 
     @tf.custom_gradient
     def run(z: Tensor, probe: Tensor, *theta: Tensor) -> Any:
-        solver = GridSolver(tol, max_num_steps)
-        steps, stats = solver.steps(
+        integrator = GridIntegrator(solver, tol)
+        steps, stats = integrator.steps(
             functools.partial(step, theta), functools.partial(dynamics, theta), end, z
         )
 
         def gradient(_: Tensor, dy: Tensor, df: Tensor, dmid: Tensor, *__: Any) -> Any:
             dz, dtheta = _backward(step_back, dynamics, theta, steps, dy, df, dmid)
-            nfe = tf.cast(1 + 6 * stats.num_accepted, probe.dtype)
-            return dz, nfe, *dtheta
+            nfe = 1 + solver.tableau.evaluations * stats.num_accepted
+            return dz, tf.cast(nfe, probe.dtype), *dtheta
 
         return (*steps, *stats), gradient
 
@@ -142,6 +140,7 @@ def _solve(
 
 
 def _step(
+    tableau: Tableau,
     dynamics: Callable[..., Tensor],
     theta: Sequence[Tensor],
     s: Tensor,
@@ -149,12 +148,12 @@ def _step(
     y: Tensor,
     f: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One Dormand-Prince step: new state, its derivative, middle state, error."""
+    """One step: new state, its derivative, middle state, error."""
     stage = functools.partial(dynamics, theta)
-    y1, stages = advance(stage, s, dt, y, f)
+    y1, stages = advance(tableau, stage, s, dt, y, f)
     stages.append(stage(s + dt, y1))
-    mid = moved(y, dt, TABLEAU.c_mid, stages)
-    return y1, stages[-1], mid, increment(dt, TABLEAU.c_error, stages)
+    mid = moved(y, dt, tableau.mid, stages)
+    return y1, stages[-1], mid, increment(dt, tableau.error, stages)
 
 
 def _step_back(

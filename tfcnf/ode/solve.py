@@ -1,0 +1,140 @@
+"""One CNF solve with its gradient: (z, log_det) in a graph that layers share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfcnf.ode.adjoint import Adjoint
+from tfcnf.ode.divergence import Probes, value_and_divergence
+from tfcnf.ode.gradient import CNFSolve, Gradient
+from tfcnf.ode.solver import Solver
+from tfcnf.ode.solvers.dopri5 import Dopri5
+from tfcnf.ode.status import check_solved
+from tfcnf.types import SolveStats, Tensor
+
+
+class Method(NamedTuple):
+    """How a solve is done; one traced graph for each.
+
+    Attributes:
+        start: time of the given state.
+        end: time of the wanted state, after or before the start.
+        solver: record of the solver.
+        gradient: record of how it is differentiated.
+    """
+
+    start: float = 0.0
+    end: float = 1.0
+    solver: Solver = Dopri5()
+    gradient: Gradient = Adjoint()
+
+
+def solve(
+    field: Any,
+    theta: Sequence[Tensor],
+    z: Tensor,
+    probes: Probes,
+    tol: Tensor,
+    adjoint_tol: Tensor,
+    nfe_backward_probe: Tensor,
+    method: Method,
+    name: str = "solve",
+) -> tuple[Tensor, Tensor, SolveStats]:
+    """Move z along a field and accumulate the log-determinant (InfoCNF Eq. 2).
+
+    Solves of the same shapes share one traced graph, whatever their batch size.
+
+    Args:
+        field: a hashable field, see `tfcnf.ode.fields`.
+        theta: its parameters; gradients reach them.
+        z: state at the start, ``[B, ...]``.
+        probes: directions of the trace, fixed for the solve and its adjoint.
+        tol: tolerance of the forward solve, scalar.
+        adjoint_tol: tolerance of the backward solve, scalar.
+        nfe_backward_probe: scalar whose "gradient" is the number of evaluations
+            of the backward solve.
+        method: times, solver and gradient.
+        name: named in error messages.
+
+    Returns:
+        State at the end, log |det dz(end)/dz(start)| ``[B]`` and `SolveStats`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: ``SolverError: ...`` where a solve fails.
+    """
+    z = _check_gradient(z, name, adjoint_tol)
+    label = tf.constant(name)  # an argument, so that layers share a graph
+    scalars = [label, tol, adjoint_tol, nfe_backward_probe, probes.weight]
+    specs = [tf.TensorSpec((), x.dtype) for x in scalars]
+    num_probes, event = probes.directions.shape[0], z.shape[1:]
+    specs += [
+        tf.TensorSpec((num_probes, None, *event), z.dtype),
+        tf.TensorSpec((None, *event), z.dtype),
+        *(tf.TensorSpec(x.shape, x.dtype) for x in theta),
+    ]
+    graph = _graph(field, method, tuple(specs))
+    z1, log_det, stats = graph(*scalars, probes.directions, z, *theta)
+    with tf.control_dependencies(check_solved(stats, label, tol)):
+        z1 = tf.identity(z1)
+    z1, log_det = tf.ensure_shape(z1, z.shape), tf.ensure_shape(log_det, z.shape[:1])
+    return z1, log_det, stats
+
+
+@functools.cache
+def _graph(
+    field: Any, method: Method, specs: tuple[tf.TensorSpec, ...]
+) -> Callable[..., Any]:
+    """The traced solve of all layers with this field and these shapes."""
+    solve = functools.partial(_solve, field, method)
+    return tf.function(solve, input_signature=specs, autograph=False)
+
+
+def _solve(
+    field: Any,
+    method: Method,
+    name: Tensor,
+    tol: Tensor,
+    adjoint_tol: Tensor,
+    nfe_backward_probe: Tensor,
+    weight: Tensor,
+    directions: Tensor,
+    z: Tensor,
+    *theta: Tensor,
+) -> Any:
+    probes, (start, end, solver, gradient) = Probes(directions, weight), method
+
+    # functions of the graph: traced once and called by each stage of a step
+    @tf.function(autograph=False)
+    def ode_fn(theta: Any, t: Tensor, y: Any) -> Any:
+        with tf.name_scope("dynamics"):  # what `tfcnf.reporting.profile` looks for
+            return value_and_divergence(field, theta, t, y[0], probes)
+
+    context = CNFSolve(
+        ode_fn, field, probes, solver, start, end, tol, adjoint_tol, name
+    )
+    return gradient.run(context, z, nfe_backward_probe, theta)
+
+
+def _check_gradient(z: Tensor, name: str, adjoint_tol: Tensor) -> Tensor:
+    """z itself, whose gradient raises where the backward solve failed."""
+
+    @tf.custom_gradient
+    def identity(z: Tensor) -> Any:
+        def gradient(dz: Tensor) -> Tensor:
+            message = (
+                f"SolverError: gradient of {name}: the backward solve failed or was "
+                "given a gradient that is not finite; try a larger `max_num_steps`, a "
+                "larger `adjoint_tol`, a smaller learning rate or gradient clipping. "
+                "Received: adjoint_tol="
+            )
+            finite = tf.reduce_all(tf.math.is_finite(dz))
+            tf.debugging.Assert(finite, [message, adjoint_tol])
+            return dz
+
+        return tf.identity(z), gradient
+
+    return identity(z)
