@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tfcnf import seeds
-from tfcnf.ode.divergence import draw_probes
+from tfcnf.ode.divergence import Hutchinson
 from tfcnf.seeds import next_int, next_seed, shared_seed
 
 DRAWS = [seeds.uniform, seeds.normal, seeds.signs]
@@ -83,9 +83,9 @@ def test_a_part_of_a_draw_is_that_part(draw, event):
         np.testing.assert_array_equal(part, whole[start:stop])
 
 
-@pytest.mark.parametrize("trace", ["rademacher", "gaussian"])
-def test_probes_of_a_part_of_a_batch_are_those_of_the_whole(trace):
+@pytest.mark.parametrize("noise", ["rademacher", "gaussian"])
+def test_probes_of_a_part_of_a_batch_are_those_of_the_whole(noise):
     z = tf.zeros([7, 3])
-    whole = draw_probes(z, trace, 2, SEED).directions
-    part = draw_probes(z[4:6], trace, 2, SEED, rows=tf.constant([4, 7]))
+    whole = Hutchinson(2, noise).draw(z, SEED).directions
+    part = Hutchinson(2, noise).draw(z[4:6], SEED, rows=tf.constant([4, 7]))
     np.testing.assert_array_equal(part.directions, whole[:, 4:6])
