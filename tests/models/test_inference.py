@@ -237,7 +237,17 @@ def test_samples_of_a_distribution_are_of_its_law(images):
         U[:, :3],
         object(),
     ],
-    ids=str,
+    ids=[
+        "levels",
+        "tensor",
+        "text",
+        "texts",
+        "none",
+        "truth",
+        "complex",
+        "shape",
+        "any",
+    ],
 )
 def test_wrong_types_given_to_a_distribution_are_refused(x, images):
     with pytest.raises(ValueError, match=r"examples must|unsupported type"):
