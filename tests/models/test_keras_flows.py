@@ -91,6 +91,9 @@ def test_scheduled_tolerances_follow_the_epochs_of_fit():
     assert model.sample(5).shape == (5, *SHAPE)
     np.testing.assert_array_equal(model.sample(2, seed=1), model.sample(Y[:2], seed=1))
     assert model.log_prob(X).shape == (6,)
+    for wrong in (2.5, -1):
+        with pytest.raises(ValueError, match=r"a number from 0, .* Received: y="):
+            model.sample(wrong)
 
 
 def test_options_of_a_schedule_are_named_as_they_were_given():
