@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import tempfile
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf.files import replace_file
+from tfcnf.files import temporary_folder
 
 Answer = dict[str, np.ndarray]
 Heads = Mapping[str, Sequence[str]]
@@ -60,7 +60,6 @@ class _NpzWriter:
 
     def __init__(self, path: Path, names: Sequence[str], heads: Heads):
         self.path, self.names, self.done = path, names, 0
-        self.folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".columns-")
         self.columns: dict[str, Any] = {}
 
     def add(self, answer: Answer) -> None:
@@ -68,7 +67,7 @@ class _NpzWriter:
         for name, value in answer.items():
             if name not in self.columns:
                 self.columns[name] = np.lib.format.open_memmap(
-                    Path(self.folder.name, f"{len(self.columns)}.npy"),
+                    self.path.with_name(f"{len(self.columns)}.npy"),
                     "w+",
                     value.dtype,
                     (len(self.names), *value.shape[1:]),
@@ -83,7 +82,6 @@ class _NpzWriter:
                 examples = np.array(self.names)
                 np.savez(file, example=examples, **self.columns)
         self.columns.clear()
-        self.folder.cleanup()
 
 
 @contextmanager
@@ -103,12 +101,13 @@ def open_table(
     check_table(out)
     path = Path(out)
     kind = _CsvWriter if path.suffix == ".csv" else _NpzWriter
-    with replace_file(path) as temporary:
-        writer = kind(temporary, names, heads)
+    with temporary_folder(path.parent, f".{path.name}-") as folder:
+        writer = kind(folder / path.name, names, heads)
         try:
             yield writer
         finally:
             writer.close()
+        os.replace(folder / path.name, path)
 
 
 def check_table(out: str) -> None:
