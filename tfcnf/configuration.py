@@ -53,6 +53,14 @@ PAPER_VARIANTS = {
     "batch": (900, 8000),
     "smoke": (False, True),
 }
+KINDS: dict[type, tuple[Any, str]] = {  # of a default -> what is taken in its place
+    bool: (bool, "true or false"),
+    int: (int, "an integer"),
+    float: ((int, float), "a number"),
+    str: (str, "a text"),
+    tuple: ((tuple, list), "a list"),
+    list: ((tuple, list), "a list"),
+}
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
 
 
@@ -160,7 +168,7 @@ def points_config(data: str, smoke: bool = False) -> dict[str, Any]:
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of a run, with the keys that later versions added."""
     model = config.get("model_name")
-    if model not in MODELS:
+    if model not in tuple(MODELS):
         return dict(config)
     known = default_config(model)
     return dict(config) | {
@@ -248,8 +256,22 @@ def _check_keys(given: Mapping[str, Any], known: Mapping[str, Any], place: str) 
                     f"Received: {place}.{key}={given.get(key)!r}"
                 )
             _check_keys(given[key], value, f"{place}.{key}")
-        elif key not in given and key != "num_scales":
+        elif key in given:
+            _check_type(f"{place}.{key}", given[key], value)
+        elif key != "num_scales":
             raise ValueError(f"a key is missing. Received: {place} without {key!r}")
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    """Checks that a value is of the kind of its default; an integer is a number."""
+    for kind, (taken, word) in KINDS.items():
+        if type(default) is kind:
+            fits = isinstance(value, taken) and (
+                kind is bool or not isinstance(value, bool)
+            )
+            # what JSON and Python know and no number of the machine can hold
+            if not fits or (isinstance(value, int) and abs(value) >= 2**63):
+                raise ValueError(f"{name} must be {word}. Received: {name}={value!r}")
 
 
 def _did_you_mean(key: str, known: Any) -> str:

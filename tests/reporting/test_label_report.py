@@ -19,7 +19,7 @@ def write_run(folder, labels, part, seed, error):
     config["training"] |= {"labels": labels, "labelled_part": part}
     results = {"bits_per_dim": 2.0, "marginal_bits_per_dim": 2.1}
     results |= {"test_error": error, "generative_error": error + 1}
-    line = {"epoch": 1, "nfe_forward": 8, "nfe_backward": 8, "seconds": 1.0}
+    line = {"epoch": 1, "step": 11, "nfe_forward": 8, "nfe_backward": 8, "seconds": 1.0}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "eval.json").write_text(json.dumps(results))
     (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from tfcnf.data.source import Split
 from tfcnf.evaluation.examples import ExampleMeasures
 from tfcnf.files import write_json
 from tfcnf.models.infocnf import InfoCNF
+from tfcnf.records import read_record
 from tfcnf.types import Tensor
 
 FILE = "entropy.json"
@@ -85,6 +86,9 @@ def training_entropy(
     )
 
 
+FIELDS = typing.get_type_hints(Entropy)
+
+
 def kept_entropy(
     workdir: str,
     model: InfoCNF,
@@ -108,8 +112,9 @@ def kept_entropy(
     """
     path = Path(workdir) / FILE
     try:
-        kept = Entropy(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        record = read_record(path, FIELDS)
+        kept = Entropy(**{name: record[name] for name in FIELDS})
+    except (OSError, ValueError):
         kept = None
     if kept is None or (kept.step, kept.tol) != (_step(model), tol):
         split = read()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf.training.callbacks import read_metrics
+from tfcnf.records import read_record
+from tfcnf.reporting.read import (
+    read_epochs,
+    read_numbers,
+    read_results,
+    read_tolerances,
+)
 
 NAMES = {
     "infocnf": "InfoCNF",
@@ -22,6 +27,18 @@ NAMES = {
 }
 PARTITIONS = {"code": "partitioned", "head": "linear head", "none": "no labels"}
 POLICIES = ("fixed", "scheduled", "random", "learned")
+CONFIG = {  # what is told of a configuration
+    "data": str,
+    "model_name": str,
+    "seed": int,
+    "model.tol": float,
+    "optimizer.learning_rate": float,
+    "training.batch_size": int,
+    "training.epochs": int,
+    "evaluation.tol": float,
+}
+BITS = ("bits_per_dim", "marginal_bits_per_dim")
+DISTANCES = tuple(f"rmse_{part}" for part in ("window", "forward", "backward"))
 
 
 @dataclass(frozen=True)
@@ -230,21 +247,26 @@ def _order(arm: Arm) -> Any:
 
 
 def _read(folder: Path) -> Run:
-    def read(name: str) -> Any:
-        try:
-            return json.loads((folder / name).read_text())
-        except FileNotFoundError:
-            return {}
-        except json.JSONDecodeError as failure:
+    config = read_record(folder / "config.json", CONFIG)
+    path = folder / "config.json"
+    for key, known in {
+        "model_name": NAMES,
+        "model.policy": POLICIES,
+        "model.partition": PARTITIONS,
+    }.items():
+        group, _, name = key.rpartition(".")
+        values = config[group] if group else config
+        if name in values and values[name] not in tuple(known):
             raise ValueError(
-                f"{name} is damaged ({failure}). Received: {folder}"
-            ) from failure
-
+                f"config.json is damaged ({key} is {values[name]!r}). Received: {path}"
+            )
+    is_series = config["model_name"] == "latent_ode"
+    needed = DISTANCES if is_series else BITS
     return Run(
         folder,
-        read("config.json"),
-        read_metrics(folder / "metrics.jsonl"),
-        read("eval.json"),
-        read("tolerances.json"),
-        read("labels.json"),
+        config,
+        read_epochs(folder),
+        read_results(folder, *needed),
+        read_tolerances(folder),
+        read_numbers(folder / "labels.json"),
     )

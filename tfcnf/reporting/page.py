@@ -11,11 +11,20 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from tfcnf.files import replace_file
+from tfcnf.records import read_record
 from tfcnf.reporting.arms import NAMES
+from tfcnf.reporting.read import read_numbers, read_results
 from tfcnf.reporting.tables import MEASURES, results_rows
 
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+CONFIG = {  # what is told of a configuration
+    "data": str,
+    "model_name": str,
+    "seed": int,
+    "training.batch_size": int,
+    "training.epochs": int,
+}
 WIDE = 900  # pixels from which on a picture is scrolled, not shrunk, on a phone
 SHOWN = 100  # classes whose names are listed
 TILES = (
@@ -96,7 +105,8 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
         pictures: folder of further pictures, as `tfcnf.reporting.runs.report` draws.
         out: the HTML file.
     """
-    config, results = _read(run / "config.json"), _read(run / "eval.json")
+    config = read_record(run / "config.json", CONFIG)
+    results = read_results(run, "tolerance")
     root = Element("html", lang="en")
     name = config["model_name"]
     title = f"{NAMES.get(name, name)} on {config['data']}"
@@ -110,7 +120,7 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
     for name, (caption, files, use) in SECTIONS.items():
         shown = [p for f in files for p in (pictures / f, run / f) if p.is_file()]
         shown = list({path.name: path for path in reversed(shown)}.values())[::-1]
-        measures = _read(run / f"{use}.json") if use else {}
+        measures = read_numbers(run / f"{use}.json") if use else {}
         if shown:
             _section(body, name, caption, shown, measures)
     section = SubElement(body, "section")
@@ -128,7 +138,7 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return read_record(path) if path.is_file() else {}
 
 
 def _head(root: Element, title: str) -> None:
@@ -156,7 +166,7 @@ def _about(config: Mapping[str, Any], results: Mapping[str, Any], run: Path) -> 
     if training.get("labels"):
         parts.append(f"{training['labels']} labels a class")
     if "date" in metadata:
-        parts.append(f"begun {metadata['date'][:10]}")
+        parts.append(f"begun {str(metadata['date'])[:10]}")
     return ", ".join(parts) + "."
 
 
@@ -232,7 +242,7 @@ def _table(place: Element, rows: Sequence[Sequence[str]]) -> None:
 
 def _pivot(measures: Mapping[str, Any]) -> list[list[str]]:
     """``{"a/error": 1.0}`` as rows: head, then one for each name before the slash."""
-    pairs = {tuple(key.split("/")): v for key, v in measures.items() if "/" in key}
+    pairs = {tuple(key.split("/", 1)): v for key, v in measures.items() if "/" in key}
     columns = [name for name in COLUMNS if any(key[1] == name for key in pairs)]
     rows = [["", *(COLUMNS[name] for name in columns)]] if columns else []
     for row in dict.fromkeys(key[0] for key in pairs):

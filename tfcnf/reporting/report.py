@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tfcnf.files import replace_file
+from tfcnf.files import file_name, replace_file
 from tfcnf.reporting.arms import Arm, load_arms, regimes
 from tfcnf.reporting.comparison import (
     draw_arm_curves,
@@ -49,7 +48,7 @@ def write(runs: str, out: str) -> None:
 
 def _comparison(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]:
     """The sections about the arms of one regime."""
-    name = regime.replace(", ", "_").replace(" ", "_")
+    name = file_name(regime)
     tols = sorted({arm.config["evaluation"]["tol"] for arm in arms})
     epochs = sorted({arm.config["training"]["epochs"] for arm in arms})
     yield f"## {regime}"
@@ -81,7 +80,7 @@ def _comparison(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]
             yield f"![Evaluations against bits/dim]({path.name})"
     for arm in arms:
         if all(run.tolerances for run in arm.runs):
-            kind = re.sub(r"\W+", "_", arm.label.lower()).strip("_")
+            kind = file_name(arm.label.lower())
             path = folder / f"tolerances_{kind}_{name}.png"
             draw_tolerances(arm, path)
             yield f"### {arm.label}: at its own tolerances"
@@ -105,7 +104,7 @@ def _batch_sizes(arms: Sequence[Arm], folder: Path) -> Iterator[str]:
             continue
         yield f"## {data}, small and large batches"
         for unit in ("evaluations", "minutes"):
-            path = folder / f"batches_{unit}_{data}.png"
+            path = folder / f"batches_{unit}_{file_name(data)}.png"
             title = "as InfoCNF Fig. 13, MC-FFJORD Fig. 5 and 6"
             draw_arm_curves(members, path, title, unit)
             yield f"![{title}: against {unit}]({path.name})"

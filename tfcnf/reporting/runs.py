@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from tfcnf.files import replace_file
+from tfcnf.records import read_lines, read_record
 from tfcnf.reporting import density, steps, trajectories, uses
 from tfcnf.reporting.page import write_page
+from tfcnf.reporting.read import read_results, read_steps
 from tfcnf.reporting.spread import spread_table
-from tfcnf.training.callbacks import read_metrics
 
 ARRAYS = ("density", "trajectories", "calibration", "outliers", "gallery")
 
@@ -54,12 +54,16 @@ def report(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
 def _read(workdir: str) -> dict[str, Any]:
     """The JSON files of a run, and the arrays for its pictures."""
     folder, run = Path(workdir), {}
-    for name in ("config", "data", "eval"):
-        path = folder / f"{name}.json"
-        if path.is_file():
-            run[name] = json.loads(path.read_text())
-    for name in ("metrics", "steps"):
-        run[name] = read_metrics(folder / f"{name}.jsonl")
+    path, run["steps"] = folder / "config.json", read_steps(folder)
+    if path.is_file():
+        run["config"] = read_record(path, {"data": str} if run["steps"] else None)
+    if (folder / "data.json").is_file():
+        run["data"] = read_record(folder / "data.json")
+    if (folder / "eval.json").is_file():
+        run["eval"] = read_results(folder)
+    is_series = (folder / "trajectories.npz").is_file()
+    elbo = {"step": int, "running_elbo": float} if is_series else None
+    run["metrics"] = read_lines(folder / "metrics.jsonl", elbo, float)
     if "config" not in run or not ("eval" in run or run["steps"]):
         raise ValueError(
             f"no run with results in this folder. Received: workdir={workdir!r}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfcnf.files import file_name
 from tfcnf.reporting.arms import Arm
 from tfcnf.reporting.comparison import draw_arm_curves
 from tfcnf.reporting.figures import save_figure
@@ -31,7 +32,7 @@ PARITY = "spirals_reference"  # the data of the authors' logs
 
 def compare_series(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]:
     """The sections about the latent ODEs of one regime, and their figures."""
-    name = regime.replace(", ", "_").replace(" ", "_")
+    name = file_name(regime)
     steps = sorted({run.metrics[-1]["step"] for arm in arms for run in arm.runs})
     minutes = [sum(line["seconds"] for line in r.metrics) / 60 for r in _runs(arms)]
     yield f"## {regime}"
@@ -71,7 +72,9 @@ def draw_domains(arms: Sequence[Arm], path: Path) -> None:
         for i, arm in enumerate(arms):
             shift = 0.2 * (i - (len(arms) - 1) / 2)
             names = [f"{d}/rmse_{part}" if d else f"rmse_{part}" for d in domains]
-            values = np.array([[r.results[n] for n in names] for r in arm.runs])
+            values = np.array(
+                [[r.results.get(n, np.nan) for n in names] for r in arm.runs]
+            )
             places = np.tile(np.arange(len(domains)) + shift, len(values))
             panel.plot(places, values.ravel(), "o", ms=4, color=f"C{i}", alpha=0.6)
             panel.plot(

@@ -107,7 +107,9 @@ def learned_table(arm: Arm) -> str:
         cells = []
         for name in shown:
             key = f"{mode}/{batch}/{name}"
-            values = [run.tolerances["evaluations"][key] for run in arm.runs]
+            values = [
+                run.tolerances["evaluations"].get(key, np.nan) for run in arm.runs
+            ]
             cells.append(spread(np.array(values), OWN[name][1]))
         rows.append([mode, batch.removeprefix("batch_"), *cells])
     return markdown(rows)

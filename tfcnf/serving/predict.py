@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import tensorflow as tf
 
 from tfcnf.checks import asserted, check_choice
 from tfcnf.gates.policy import check_tolerance
+from tfcnf.records import read_json, read_record
 from tfcnf.serving.examples import ImageArrays, ImageFolder, open_images
 from tfcnf.serving.module import LEVELS
 from tfcnf.serving.tables import Answer, check_table, open_table
@@ -93,8 +93,9 @@ def _load(saved_model: str) -> tuple[Any, dict[str, Any], list[list[str]]]:
             "the folder must be what launch/export.py made. "
             f"Received: saved_model={saved_model!r}"
         )
-    names = json.loads(path.with_name("labels.json").read_text())
-    return tf.saved_model.load(saved_model), json.loads(path.read_text()), names
+    config = read_record(path, {"event_shape": list, "num_levels": int})
+    names = read_json(path.with_name("labels.json"))
+    return tf.saved_model.load(saved_model), config, names
 
 
 def _factors(names: Sequence[Sequence[str]]) -> Iterator[tuple[str, Sequence[str]]]:

@@ -6,9 +6,8 @@ write come after.
 
 from __future__ import annotations
 
-import json
+import math
 import operator
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +17,8 @@ from typing import Any, TextIO
 import keras
 import tensorflow as tf
 
-from tfcnf.files import replace_file
 from tfcnf.models.metrics import EpochMean
+from tfcnf.records import append_line, read_lines, write_lines
 
 Logs = dict[str, Any]
 STEPS = 50  # between the lines of single steps
@@ -64,7 +63,7 @@ class MetricsLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the line."""
         done = {"epoch": epoch + 1, "step": _iterations(self.model)}
-        _append(self.path, done | (logs or {}))
+        append_line(self.path, done | (logs or {}))
 
 
 class StepsLog(keras.callbacks.Callback):
@@ -116,7 +115,7 @@ class StepsLog(keras.callbacks.Callback):
             return
         step = _iterations(self.model)
         measures["learning_rate"] = self.rate
-        _append(self.path, {"step": step, **measures})
+        append_line(self.path, {"step": step, **measures})
         if self.writer:
             with self.writer.as_default(step=step):
                 for name, value in measures.items():
@@ -133,35 +132,27 @@ def _iterations(model: Any) -> int:
 
 def _drop_later(path: Path, key: str, last: int) -> None:
     """Keeps the whole lines of a file whose ``key`` is at most ``last``."""
-    lines = [line for line in read_metrics(path) if line[key] <= last]
-    with replace_file(path) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lines = read_metrics(path, key)
+    write_lines(path, [line for line in lines if line[key] <= last])
 
 
-def _append(path: Path, line: Logs) -> None:
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+def read_metrics(path: Path, *counts: str) -> list[dict[str, Any]]:
+    """The lines of a ``metrics.jsonl``; an incomplete last one is left out.
 
+    Args:
+        path: the file; no line where it is absent.
+        counts: integers that every line must have.
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ``metrics.jsonl``; an incomplete last one is left out."""
-    if not path.exists():
-        return []
-    lines = []
-    for text in path.read_text().splitlines():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
-    return lines
+    Raises:
+        ValueError: naming the line that is damaged.
+    """
+    return read_lines(path, dict.fromkeys(counts, int), float)
 
 
 def best_epoch(lines: Sequence[Logs]) -> int | None:
     """The epoch whose test measure is the best; None where nothing was measured."""
     for name, better in (("test/bits_per_dim", min), ("test/elbo", max)):
-        measured = [line for line in lines if name in line]
+        measured = [x for x in lines if math.isfinite(x.get(name, math.nan))]
         if measured:
             return better(measured, key=operator.itemgetter(name))["epoch"]
     return None

@@ -8,9 +8,7 @@ step are those before it.
 from __future__ import annotations
 
 import itertools
-import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import tensorflow as tf
 from tfcnf.checks import check_choice
 from tfcnf.models.finite import DivergenceError
 from tfcnf.ode.status import SolverError
+from tfcnf.records import append_line, read_lines
 from tfcnf.seeds import is_seed, new_seed
 from tfcnf.training.checkpoints import START, Checkpoints, Position, training_state
 from tfcnf.training.schedules import Scaled
@@ -29,6 +28,14 @@ LAST_GOOD = "last_good"
 ACTIONS = ("stop", "skip", "restore")
 SAME = ("epoch", "step", "action", "learning_rate")  # of one failure seen twice
 FAILURES = (SolverError, DivergenceError)
+EVENT = {  # fields of a line of divergence.jsonl
+    "epoch": int,
+    "step": int,
+    "error": str,
+    "message": str,
+    "learning_rate": float,
+    "action": str,
+}
 
 
 class Recovery:
@@ -72,7 +79,8 @@ class Recovery:
             )
         self.action, self.limit, self.rate_factor = action, limit, rate_factor
         self.folder = folder
-        self.events = _read(folder / "divergence.jsonl") if folder else []
+        path = folder / "divergence.jsonl" if folder else None
+        self.events = read_lines(path, EVENT) if path else []
         self.failures = 0
 
     def begin(self, model: keras.Model, start: Position = START) -> None:
@@ -138,10 +146,7 @@ class Recovery:
         self.events.append(event)
         if self.folder is None:
             return
-        with (self.folder / "divergence.jsonl").open("a") as file:
-            file.write(json.dumps(event) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.folder / "divergence.jsonl", event)
 
     def _stopped(
         self, failure: Exception, epoch: int, step: int, batch: Any
@@ -197,9 +202,3 @@ def _local(value: Any) -> Any:
     """What a value of all replicas is on the first."""
     values = getattr(value, "values", None)
     return values[0] if isinstance(values, tuple) else value
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
