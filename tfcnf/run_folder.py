@@ -20,10 +20,9 @@ import tensorflow_probability as tfp
 
 import tfcnf
 from tfcnf.configuration import check_config, complete
-from tfcnf.files import write_json
+from tfcnf.files import is_temporary, write_json
+from tfcnf.records import read_record
 
-# what a process leaves that was killed while it wrote the first file
-BEGUN = {".config.json.tmp"}
 DATA = "data.json"
 
 
@@ -48,13 +47,14 @@ def open_folder(
     try:
         if check_folder(config, workdir):
             return folder
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        if names - BEGUN and not _is_run(workdir):
+        found = list(folder.iterdir()) if folder.is_dir() else []
+        # a process that is killed while it writes the first file leaves a temporary one
+        if not all(map(is_temporary, found)) and not _is_run(workdir):
             raise ValueError(
                 "the folder holds files that are not of a run; give an empty or a "
                 f"new one. Received: workdir={workdir!r}"
             )
-        if names:
+        if found:
             with hold_folder(folder):
                 pass
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,13 +129,11 @@ def read_config(workdir: str) -> dict[str, Any]:
     path = Path(workdir) / "config.json"
     if not path.is_file():
         raise ValueError(f"no run in this folder. Received: workdir={workdir!r}")
+    config = complete(read_record(path))
     try:
-        config = complete(json.loads(path.read_text()))
-    except json.JSONDecodeError as failure:
-        raise ValueError(
-            f"config.json is damaged ({failure}). Received: workdir={workdir!r}"
-        ) from failure
-    check_config(config)
+        check_config(config)
+    except ValueError as failure:
+        raise ValueError(f"{failure} in {path}") from None
     return config
 
 

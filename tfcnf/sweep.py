@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from tfcnf import experiment
 from tfcnf.configuration import check_config
+from tfcnf.files import file_name
 from tfcnf.ode.status import SolverError
 from tfcnf.run_folder import check_folder
 
@@ -90,7 +91,7 @@ def _plan(
     return [
         Run(
             f"{regime}/{arm}",
-            out / regime / arm / f"seed_{seed}",
+            out / file_name(regime) / file_name(arm) / f"seed_{seed}",
             {**config, "seed": seed},
         )
         for seed in seeds

@@ -413,9 +413,9 @@ def test_a_folder_in_which_another_process_trains_is_refused(
 def test_a_run_that_was_killed_while_its_folder_was_made_is_begun(config, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / ".config.json.tmp").write_text('{"data": "dig')
+    (folder / ".config.json.0123abcd.tmp").write_text('{"data": "dig')
     for _ in range(2):
         assert open_folder(config, str(folder)) == folder
-        names = sorted(path.name for path in folder.iterdir())
+        names = sorted(path.name for path in folder.iterdir() if path.suffix == ".json")
         assert names == ["config.json", "metadata.json"]
         (folder / "metadata.json").unlink()  # killed before it was written

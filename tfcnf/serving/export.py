@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from tfcnf.checks import check_choice
 from tfcnf.data.record import DataRecord
 from tfcnf.data.source import Split
 from tfcnf.evaluation.typicality import kept_entropy
-from tfcnf.files import write_json
+from tfcnf.files import temporary_folder, write_json
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.infocnf import InfoCNF
+from tfcnf.records import read_record
 from tfcnf.serving.answers import Answers
 from tfcnf.serving.model_card import CARD, model_card
 from tfcnf.serving.module import FlowModule
@@ -98,8 +98,8 @@ def export_run(
     entropy = kept_entropy(workdir, model, read, tol, size)
     module = make_module(model, entropy and entropy.nats, tol, trace, draws)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
-        assets = Path(folder, "assets")
+    with temporary_folder(target.parent, ".export-") as folder:
+        assets = folder / "assets"
         assets.mkdir()
         measures = _measures(Path(workdir))
         measures["entropy"] = entropy and entropy._asdict()
@@ -110,7 +110,7 @@ def export_run(
         write_json(assets / "metrics.json", measures)
         (assets / CARD).write_text(model_card(module, config, measures, data, tol))
         module.assets = [tf.saved_model.Asset(str(p)) for p in sorted(assets.iterdir())]
-        saved = Path(folder, "saved")
+        saved = folder / "saved"
         tf.saved_model.save(
             module,
             str(saved),
@@ -118,7 +118,7 @@ def export_run(
             options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
         )
         _forget_gradients(saved / "saved_model.pb")
-        _move(saved, target, Path(folder, "older"))
+        _move(saved, target)
     return target
 
 
@@ -149,17 +149,21 @@ def _forget_gradients(path: Path) -> None:
     path.write_bytes(saved.SerializeToString(deterministic=True))
 
 
-def _move(saved: Path, target: Path, older: Path) -> None:
+def _move(saved: Path, target: Path) -> None:
+    """Puts an export in the place of an older one, which is there until then."""
+    older = target.with_name(f".{target.name}-older")
     if target.exists():
+        shutil.rmtree(older, ignore_errors=True)
         os.rename(target, older)
     os.rename(saved, target)
+    shutil.rmtree(older, ignore_errors=True)
 
 
 def _measures(workdir: Path) -> dict[str, Any]:
     """What the run measured and where it was made, of the files that are there."""
     names = {"evaluation": "eval.json", "metadata": "metadata.json"}
     return {
-        key: json.loads((workdir / name).read_text())
+        key: read_record(workdir / name)
         for key, name in names.items()
         if (workdir / name).is_file()
     }
