@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks import local_cluster
 from tfcnf.files import write_json
+from tfcnf.run_state import read_state
 from tfcnf.training.callbacks import read_metrics
 from tfcnf.training.checkpoints import SCRATCH, read_newest
 
@@ -60,7 +61,7 @@ def run(
     records = _read_records(root / "kills.json")
     for number in itertools.count(1):
         folder = root / f"killed_{number}"
-        while not (folder / "eval.json").exists():
+        while not read_state(folder).is_finished:
             rng = np.random.default_rng([seed, number, len(records)])
             moment = MOMENTS[len(records) % len(MOMENTS)]
             if len(records) >= kills:

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "tfcnf"
 ROOMS = [
-    {"types", "seeds", "files", "records", "checks", "registry"},
+    {"types", "seeds", "files", "records", "run_state", "checks", "registry"},
     {"labels"},
     {"data"},
     {"ode"},

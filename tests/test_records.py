@@ -13,6 +13,7 @@ from tfcnf.files import file_name
 from tfcnf.records import append_line, read_lines
 from tfcnf.reporting.arms import load_arms
 from tfcnf.reporting.page import write_page
+from tfcnf.reporting.read import read_results
 from tfcnf.reporting.runs import _read as read_run
 from tfcnf.reporting.spread import spread_table
 from tfcnf.reporting.tables import arms_table, learned_table, results_table
@@ -119,6 +120,7 @@ def folder(tmp_path_factory, make_config):
         "metadata": {"date": "2026-11-22T07:43:04+0000", "seed": 0},
         "eval": row | {"evaluations": [row, row]},
         "tolerances": {"evaluations": own, "distribution": tols},
+        "state": {"state": "finished", "reason": "", "begun": 1.0, "ended": 2.5},
         "labels": {"labelled": 10, "logistic_regression_error": 15.0},
     }.items():
         (run / f"{name}.json").write_text(json.dumps(value))
@@ -175,7 +177,7 @@ def read_all(run, out):
     arms, _ = load_arms(str(run.parent))
     arms_table(arms)
     for arm in arms:
-        results_table(arm.runs[0].results["evaluations"])
+        results_table(read_results(arm.runs[0].folder)["evaluations"])
         learned_table(arm)
         arm.curve("test/bits_per_dim")
         arm.elapsed("evaluations", [])
@@ -186,7 +188,7 @@ def read_all(run, out):
 
 RECORDS = (
     *("config.json", "metadata.json", "eval.json", "tolerances.json", "labels.json"),
-    *("metrics.jsonl", "steps.jsonl", "divergence.jsonl"),
+    *("state.json", "metrics.jsonl", "steps.jsonl", "divergence.jsonl"),
 )
 
 

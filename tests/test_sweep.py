@@ -3,11 +3,13 @@
 import copy
 import json
 import os
+import pickle
 import runpy
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,19 @@ import pytest
 from tfcnf import sweep
 from tfcnf.configuration import check_config
 from tfcnf.gates.build import POLICIES
+from tfcnf.models.base import DivergenceError
+from tfcnf.models.failures import RunsFailed
 from tfcnf.ode.status import SolverError
+from tfcnf.run_state import note_training, read_state
+from tfcnf.training.preemption import Preempted
 
 ROOT = Path(__file__).parents[1]
+BAD = {  # tolerance of an arm -> how its training fails
+    0.5: SolverError("cnf_0: the step limit was reached"),
+    0.25: DivergenceError("the loss is not finite"),
+    0.125: ValueError("images must be square. Received: x"),
+    0.0625: BrokenProcessPool(),
+}
 
 
 @pytest.fixture
@@ -36,11 +48,12 @@ def trained(monkeypatch):
         path = Path(folder)
         names.append("/".join(path.parts[-3:]))
         path.mkdir(parents=True, exist_ok=True)
-        if config["model"]["tol"] == 0.5:
-            raise SolverError("cnf_0: the step limit was reached")
+        (path / "config.json").write_text(json.dumps(config))
+        if config["model"]["tol"] in BAD:
+            raise BAD[config["model"]["tol"]]
         (path / "checkpoints").mkdir()
         (path / "checkpoints" / "ckpt-1.index").touch()
-        for name, value in [("metadata", {}), ("config", config), ("eval", {})]:
+        for name, value in [("metadata", {}), ("eval", {})]:
             (path / f"{name}.json").write_text(json.dumps(value))
 
     monkeypatch.setattr(sweep, "_train", train)
@@ -77,11 +90,44 @@ def test_another_configuration_is_refused_before_anything(arms, trained, tmp_pat
     assert len(trained) == 2
 
 
-def test_a_failed_solve_does_not_stop_the_others(arms, trained, tmp_path):
-    arms["small"]["a"]["model"]["tol"] = 0.5
-    with pytest.raises(SolverError, match=r"solves failed in .*a/seed_0$"):
+@pytest.mark.parametrize("tol", BAD)
+def test_a_bad_arm_does_not_stop_the_others(tol, arms, trained, tmp_path, capsys):
+    arms["small"]["a"]["model"]["tol"] = tol
+    with pytest.raises(RunsFailed, match=r"^1 of 2 runs failed: .*a/seed_0$"):
         sweep.run(arms, (0,), str(tmp_path))
     assert trained == ["small/a/seed_0", "small/b/seed_0"]
+    reason = str(BAD[tol]) or "its process was killed"
+    rows = capsys.readouterr().out.splitlines()[-2:]
+    folder = tmp_path / "small" / "a" / "seed_0"
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    assert cells[0] == [str(folder), f"failed: {reason}"]
+    assert cells[1][1] == "finished"
+    assert read_state(folder)[:2] == ("failed", reason)
+
+
+def test_a_run_that_was_evaluated_but_not_trained_to_its_end_is_resumed(
+    arms, trained, tmp_path
+):
+    folder = tmp_path / "small" / "a" / "seed_0"
+    folder.mkdir(parents=True)
+    note_training(folder)
+    for name in ("config", "eval"):
+        (folder / f"{name}.json").write_text("{}")
+    sweep.run(arms, (0,), str(tmp_path))
+    assert trained == ["small/a/seed_0", "small/b/seed_0"]
+
+
+def test_names_of_arms_stay_below_the_folder(arms, trained, tmp_path):
+    out = tmp_path / "out"
+    sweep.run({"../..": {"/x/../y": arms["small"]["a"]}}, (0,), str(out))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert len(list(out.glob("*/*/seed_0/eval.json"))) == 1
+
+
+def test_a_stopped_training_is_told_from_a_killed_one():
+    told = pickle.loads(pickle.dumps(Preempted()))
+    assert isinstance(told, Preempted)
+    assert told.code == 143
 
 
 @pytest.mark.parametrize("variant", ["", "regime=small", "regime=large,smoke"])

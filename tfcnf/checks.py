@@ -26,5 +26,8 @@ def check_positive_integer(name: str, value: Any) -> None:
 
 def asserted(failure: Exception) -> str:
     """What an assertion of a graph said; the first line of another failure."""
-    found = re.search(r"assertion failed: \[(.*)\]", str(failure))
+    # called outside of a function, an operation puts its own name behind
+    found = re.search(
+        r"assertion failed: \[(.*?)\](?: \[Op:\w+\].*)?$", str(failure), re.M
+    )
     return found[1].replace("] [", "") if found else str(failure).partition("\n")[0]

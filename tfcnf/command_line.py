@@ -11,9 +11,13 @@ from typing import NoReturn
 import tensorflow as tf
 from absl import app, flags, logging
 
-from tfcnf.models.finite import DivergenceError
-from tfcnf.ode.status import SolverError
-from tfcnf.training.preemption import RESTART, Preempted, WorkerLost
+from tfcnf.models.failures import FAILURES, RunsFailed, named_failures
+from tfcnf.training.preemption import (
+    RESTART,
+    Preempted,
+    WorkerLost,
+    insist_on_signals,
+)
 
 BAD_INPUT = 2
 FAILED = 1
@@ -59,13 +63,15 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
 
 
 def _call(main: Callable[[], None]) -> None:
+    insist_on_signals()
     try:
-        main()
+        with named_failures():
+            main()
     except (ValueError, OSError) as failure:
         _exit(failure, BAD_INPUT)
     except tf.errors.ResourceExhaustedError as failure:
         _exit(_shortage(failure), BAD_INPUT)
-    except (SolverError, DivergenceError) as failure:
+    except (*FAILURES, RunsFailed) as failure:
         _exit(failure, FAILED)
     except WorkerLost as failure:
         _exit(failure, RESTART)

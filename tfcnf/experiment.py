@@ -24,14 +24,17 @@ import tensorflow as tf
 from tfcnf.assembly import build_model, hide_labels_of, read_source
 from tfcnf.configuration import check_config
 from tfcnf.data.record import DataRecord, record_of
+from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import HIDDEN
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.evaluation.tolerances import ToleranceEvaluator
 from tfcnf.files import write_json
+from tfcnf.models.failures import FAILURES, named_failures, tell_once
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.results import write_results, write_tolerances
 from tfcnf.run_data import check_data, renew_folder
 from tfcnf.run_folder import check_folder, hold_folder, open_folder
+from tfcnf.run_state import note_failed, note_finished, note_training
 from tfcnf.studies import Source, epoch_images, leave_pictures, make_evaluator
 from tfcnf.training import callbacks as calls
 from tfcnf.training.accumulation import check_parts
@@ -59,6 +62,7 @@ from tfcnf.training.tracing import Profile
 from tfcnf.warm_start import find_run, take_weights
 
 
+@named_failures()
 def train(
     config: Mapping[str, Any],
     workdir: str,
@@ -242,28 +246,30 @@ def _run(
     training, folder = config["training"], saver.checkpoints.directory.parent
     if start.epoch == training["epochs"]:
         return
-    leads = cluster_of(scope).rank == 0
-    recovery = Recovery(**training["divergence"], folder=folder if leads else None)
+    written = folder if cluster_of(scope).rank == 0 else None
+    recovery = Recovery(**training["divergence"], folder=written)
     callbacks: list[keras.callbacks.Callback] = []
-    if leads:
+    if written:
+        note_training(folder)
         callbacks = [*writers(start.epoch), saver]
         if start != START:
             after = f"epoch {start.epoch} of {training['epochs']}"
             within = f", step {start.step}" if start.step else ""
             print(f"resuming {folder} after {after}{within}")
-    run_epochs(
-        model,
-        source,
-        scope,
-        training["batch_size"],
-        training["epochs"],
-        start,
-        config["seed"],
-        callbacks,
-        training["accumulation_steps"],
-        recovery,
-        preemption,
-    )
+    with _noting(written):
+        run_epochs(
+            model,
+            source,
+            scope,
+            training["batch_size"],
+            training["epochs"],
+            start,
+            config["seed"],
+            callbacks,
+            training["accumulation_steps"],
+            recovery,
+            preemption,
+        )
 
 
 def _best(folder: Path) -> int | None:
@@ -293,6 +299,7 @@ def _writers(
         with averaged(model):
             yield from evaluator.run(evaluation["tol"])
 
+    main = "elbo" if isinstance(source, SeriesSource) else "bits_per_dim"
     board = TensorBoardLog(
         folder / "tensorboard",
         epoch_images(model, source),
@@ -300,7 +307,7 @@ def _writers(
         config=config,
     )
     return [
-        calls.Evaluate(measure, evaluation["every"]),
+        calls.Evaluate(measure, evaluation["every"], main),
         calls.MetricsLog(folder / "metrics.jsonl", done),
         board,
         calls.StepsLog(folder / "steps.jsonl", log_every, board.writer),
@@ -316,7 +323,27 @@ def _leave_results(
     evaluation, model = config["evaluation"], evaluator.model
     tol = evaluation["tol"]
     use_weights(model, None)
-    leave_pictures(model, source, folder, tol)
-    if model.samples_tolerances:
-        write_tolerances(str(folder), model, source, config["training"]["batch_size"])
-    return write_results(str(folder), [evaluator], [tol], evaluation["draws"])[0]
+    tell = tell_once("what is drawn of the finished training is not complete")
+    tell(lambda: leave_pictures(model, source, folder, tol), None)
+    failed = "the training is finished and saved, its evaluation failed: "
+    with _noting(folder, failed):
+        if model.samples_tolerances:
+            size = config["training"]["batch_size"]
+            write_tolerances(str(folder), model, source, size)
+        draws = evaluation["draws"]
+        results = write_results(str(folder), [evaluator], [tol], draws)[0]
+    note_finished(folder)
+    return results
+
+
+@contextlib.contextmanager
+def _noting(folder: Path | None, where: str = "") -> Iterator[None]:
+    """Notes in a run's folder, if this process writes it, why it failed."""
+    try:
+        with named_failures():
+            yield
+    except FAILURES as failure:
+        told = type(failure)(f"{where}{failure}")
+        if folder:
+            note_failed(folder, str(told))
+        raise told from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
+import itertools
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -20,8 +22,16 @@ import tensorflow_probability as tfp
 
 import tfcnf
 from tfcnf.configuration import check_config, complete
-from tfcnf.files import is_temporary, write_json
+from tfcnf.files import hold, is_temporary, write_json
 from tfcnf.records import read_record
+from tfcnf.run_state import EARLIER, FILE
+
+LOCK = ".lock"  # file that is held while a process trains in the folder
+# what a run leaves that was killed before its first checkpoint: all is made again
+BEGUN = {
+    *("config.json", "metadata.json", "labels.json", FILE, "metrics.jsonl"),
+    *("steps.jsonl", "checkpoints", "tensorboard"),
+}
 
 DATA = "data.json"
 
@@ -31,7 +41,8 @@ def open_folder(
 ) -> Path:
     """Makes the folder of a run, or checks that it holds the same run.
 
-    A run that has no checkpoint yet has nothing to lose and is begun anew.
+    A run that has no checkpoint is begun anew. What the folder holds that is worth
+    keeping is moved into ``earlier-N``, the rest is removed: nothing old is read again.
 
     Args:
         config: of the run.
@@ -48,16 +59,15 @@ def open_folder(
         if check_folder(config, workdir):
             return folder
         found = list(folder.iterdir()) if folder.is_dir() else []
-        # a process that is killed while it writes the first file leaves a temporary one
-        if not all(map(is_temporary, found)) and not _is_run(workdir):
+        if not all(map(_is_of_a_beginning, found)) and not _is_run(workdir):
             raise ValueError(
                 "the folder holds files that are not of a run; give an empty or a "
                 f"new one. Received: workdir={workdir!r}"
             )
+        folder.mkdir(parents=True, exist_ok=True)
         if found:
             with hold_folder(folder):
-                pass
-        folder.mkdir(parents=True, exist_ok=True)
+                _put_aside(folder, found)
         write_json(path, plain)  # first: it marks the folder as that of a run
         write_json(folder / "metadata.json", _metadata(config, init_from))
     except OSError as failure:
@@ -75,18 +85,15 @@ def hold_folder(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: where another one does.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(hold(folder / LOCK))
         except BlockingIOError:
             raise ValueError(
                 "another process trains in this folder. "
                 f"Received: workdir={str(folder)!r}"
             ) from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def check_folder(config: Mapping[str, Any], workdir: str) -> bool:
@@ -143,6 +150,32 @@ def _is_run(workdir: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_of_a_beginning(path: Path) -> bool:
+    """Whether a file is one that is there before the first of a run."""
+    return is_temporary(path) or path.name == LOCK or path.name.startswith(EARLIER)
+
+
+def _put_aside(folder: Path, found: list[Path]) -> None:
+    """Leaves nothing of an earlier run in a folder but its lock."""
+    # the configuration comes last: until then the folder is that of a run
+    old = sorted(
+        (path for path in found if not _is_of_a_beginning(path)),
+        key=lambda path: path.name == "config.json",
+    )
+    metrics = folder / "metrics.jsonl"
+    has_epochs = metrics.is_file() and metrics.stat().st_size > 0
+    if not has_epochs and {path.name for path in old} <= BEGUN:
+        for path in old:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return
+    numbers = (folder / f"{EARLIER}{i}" for i in itertools.count(1))
+    place = next(path for path in numbers if not path.exists())
+    place.mkdir()
+    for path in old:
+        os.replace(path, place / path.name)
+    print(f"{folder} is begun anew; what it held is in {place}")
 
 
 def _check_same(new: Any, old: Any, folder: Path, key: str) -> None:

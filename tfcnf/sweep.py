@@ -10,14 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import tensorflow as tf
 
 from tfcnf import experiment
 from tfcnf.configuration import check_config
 from tfcnf.files import file_name
-from tfcnf.ode.status import SolverError
+from tfcnf.models.failures import FAILURES, RunsFailed
+from tfcnf.reporting.tables import markdown
 from tfcnf.run_folder import check_folder
+from tfcnf.run_state import RunState, note_failed, read_state
+from tfcnf.training.preemption import insist_on_signals
 
 
 class Run(NamedTuple):
@@ -28,15 +34,9 @@ class Run(NamedTuple):
     config: dict[str, Any]
 
     @property
-    def is_finished(self) -> bool:
-        """Whether its results are there; they are written last."""
-        return (self.folder / "eval.json").is_file()
-
-    @property
-    def seconds(self) -> float:
-        """How long it took, of a finished run."""
-        started = (self.folder / "metadata.json").stat().st_mtime
-        return (self.folder / "eval.json").stat().st_mtime - started
+    def state(self) -> RunState:
+        """Its state, as its folder tells it."""
+        return read_state(self.folder)
 
 
 def run(
@@ -48,9 +48,10 @@ def run(
     """Trains every arm with every seed into ``out/REGIME/ARM/seed_N``.
 
     All arms are trained with the first seed before the second is begun. Finished runs
-    are skipped, unfinished ones are resumed. A run whose solver fails is reported at
-    the end and does not stop the others. Each has a process of its own, so that none
-    inherits the memory or the random state of another.
+    are skipped, unfinished ones are resumed. A run that fails, be it by bad input or
+    because its process was killed, does not stop the others; the table that is printed
+    at the end says why. Each has a process of its own, so that none inherits the memory
+    or the random state of another.
 
     Args:
         arms: configurations by regime and name.
@@ -61,26 +62,50 @@ def run(
     Raises:
         ValueError: before anything is trained, for a bad configuration or a folder
             that holds a run with another one.
-        SolverError: after the last run, where solves failed.
+        RunsFailed: after the last run, naming those that failed.
     """
     runs = _plan(arms, seeds, Path(out))
     for item in runs:
         check_config(item.config)
         check_folder(item.config, str(item.folder))
-    failures = []
+    failures = {}
     for i, item in enumerate(runs):
         name = f"{item.folder} ({i + 1} of {len(runs)})"
-        if item.is_finished:
+        if item.state.is_finished:
             print(f"{name}: finished before")
             continue
         print(f"{name}: {_remaining(runs[i:], runs)} left", flush=True)
-        try:
-            _train(item.config, str(item.folder), data_dir)
-        except SolverError as failure:
-            print(f"{name}: {failure}", flush=True)
-            failures.append(str(item.folder))
+        reason = _attempt(item, data_dir)
+        if reason:
+            print(f"{name}: {reason}", flush=True)
+            failures[item.folder] = reason
+    _print_table(runs, failures)
     if failures:
-        raise SolverError(f"solves failed in {', '.join(failures)}")
+        names = ", ".join(map(str, failures))
+        raise RunsFailed(f"{len(failures)} of {len(runs)} runs failed: {names}")
+
+
+def _attempt(item: Run, data_dir: str | None) -> str:
+    """Trains a run; why that failed, in one line, and "" where it did not."""
+    try:
+        _train(item.config, str(item.folder), data_dir)
+    except BrokenProcessPool:
+        reason = "its process was killed"
+    except (*FAILURES, ValueError, MemoryError, tf.errors.OpError) as failure:
+        reason = " ".join(str(failure).split()) or type(failure).__name__
+    else:
+        return ""
+    if (item.folder / "config.json").is_file():
+        note_failed(item.folder, reason)
+    return reason
+
+
+def _print_table(runs: Sequence[Run], failures: Mapping[Path, str]) -> None:
+    rows = [["run", "state"], ["", ""]]
+    for item in runs:
+        reason = failures.get(item.folder)
+        rows.append([str(item.folder), f"failed: {reason}" if reason else "finished"])
+    print(markdown(rows), flush=True)
 
 
 def _plan(
@@ -108,7 +133,12 @@ def run_apart(function: Callable[..., Any], *args: Any) -> Any:
     """Calls a function in a process of its own, which ends when this one does."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, _end_with_parent) as pool:
-        return pool.submit(function, *args).result()
+        try:
+            return pool.submit(function, *args).result()
+        except KeyboardInterrupt:  # which the child need not have heard
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
 
 
 def _end_with_parent() -> None:
@@ -117,6 +147,7 @@ def _end_with_parent() -> None:
     A training that heard the signal saves and returns; the next one ends the process,
     which would wait for work.
     """
+    insist_on_signals()
     parent = multiprocessing.parent_process()
 
     def wait() -> None:
@@ -134,15 +165,16 @@ def _remaining(todo: Sequence[Run], runs: Sequence[Run]) -> str:
     """The time the unfinished runs will take if they take as long as those before."""
     done: dict[str, list[float]] = {}
     for item in runs:
-        if item.is_finished:
-            done.setdefault(item.arm, []).append(item.seconds)
+        state = item.state
+        if state.is_finished:
+            done.setdefault(item.arm, []).append(state.ended - state.begun)
     if not done:
         return "unknown time"
     typical = statistics.median(s for seconds in done.values() for s in seconds)
     left = sum(
         statistics.median(done.get(item.arm, [typical]))
         for item in todo
-        if not item.is_finished
+        if not item.state.is_finished
     )
     hours, minutes = divmod(round(left / 60), 60)
     return f"about {hours}:{minutes:02d} h"

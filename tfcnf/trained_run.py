@@ -12,6 +12,7 @@ import numpy as np
 from tfcnf.assembly import build_model, read_source
 from tfcnf.data.record import DataRecord, record_of
 from tfcnf.data.source import Split
+from tfcnf.models.failures import named_failures
 from tfcnf.models.precision import copy_in
 from tfcnf.reporting.figures import draw_grid
 from tfcnf.results import write_results, write_tolerances
@@ -24,6 +25,7 @@ from tfcnf.training.callbacks import best_epoch, read_metrics
 from tfcnf.training.checkpoints import START, Checkpoints
 
 
+@named_failures()
 def evaluate(
     workdir: str,
     tols: Sequence[float],
@@ -65,6 +67,7 @@ def evaluate(
     return write_results(workdir, evaluators, tols, draws, "_best" * best + suffix)
 
 
+@named_failures()
 def evaluate_tolerances(
     workdir: str,
     data_dir: str | None = None,
@@ -165,6 +168,7 @@ def load_model(
     return model
 
 
+@named_failures()
 def sample(
     workdir: str,
     label: int | str,
@@ -208,6 +212,7 @@ def sample(
     draw_grid(rows, Path(out), [""] * len(rows), f"class {name}")
 
 
+@named_failures()
 def export(
     workdir: str,
     export_dir: str,

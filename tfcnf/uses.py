@@ -16,6 +16,7 @@ from tfcnf.evaluation.calibration import calibration_arrays, calibration_measure
 from tfcnf.evaluation.gallery import gallery_arrays, gallery_measures
 from tfcnf.evaluation.outliers import outlier_arrays, outlier_measures
 from tfcnf.files import write_json
+from tfcnf.models.failures import named_failures
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.studies import save_arrays
 
@@ -36,6 +37,7 @@ USES = {
 }
 
 
+@named_failures()
 def evaluate(
     workdir: str,
     names: Sequence[str],

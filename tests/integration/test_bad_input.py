@@ -1,9 +1,9 @@
 import importlib.util
 import json
 import os
-import runpy
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -479,6 +479,21 @@ def test_errors_become_one_line_and_an_exit_status(error, status, message, run):
     assert run([], main)[:2] == (status, message)
 
 
+def test_an_interrupt_that_is_swallowed_comes_again(run, monkeypatch):
+    class Swallowing:
+        def __del__(self):
+            raise KeyboardInterrupt  # which Python ignores here
+
+    def main():
+        swallowing = Swallowing()
+        del swallowing
+        for _ in range(500):
+            time.sleep(0.01)
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # to be restored
+    assert run([], main)[:2] == (130, "error: interrupted\n")
+
+
 def test_a_mistake_in_the_program_keeps_its_traceback(run):
     def main():
         raise KeyError("a bug")
@@ -536,25 +551,6 @@ def test_a_configuration_file_that_is_not_there_is_bad_input(run):
 
 
 # the scripts
-
-
-@pytest.fixture
-def script(monkeypatch, capsys):
-    """A function (name, arguments) -> (exit status, message), in this process."""
-    before = set(flags.FLAGS)
-
-    def call(name, *arguments):
-        path = str(ROOT / "launch" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [path, *map(str, arguments)])
-        try:
-            with pytest.raises(SystemExit) as end:
-                runpy.run_path(path, run_name="__main__")
-        finally:
-            new = {n: flags.FLAGS[n] for n in flags.FLAGS if n not in before}
-            flags.FLAGS.remove_flag_values(new)
-        return end.value.code, capsys.readouterr().err
-
-    return call
 
 
 def test_evaluate_and_sample_do_what_their_flags_say(

@@ -11,7 +11,10 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from tfcnf import experiment, trained_run
+from tfcnf.ode.status import SolverError
 from tfcnf.run_folder import hold_folder, open_folder
+from tfcnf.run_state import read_state
+from tfcnf.training.callbacks import read_metrics
 from tfcnf.training.checkpoints import Checkpoints, Position
 from tfcnf.types import Control
 
@@ -73,6 +76,7 @@ def model(finished_run, digits):
 def test_a_run_leaves_exactly_the_files_promised(finished_run):
     assert {path.name for path in finished_run.iterdir()} == {
         *("config.json", "data.json", "metadata.json", "metrics.jsonl", "eval.json"),
+        "state.json",
         *("samples.png", "reconstructions.png", "curves.png"),
         *("checkpoints", "tensorboard"),
     }
@@ -214,7 +218,8 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     finished_run, run_copy, config, data_dir, capsys
 ):
     # as if killed in the second epoch
-    for name in ("eval.json", "samples.png", "reconstructions.png", "curves.png"):
+    made = ("samples.png", "reconstructions.png", "curves.png")
+    for name in ("eval.json", "state.json", *made):
         (run_copy / name).unlink()
     for end in ("index", DATA):
         (run_copy / "checkpoints" / f"ckpt-2.{end}").unlink()
@@ -291,6 +296,65 @@ def test_a_run_can_be_made_where_git_is_not_installed(config, monkeypatch, tmp_p
     monkeypatch.setenv("PATH", "")
     folder = open_folder(config, str(tmp_path / "run"))
     assert read_json(folder / "metadata.json")["commit"] is None
+
+
+def test_a_folder_that_is_begun_anew_keeps_nothing_that_is_read(
+    run_copy, config, capsys
+):
+    shutil.rmtree(run_copy / "checkpoints")
+    (run_copy / "divergence.jsonl").write_text("of an earlier run")
+    before = contents(run_copy)
+    config["training"]["epochs"] = 7
+    open_folder(config, str(run_copy))
+    earlier = run_copy / "earlier-1"
+    assert contents(earlier) == before
+    left = {path.name for path in run_copy.iterdir()}
+    assert left == {"config.json", "metadata.json", "earlier-1"}
+    assert read_json(run_copy / "config.json")["training"]["epochs"] == 7
+    assert not read_state(run_copy).is_finished
+    assert str(earlier) in capsys.readouterr().out
+    # killed before its first checkpoint: nothing is worth keeping
+    (run_copy / "steps.jsonl").write_text("half a li")
+    (run_copy / "metrics.jsonl").touch()
+    (run_copy / "tensorboard").mkdir()
+    open_folder(config, str(run_copy))
+    assert {path.name for path in run_copy.iterdir()} == left
+    (run_copy / "divergence.jsonl").write_text("of an earlier run")
+    open_folder(config, str(run_copy))
+    left |= {"earlier-2"}
+    assert {path.name for path in run_copy.iterdir()} == left
+
+
+def test_a_training_goes_on_though_its_evaluation_fails(
+    config, data_dir, tmp_path, caplog, script
+):
+    folder = tmp_path / "run"
+    config["evaluation"]["tol"] = 1e-20
+    message = "is finished and saved, its evaluation failed: .*cnf.*Received: tol="
+    with pytest.raises(SolverError, match=message) as failure:
+        experiment.train(config, str(folder), data_dir)
+    lines = read_metrics(folder / "metrics.jsonl")
+    assert [line["epoch"] for line in lines] == [1, 2]
+    for line in lines:
+        assert np.isfinite(line["bits_per_dim"])
+        assert np.isnan(line["test/bits_per_dim"])
+    assert caplog.text.count("an evaluation after an epoch failed") == 1
+    assert (folder / "checkpoints" / "ckpt-2.index").is_file()
+    assert read_state(folder)[:2] == ("failed", str(failure.value))
+    for arguments in (
+        ("evaluate", "--tol=1e-20"),
+        ("sample", "--label=3", "--temperature=3e38", f"--out={folder}/x.png"),
+    ):
+        name, *flags = arguments
+        status, said = script(
+            name, f"--workdir={folder}", f"--data_dir={data_dir}", *flags
+        )
+        assert status == 1
+        assert said.splitlines()[-1].startswith("error: ")
+        assert said.count("\n") == 1
+    # its results at another tolerance do not make it a finished run
+    trained_run.evaluate(str(folder), [1e-2], data_dir=data_dir)
+    assert not read_state(folder).is_finished
 
 
 # evaluate and sample

@@ -1,6 +1,7 @@
 """Tables and figures from run folders that were written by hand."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def write_run(folder, model, policy, tol, seed, nfe, bits, finished=True, **othe
         for epoch in (1, 2)
     ]
     results = {"bits_per_dim": bits, "marginal_bits_per_dim": bits + 0.1}
+    results["tolerance"] = 1e-4  # measured at, not the configured 1e-5
     if model != "cnf":
         results["test_error"] = 2.0
     (folder / "config.json").write_text(json.dumps(config))
@@ -104,6 +106,7 @@ def test_the_report_shows_every_figure_it_draws(runs, tmp_path):
     report.write(str(runs), str(out))
     text = (out / "report.md").read_text()
     assert "Left out, not finished:" in text
+    assert "evaluated at tolerance 1e-04." in text
     pictures = {path.name for path in out.glob("*.png")}
     assert pictures == {f"{stem}_digits_batch_128.png" for stem in (
         *("figure_3", "figure_4", "figure_10", "pareto_infocnf", "pareto_cnf"),
@@ -114,6 +117,28 @@ def test_the_report_shows_every_figure_it_draws(runs, tmp_path):
         image = tf.io.decode_png((out / name).read_bytes(), channels=3).numpy()
         assert image.std() > 5  # something is drawn
     assert "| sampled   | 100" in text
+
+
+def test_what_was_there_before_a_run_was_begun_anew_is_not_compared(runs):
+    before = len(load_arms(str(runs))[0])
+    shutil.copytree(runs / "a" / "seed_0", runs / "a" / "seed_0" / "earlier-1")
+    assert len(load_arms(str(runs))[0]) == before
+
+
+def test_a_data_name_that_is_a_path_stays_in_the_folder(runs, tmp_path, monkeypatch):
+    for path in runs.rglob("config.json"):
+        config = json.loads(path.read_text()) | {"data": "../data/x.npz"}
+        path.write_text(json.dumps(config))
+    for name in ("draw_arm_curves", "draw_pareto", "draw_tolerances"):
+        monkeypatch.setattr(report, name, lambda arms, path, *_: path.touch())
+    before = set(tmp_path.rglob("*"))
+    report.write(str(runs), str(tmp_path / "out"))
+    written = set(tmp_path.rglob("*")) - before
+    assert {path.parent for path in written} == {tmp_path, tmp_path / "out"}
+    text = (tmp_path / "out" / "report.md").read_text()
+    pictures = [path.name for path in written if path.suffix == ".png"]
+    assert len(pictures) == 7
+    assert all(f"]({name})" in text for name in pictures)
 
 
 def test_elapsed_adds_up_what_was_spent(runs):

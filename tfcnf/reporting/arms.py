@@ -18,6 +18,7 @@ from tfcnf.reporting.read import (
     read_results,
     read_tolerances,
 )
+from tfcnf.run_state import EARLIER, read_state
 
 NAMES = {
     "infocnf": "InfoCNF",
@@ -177,7 +178,7 @@ class Arm:
 
 
 def load_arms(folder: str) -> tuple[list[Arm], list[str]]:
-    """The arms below a folder, and the folders of runs that are not finished.
+    """The arms below a folder, and the folders of runs that are not, and why.
 
     Runs ``ARM/seed_N`` make up one arm; any other run folder is an arm of its own.
 
@@ -190,8 +191,12 @@ def load_arms(folder: str) -> tuple[list[Arm], list[str]]:
     unfinished = []
     for path in sorted(root.rglob("config.json")):
         run = path.parent
-        if not (run / "eval.json").is_file():
-            unfinished.append(str(run))
+        if any(p.startswith(EARLIER) for p in run.relative_to(root).parts):
+            continue
+        state = read_state(run)
+        if not state.is_finished:
+            reason = f" (failed: {state.reason})" if state.reason else ""
+            unfinished.append(f"{run}{reason}")
             continue
         place = run.parent if re.fullmatch(r"seed_\d+", run.name) else run
         groups.setdefault(place, []).append(_read(run))
@@ -266,7 +271,7 @@ def _read(folder: Path) -> Run:
         folder,
         config,
         read_epochs(folder),
-        read_results(folder, *needed),
+        read_results(folder, *needed, has_rows=False),
         read_tolerances(folder),
         read_numbers(folder / "labels.json"),
     )

@@ -15,6 +15,7 @@ from tfcnf.records import read_record
 from tfcnf.reporting.arms import NAMES
 from tfcnf.reporting.read import read_numbers, read_results
 from tfcnf.reporting.tables import MEASURES, results_rows
+from tfcnf.run_state import read_state
 
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -163,6 +164,8 @@ def _about(config: Mapping[str, Any], results: Mapping[str, Any], run: Path) -> 
         f"{training['epochs']} epochs of batches of {training['batch_size']}",
         f"evaluated at tolerance {results['tolerance']:.0e}",
     ]
+    if not read_state(run).is_finished:
+        parts.append("not trained to its end")
     if training.get("labels"):
         parts.append(f"{training['labels']} labels a class")
     if "date" in metadata:

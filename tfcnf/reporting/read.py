@@ -32,18 +32,18 @@ def read_epochs(folder: Path) -> list[Record]:
     return lines
 
 
-def read_results(folder: Path, *measures: str) -> Record:
+def read_results(folder: Path, *measures: str, has_rows: bool = True) -> Record:
     """The measures of ``eval.json``, with these numbers at least.
 
-    Its ``"evaluations"``, where it has them, all have the same measures.
+    With ``has_rows`` also ``"evaluations"``, which all have the same measures.
     """
     path = folder / "eval.json"
-    results = read_record(path)
-    rows = results.get("evaluations", [])
+    results = read_record(path, {"evaluations": list} if has_rows else None)
+    rows = results["evaluations"] if has_rows else []
     try:
         _check_measures(results, *measures)
-        if not isinstance(rows, list) or ("evaluations" in results and not rows):
-            raise ValueError("'evaluations' must be a list of some")
+        if has_rows and not rows:
+            raise ValueError("'evaluations' must not be empty")
         for row in rows:
             check_record(row, {"tolerance": float})
             _check_measures(row)
@@ -56,8 +56,9 @@ def read_results(folder: Path, *measures: str) -> Record:
 
 def _check_measures(row: Any, *needed: str) -> None:
     numbers = {k: v for k, v in row.items() if k not in ("dtype", "evaluations")}
-    counts = dict.fromkeys((name for name in COUNTS if name in row), int)
-    check_record(numbers, dict.fromkeys(needed, float) | counts, float)
+    fields: dict[str, type] = dict.fromkeys(needed, float)
+    fields |= dict.fromkeys((name for name in COUNTS if name in row), int)
+    check_record(numbers, fields, float)
     check_record(row, {"dtype": str} if "dtype" in row else {})
 
 

@@ -49,7 +49,8 @@ def write(runs: str, out: str) -> None:
 def _comparison(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]:
     """The sections about the arms of one regime."""
     name = file_name(regime)
-    tols = sorted({arm.config["evaluation"]["tol"] for arm in arms})
+    measured = [run.results for arm in arms for run in arm.runs]
+    tols = sorted({r["tolerance"] for r in measured if "tolerance" in r})
     epochs = sorted({arm.config["training"]["epochs"] for arm in arms})
     yield f"## {regime}"
     yield (

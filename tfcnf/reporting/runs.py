@@ -53,7 +53,8 @@ def report(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
 
 def _read(workdir: str) -> dict[str, Any]:
     """The JSON files of a run, and the arrays for its pictures."""
-    folder, run = Path(workdir), {}
+    folder = Path(workdir)
+    run: dict[str, Any] = {}
     path, run["steps"] = folder / "config.json", read_steps(folder)
     if path.is_file():
         run["config"] = read_record(path, {"data": str} if run["steps"] else None)

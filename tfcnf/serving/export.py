@@ -19,6 +19,7 @@ from tfcnf.files import temporary_folder, write_json
 from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.records import read_record
+from tfcnf.reporting.read import read_results
 from tfcnf.serving.answers import Answers
 from tfcnf.serving.model_card import CARD, model_card
 from tfcnf.serving.module import FlowModule
@@ -26,6 +27,7 @@ from tfcnf.serving.module import FlowModule
 TRACES = ("auto", "exact", "estimate")
 EXACT_DIMS = 64  # largest D at which "auto" takes the exact trace
 DRAWS = 8
+METADATA = {"command": list, "date": str, "machine": str, "versions": dict}
 
 
 def make_module(
@@ -161,9 +163,10 @@ def _move(saved: Path, target: Path) -> None:
 
 def _measures(workdir: Path) -> dict[str, Any]:
     """What the run measured and where it was made, of the files that are there."""
-    names = {"evaluation": "eval.json", "metadata": "metadata.json"}
-    return {
-        key: read_record(workdir / name)
-        for key, name in names.items()
-        if (workdir / name).is_file()
-    }
+    measures = {}
+    if (workdir / "eval.json").is_file():
+        measures["evaluation"] = read_results(workdir, "tolerance")
+    path = workdir / "metadata.json"
+    if path.is_file():
+        measures["metadata"] = read_record(path, METADATA)
+    return measures

@@ -23,7 +23,11 @@ NaN for what is read from its code, and the class -1; the others of its request 
 answered. The ODE solver shares its step size among the images of a request, so that an
 answer moves with the others by what the tolerance allows; an odd image among many
 ordinary ones is diluted in the error norm and may be off by more. Where a solve does
-not succeed within its limit of steps the request fails, without a number."""
+not succeed within its limit of steps the request fails, without a number.
+
+A SavedModel is a program: whoever loads it and asks it runs its graph, which may read
+and write files. Load none of a source that you do not trust. A process that is forked
+after the model was loaded hangs: start workers by `spawn` and load it in each."""
 
 
 def model_card(
@@ -143,7 +147,8 @@ def _provenance(metadata: dict[str, Any] | None) -> str:
     if metadata is None:
         return "Unknown."
     versions = ", ".join(f"{k} {v}" for k, v in metadata["versions"].items())
+    command = " ".join(map(str, metadata["command"]))
     return (
-        f"Begun {metadata['date']} with `{' '.join(metadata['command'])}`, commit "
-        f"{metadata['commit']}; {versions}; {metadata['machine']}."
+        f"Begun {metadata['date']} with `{command}`, commit "
+        f"{metadata.get('commit')}; {versions}; {metadata['machine']}."
     )

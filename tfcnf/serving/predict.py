@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfcnf.checks import asserted, check_choice
 from tfcnf.gates.policy import check_tolerance
+from tfcnf.models.failures import FAILURES, named_failures
 from tfcnf.records import read_json, read_record
 from tfcnf.serving.examples import ImageArrays, ImageFolder, open_images
 from tfcnf.serving.module import LEVELS
@@ -56,6 +57,7 @@ def predict(
 
     Raises:
         ValueError: for a bad argument or a bad image; then no file is left.
+        SolverError: where a solve fails; then no file is left either.
     """
     for question in questions:
         check_choice("questions", question, QUESTIONS)
@@ -146,11 +148,14 @@ def _ask(
         given = {"image": tf.constant(batch["image"])}
         if question == "log_prob":
             given["label"] = tf.constant(batch["label"])
+        where = f"images {done} to {done + len(batch['image']) - 1}"
         try:
-            found = function(**given, **options)
+            with named_failures():
+                found = function(**given, **options)
         except tf.errors.InvalidArgumentError as failure:
-            last = done + len(batch["image"]) - 1
-            raise ValueError(f"images {done} to {last}: {asserted(failure)}") from None
+            raise ValueError(f"{where}: {asserted(failure)}") from None
+        except (ValueError, *FAILURES) as failure:
+            raise type(failure)(f"{where}: {failure}") from None
         for name in sorted(found):
             title = f"{question}/{name}" if len(asked) > 1 else name
             answers[title] = found[name].numpy()

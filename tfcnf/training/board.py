@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfcnf.models.failures import tell_once
+
 
 class TensorBoardLog(keras.callbacks.Callback):
     """Writes event files for TensorBoard.
@@ -40,6 +42,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         self.writer = tf.summary.create_file_writer(str(directory))
         self.draw, self.every, self.solves = draw, every, solves
         self.config, self.is_graph_due = config, True
+        self.tell = tell_once("the pictures of an epoch failed and are left out")
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Writes the configuration."""
@@ -68,10 +71,10 @@ class TensorBoardLog(keras.callbacks.Callback):
                 tf.summary.scalar(name, value)
             for weight in self.model.trainable_variables:
                 tf.summary.histogram(weight.path, weight.value)
-            pictures = self.draw() if self.draw and due else {}
+            pictures = self.tell(self.draw, {}) if self.draw and due else {}
             for name, images in pictures.items():
                 tf.summary.image(name, images, max_outputs=100)
-            measures = self.solves() if self.solves and due else {}
+            measures = self.tell(self.solves, {}) if self.solves and due else {}
             for name, values in measures.items():
                 for i, of_solve in enumerate(values.T):
                     tf.summary.histogram(f"{name}/cnf_{i:02d}", of_solve)

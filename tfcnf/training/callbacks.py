@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import keras
 import tensorflow as tf
 
+from tfcnf.models.failures import tell_once
 from tfcnf.models.metrics import EpochMean
 from tfcnf.records import append_line, read_lines, write_lines
 
@@ -28,22 +29,30 @@ LIVE = ("bits_per_dim", "elbo", "error", "nfe_forward", "nfe_backward")
 class Evaluate(keras.callbacks.Callback):
     """Adds ``test/...`` measures to the logs every few epochs and after the last.
 
+    Where a solve fails, the one measure is NaN and the training goes on.
+
     Args:
         measure: yields (name, value), for instance ``lambda: evaluator.run(1e-5)``.
         every: epochs between measurements.
+        name: of the measure that is NaN where a solve fails.
     """
 
     def __init__(
-        self, measure: Callable[[], Iterator[tuple[str, float]]], every: int = 1
+        self,
+        measure: Callable[[], Iterator[tuple[str, float]]],
+        every: int = 1,
+        name: str = "bits_per_dim",
     ):
         super().__init__()
-        self.measure, self.every = measure, every
+        self.measure, self.every, self.name = measure, every, name
+        self.tell = tell_once("an evaluation after an epoch failed, its measure is NaN")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Evaluates where it is due."""
         due = (epoch + 1) % self.every == 0 or epoch + 1 == self.params["epochs"]
         if due and logs is not None:
-            logs.update({f"test/{name}": value for name, value in self.measure()})
+            found = self.tell(lambda: dict(self.measure()), {self.name: math.nan})
+            logs.update({f"test/{name}": value for name, value in found.items()})
 
 
 class MetricsLog(keras.callbacks.Callback):

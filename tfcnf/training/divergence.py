@@ -17,8 +17,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.models.finite import DivergenceError
-from tfcnf.ode.status import SolverError
 from tfcnf.records import append_line, read_lines
 from tfcnf.seeds import is_seed, new_seed
 from tfcnf.training.checkpoints import START, Checkpoints, Position, training_state
@@ -27,7 +25,6 @@ from tfcnf.training.schedules import Scaled
 LAST_GOOD = "last_good"
 ACTIONS = ("stop", "skip", "restore")
 SAME = ("epoch", "step", "action", "learning_rate")  # of one failure seen twice
-FAILURES = (SolverError, DivergenceError)
 EVENT = {  # fields of a line of divergence.jsonl
     "epoch": int,
     "step": int,

@@ -12,19 +12,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.checks import asserted
 from tfcnf.data.pipeline import make_gather, steps_per_epoch, training_order
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.models.base import FlowModel
+from tfcnf.models.failures import FAILURES, named_failures
 from tfcnf.training.accumulation import check_parts, make_step
 from tfcnf.training.agreement import make_vote
 from tfcnf.training.checkpoints import START, Position
-from tfcnf.training.divergence import FAILURES, Recovery
+from tfcnf.training.divergence import Recovery
 from tfcnf.training.preemption import Preempted, Preemption
 from tfcnf.training.strategy import distribute, share_of
-
-NAMED = {error.__name__: error for error in (*FAILURES, ValueError)}
 
 
 def run_epochs(
@@ -108,7 +106,8 @@ def run_epochs(
                 calls.on_train_batch_begin(step)
                 recovery.remember(epoch, step)
                 try:
-                    _run(train_step, batch)
+                    with named_failures():
+                        train_step(batch)
                 except FAILURES as failure:
                     is_whole = recovery.handle(failure, epoch, step, batch)
                     if not is_whole:
@@ -143,14 +142,3 @@ def _say_unmeasured(
             *(epoch + 1, ", ".join(sorted(names - known)), none),
         )
     return known | names
-
-
-def _run(step: Any, batch: Any) -> None:
-    """One step; a failed assertion of the graph becomes the error it names."""
-    try:
-        step(batch)
-    except tf.errors.InvalidArgumentError as failure:
-        name, _, text = asserted(failure).partition(": ")
-        if name not in NAMED:
-            raise
-        raise NAMED[name](text) from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -19,8 +21,34 @@ class Preempted(SystemExit):
     def __init__(self) -> None:
         super().__init__(PREEMPTED)
 
+    def __reduce__(self) -> tuple[type[Preempted], tuple[()]]:
+        return Preempted, ()  # as another process may raise it again
+
     def __str__(self) -> str:
         return "stopped by SIGTERM; the same command goes on from here"
+
+
+def insist_on_signals() -> None:
+    """Makes Ctrl-C and SIGTERM come again where Python ignores what they raise.
+
+    It ignores exceptions in ``__del__`` and in callbacks of the garbage collector.
+    """
+    before = sys.unraisablehook
+
+    def hook(ignored: sys.UnraisableHookArgs) -> None:
+        for error, number in (
+            (KeyboardInterrupt, signal.SIGINT),
+            (Preempted, signal.SIGTERM),
+        ):
+            if isinstance(ignored.exc_value, error):
+                # later, as this hook runs where the exception was ignored
+                again = threading.Timer(0.01, _thread.interrupt_main, [number])
+                again.daemon = True
+                again.start()
+                return
+        before(ignored)
+
+    sys.unraisablehook = hook
 
 
 class WorkerLost(RuntimeError):
