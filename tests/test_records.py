@@ -120,6 +120,7 @@ def folder(tmp_path_factory, make_config):
         "metadata": {"date": "2026-11-22T07:43:04+0000", "seed": 0},
         "eval": row | {"evaluations": [row, row]},
         "tolerances": {"evaluations": own, "distribution": tols},
+        "data": {"class_names": [["a", "b"]], "exchanged": ["less"]},
         "state": {"state": "finished", "reason": "", "begun": 1.0, "ended": 2.5},
         "labels": {"labelled": 10, "logistic_regression_error": 15.0},
     }.items():
@@ -188,7 +189,7 @@ def read_all(run, out):
 
 RECORDS = (
     *("config.json", "metadata.json", "eval.json", "tolerances.json", "labels.json"),
-    *("state.json", "metrics.jsonl", "steps.jsonl", "divergence.jsonl"),
+    *("data.json", "state.json", "metrics.jsonl", "steps.jsonl", "divergence.jsonl"),
 )
 
 

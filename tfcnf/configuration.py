@@ -257,7 +257,7 @@ def _check_keys(given: Mapping[str, Any], known: Mapping[str, Any], place: str) 
                 )
             _check_keys(given[key], value, f"{place}.{key}")
         elif key in given:
-            _check_type(f"{place}.{key}", given[key], value)
+            _check_type(key, given[key], value)
         elif key != "num_scales":
             raise ValueError(f"a key is missing. Received: {place} without {key!r}")
 

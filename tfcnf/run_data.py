@@ -10,6 +10,7 @@ from typing import Any
 
 from tfcnf.data.record import DataRecord
 from tfcnf.files import write_json
+from tfcnf.records import read_json
 from tfcnf.run_folder import DATA, has_checkpoint, read_config
 
 
@@ -64,7 +65,7 @@ def read_record(workdir: str) -> DataRecord | None:
     if not path.is_file():
         return None
     try:
-        return DataRecord.from_json(json.loads(path.read_text()))
+        return DataRecord.from_json(read_json(path))
     except ValueError as failure:
         raise ValueError(
             f"{DATA} is damaged ({failure}). Received: workdir={workdir!r}"

@@ -26,14 +26,13 @@ from tfcnf.files import hold, is_temporary, write_json
 from tfcnf.records import read_record
 from tfcnf.run_state import EARLIER, FILE
 
+DATA = "data.json"
 LOCK = ".lock"  # file that is held while a process trains in the folder
 # what a run leaves that was killed before its first checkpoint: all is made again
 BEGUN = {
-    *("config.json", "metadata.json", "labels.json", FILE, "metrics.jsonl"),
+    *("config.json", DATA, "metadata.json", "labels.json", FILE, "metrics.jsonl"),
     *("steps.jsonl", "checkpoints", "tensorboard"),
 }
-
-DATA = "data.json"
 
 
 def open_folder(

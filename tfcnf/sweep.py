@@ -20,6 +20,7 @@ from tfcnf import experiment
 from tfcnf.configuration import check_config
 from tfcnf.files import file_name
 from tfcnf.models.failures import FAILURES, RunsFailed
+from tfcnf.records import read_record
 from tfcnf.reporting.tables import markdown
 from tfcnf.run_folder import check_folder
 from tfcnf.run_state import RunState, note_failed, read_state
@@ -37,6 +38,15 @@ class Run(NamedTuple):
     def state(self) -> RunState:
         """Its state, as its folder tells it."""
         return read_state(self.folder)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is, with as many epochs as are asked for."""
+        if not self.state.is_finished:
+            return False
+        path, epochs = self.folder / "config.json", "training.epochs"
+        done = read_record(path, {epochs: int})["training"]["epochs"]
+        return done >= self.config["training"]["epochs"]
 
 
 def run(
@@ -71,7 +81,7 @@ def run(
     failures = {}
     for i, item in enumerate(runs):
         name = f"{item.folder} ({i + 1} of {len(runs)})"
-        if item.state.is_finished:
+        if item.is_finished:
             print(f"{name}: finished before")
             continue
         print(f"{name}: {_remaining(runs[i:], runs)} left", flush=True)
@@ -174,7 +184,7 @@ def _remaining(todo: Sequence[Run], runs: Sequence[Run]) -> str:
     left = sum(
         statistics.median(done.get(item.arm, [typical]))
         for item in todo
-        if not item.state.is_finished
+        if not item.is_finished
     )
     hours, minutes = divmod(round(left / 60), 60)
     return f"about {hours}:{minutes:02d} h"

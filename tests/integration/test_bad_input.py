@@ -394,7 +394,7 @@ def test_a_damaged_config_json_is_refused(run_copy, data_dir):
     (run_copy / "config.json").write_text('{"data": "dig')
     with pytest.raises(ValueError, match="damaged") as failure:
         trained_run.evaluate(str(run_copy), [1e-2], data_dir=data_dir)
-    assert f"Received: workdir={str(run_copy)!r}" in str(failure.value)
+    assert f"Received: {run_copy / 'config.json'}" in str(failure.value)
 
 
 @pytest.mark.parametrize("num", [0, -3])

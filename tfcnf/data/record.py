@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -120,6 +121,9 @@ class DataRecord:
             record = cls(**{**value, "splits": splits})
             if not splits["train"].size > 0 or not isinstance(record.keywords, dict):
                 raise ValueError("no training examples or no keywords")
+            texts = [*record.exchanged, *itertools.chain(*record.class_names)]
+            if not all(isinstance(text, str) for text in texts):
+                raise ValueError("names that are no texts")
         except (TypeError, KeyError, AttributeError, ValueError) as failure:
             raise ValueError(f"it is no record of data ({failure})") from failure
         return record

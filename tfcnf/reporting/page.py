@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from tfcnf.files import replace_file
 from tfcnf.records import read_record
 from tfcnf.reporting.arms import NAMES
-from tfcnf.reporting.read import read_numbers, read_results
+from tfcnf.reporting.read import read_classes, read_numbers, read_results
 from tfcnf.reporting.tables import MEASURES, results_rows
 from tfcnf.run_state import read_state
 
@@ -115,7 +115,7 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
     body = SubElement(root, "body")
     _text(body, "h1", title)
     _text(body, "p", _about(config, results, run))
-    for line in _classes(_read(run / "data.json")):
+    for line in _classes(*read_classes(run)):
         _text(body, "p", line)
     _tiles(body, results)
     for name, (caption, files, use) in SECTIONS.items():
@@ -173,13 +173,15 @@ def _about(config: Mapping[str, Any], results: Mapping[str, Any], run: Path) -> 
     return ", ".join(parts) + "."
 
 
-def _classes(data: Mapping[str, Any]) -> Iterator[str]:
+def _classes(
+    factors: Sequence[Sequence[str]], exchanged: Sequence[str]
+) -> Iterator[str]:
     """The names of the classes of each label factor, of a run that has a record."""
-    for names in data.get("class_names", ()):
+    for names in factors:
         more = ", ..." if len(names) > SHOWN else ""
         yield f"{len(names)} classes: {', '.join(names[:SHOWN])}{more}."
-    if data.get("exchanged"):
-        yield f"The data were exchanged: {'; '.join(data['exchanged'])}."
+    if exchanged:
+        yield f"The data were exchanged: {'; '.join(exchanged)}."
 
 
 def _tiles(body: Element, results: Mapping[str, Any]) -> None:

@@ -96,6 +96,22 @@ def _check_sampled(tols: list[Any]) -> None:
         raise ValueError(message)
 
 
+def read_classes(folder: Path) -> tuple[list[list[str]], list[str]]:
+    """Names of the classes of each label factor, and the exchanges, of ``data.json``.
+
+    None where it is absent.
+    """
+    path = folder / "data.json"
+    if not path.is_file():
+        return [], []
+    record = read_record(path, {"class_names": list, "exchanged": list})
+    factors, exchanged = record["class_names"], record["exchanged"]
+    for names in (exchanged, *factors):
+        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            raise _damaged(path, ValueError("what must be texts is not"))
+    return factors, exchanged
+
+
 def read_numbers(path: Path) -> Record:
     """The numbers of a JSON file by name; none where it is absent."""
     return read_record(path, {}, float) if path.is_file() else {}

@@ -12,7 +12,7 @@ from tfcnf.files import replace_file
 from tfcnf.records import read_lines, read_record
 from tfcnf.reporting import density, steps, trajectories, uses
 from tfcnf.reporting.page import write_page
-from tfcnf.reporting.read import read_results, read_steps
+from tfcnf.reporting.read import read_classes, read_results, read_steps
 from tfcnf.reporting.spread import spread_table
 
 ARRAYS = ("density", "trajectories", "calibration", "outliers", "gallery")
@@ -58,8 +58,7 @@ def _read(workdir: str) -> dict[str, Any]:
     path, run["steps"] = folder / "config.json", read_steps(folder)
     if path.is_file():
         run["config"] = read_record(path, {"data": str} if run["steps"] else None)
-    if (folder / "data.json").is_file():
-        run["data"] = read_record(folder / "data.json")
+    run["classes"], _ = read_classes(folder)
     if (folder / "eval.json").is_file():
         run["eval"] = read_results(folder)
     is_series = (folder / "trajectories.npz").is_file()
@@ -124,7 +123,7 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
         log_probs = first["outliers"]
         items.append(("outliers.png", lambda p: uses.draw_outliers(log_probs, p)))
     if "gallery" in first:
-        names = (first.get("data", {}).get("class_names") or [[]])[0]
+        names = (first["classes"] or [[]])[0]
         items += uses.gallery(first["gallery"], names)
     if len(named) > 1:
         groups = group_by_configuration(list(named.values()))
