@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,13 @@ def test_steps_of_a_run_that_is_not_finished_stand_beside_the_authors(begun_run)
     assert ["mnist", "10", "20.00", "80.0", "400"] in cells
     assert ["authors: CCNF", "10", "17.79", "85.0", "410"] in cells
     assert not any(row[1] in ("20", "30") for row in cells)
+
+
+def test_runs_of_one_name_are_told_apart(begun_run):
+    other = shutil.copytree(begun_run, begun_run.parent / "b" / begun_run.name)
+    _, table = report([str(begun_run), str(other)])
+    for folder in (begun_run, other):
+        assert f"| {folder} " in table.read_text()
 
 
 def test_finished_runs_show_their_steps_too(points_run):

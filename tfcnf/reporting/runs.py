@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,15 @@ def _read(workdir: str) -> dict[str, Any]:
 def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
     """(file name, function of the path that writes it) of all that can be drawn."""
     items: list[tuple[str, Any]] = []
-    logs = {path.name: run["steps"] for path, run in runs.items() if run["steps"]}
+    labels = _labels(runs)
+    logs = {labels[path]: run["steps"] for path, run in runs.items() if run["steps"]}
     if logs:
         data = next(iter(runs.values()))["config"]["data"]
         items += [
             ("steps.png", lambda p: steps.draw_steps(logs, data, p)),
             ("steps.md", lambda p: _write(p, steps.steps_table(logs, data))),
         ]
-    named = {path.name: run for path, run in runs.items() if "eval" in run}
+    named = {labels[path]: run for path, run in runs.items() if "eval" in run}
     if not named:
         return items
     first = next(iter(named.values()))
@@ -131,6 +133,12 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
         scores = spread_table(groups, measures)
         items.append(("scores.md", lambda p: _write(p, scores)))
     return items
+
+
+def _labels(runs: Iterable[Path]) -> dict[Path, str]:
+    """The names of folders, or their paths where names are the same."""
+    count = Counter(path.name for path in runs)
+    return {p: p.name if count[p.name] == 1 else str(p) for p in runs}
 
 
 def group_by_configuration(
