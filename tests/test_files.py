@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from tfcnf import files
 from tfcnf.files import file_name, hold, replace_file, temporary_folder, write_json
+from tfcnf.serving.tables import open_table
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
@@ -128,3 +130,18 @@ def test_a_text_becomes_one_file_name(text, name, tmp_path):
 def test_texts_that_differ_have_names_that_differ():
     texts = ["a/b", "a_b", "a:b", "a\\b", "_a_b", "a" * 200, "a" * 201, ".a", "a", ""]
     assert len({file_name(text) for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize("end", ["csv", "npz"])
+def test_two_tables_of_one_name_do_not_meet(end, tmp_path):
+    out = tmp_path / f"answers.{end}"
+    with open_table(str(out), ["x"], {}) as first:
+        with open_table(str(out), ["x"], {}) as second:
+            second.add({"n": np.array([2])})
+        first.add({"n": np.array([1])})
+    if end == "csv":
+        assert out.read_text().splitlines() == ["example,n", "x,1"]
+    else:
+        with np.load(out) as arrays:
+            assert arrays["n"].tolist() == [1]
+    assert list(tmp_path.iterdir()) == [out]
