@@ -51,7 +51,7 @@ def trained(monkeypatch):
         (path / "config.json").write_text(json.dumps(config))
         if config["model"]["tol"] in BAD:
             raise BAD[config["model"]["tol"]]
-        (path / "checkpoints").mkdir()
+        (path / "checkpoints").mkdir(exist_ok=True)
         (path / "checkpoints" / "ckpt-1.index").touch()
         for name, value in [("metadata", {}), ("eval", {})]:
             (path / f"{name}.json").write_text(json.dumps(value))
@@ -84,8 +84,8 @@ def test_the_same_command_trains_what_is_missing(arms, trained, tmp_path, capsys
 def test_another_configuration_is_refused_before_anything(arms, trained, tmp_path):
     sweep.run(arms, (0,), str(tmp_path))
     changed = copy.deepcopy(arms)
-    changed["small"]["b"]["training"]["epochs"] = 7
-    with pytest.raises(ValueError, match=r"epochs=2.* Received: config.training"):
+    changed["small"]["b"]["model"]["filters"] = 7
+    with pytest.raises(ValueError, match=r"filters=2.* Received: config.model"):
         sweep.run(changed, (0, 1), str(tmp_path))
     assert len(trained) == 2
 
@@ -115,6 +115,14 @@ def test_a_run_that_was_evaluated_but_not_trained_to_its_end_is_resumed(
         (folder / f"{name}.json").write_text("{}")
     sweep.run(arms, (0,), str(tmp_path))
     assert trained == ["small/a/seed_0", "small/b/seed_0"]
+
+
+def test_a_finished_run_of_fewer_epochs_is_trained_on(arms, trained, tmp_path):
+    sweep.run(arms, (0,), str(tmp_path))
+    arms["small"]["b"]["training"]["epochs"] = 7
+    for _ in range(2):
+        sweep.run(arms, (0,), str(tmp_path))
+    assert trained == ["small/a/seed_0", "small/b/seed_0", "small/b/seed_0"]
 
 
 def test_names_of_arms_stay_below_the_folder(arms, trained, tmp_path):
