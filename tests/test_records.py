@@ -200,7 +200,7 @@ def test_the_records_as_written_are_read(folder, tmp_path):
 
 
 @settings(
-    max_examples=200,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -17,8 +17,8 @@ import pytest
 from tfcnf import sweep
 from tfcnf.configuration import check_config
 from tfcnf.gates.build import POLICIES
-from tfcnf.models.base import DivergenceError
 from tfcnf.models.failures import RunsFailed
+from tfcnf.models.finite import DivergenceError
 from tfcnf.ode.status import SolverError
 from tfcnf.run_state import note_training, read_state
 from tfcnf.training.preemption import Preempted

@@ -3,8 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from tfcnf.models.base import DivergenceError
 from tfcnf.models.failures import named_failures, tell_once
+from tfcnf.models.finite import DivergenceError
 from tfcnf.ode.status import SolverError
 
 
