@@ -14,7 +14,13 @@ import keras
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.ode.fields import ACTIVATIONS, LayerField, StackField, linear
+from tfcnf.ode.fields import (
+    ACTIVATIONS,
+    LayerField,
+    StackField,
+    float_variables,
+    linear,
+)
 from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
 
@@ -26,7 +32,9 @@ class Dynamics(keras.layers.Layer):
     """A time-dependent vector field with weights.
 
     Subclass it and define ``call(self, t, z)``, returning a tensor of the shape of
-    ``z``, finite at every ``t`` in [0, 1], to solve with your own network.
+    ``z``, finite at every ``t`` in [0, 1], to solve with your own network. Layers that
+    it calls are built for the shape of ``z``; a ``build(self, shape)`` of your own
+    builds them itself, or calls this one's after it. Weights may be frozen.
 
     Attributes:
         reach: for states ``[B, H, W, C]``, how many pixels apart, along height or
@@ -36,13 +44,46 @@ class Dynamics(keras.layers.Layer):
 
     reach: int | None = None
 
+    def __call__(self, t: Tensor, z: Tensor, **options: Any) -> Tensor:
+        """dz/dt; builds the weights for the shape of ``z`` first."""
+        if not self.built:
+            self.build((None, *z.shape[1:]))
+        return super().__call__(t, z, **options)
+
+    def build(self, shape: Sequence[Any]) -> None:
+        """Builds the layers that `call` uses, by calling it on a symbolic state.
+
+        Raises:
+            ValueError: where `call` does not return a tensor of the state's kind.
+        """
+        dtype = self.compute_dtype
+        z = keras.KerasTensor((None, *shape[1:]), dtype)
+        dz = self.compute_output_spec(keras.KerasTensor((), dtype), z)
+        found = getattr(dz, "shape", None), getattr(dz, "dtype", None)
+        if found != (z.shape, dtype):
+            raise ValueError(
+                "call(t, z) must return a tensor of the shape and dtype of z, "
+                f"{z.shape} and {dtype}. Received: {found[0]} and {found[1]}"
+            )
+        self.built = True
+
     def prepare(self) -> tuple[Any, list[Tensor]]:
         """The field and its parameters theta for one solve.
 
         Theta is computed from the weights by ordinary differentiable operations,
         so a gradient with respect to theta reaches the weights.
+
+        Raises:
+            ValueError: where the layer has others that were not built.
         """
-        return LayerField(self), [v.value for v in self.trainable_variables]
+        unbuilt = [x.name for x in self._flatten_layers() if not x.built]
+        if unbuilt:
+            raise ValueError(
+                "build(shape) must build the layers that call(t, z) uses, for "
+                "instance by super().build(shape). "
+                f"Received: {type(self).__name__} with {', '.join(unbuilt)} not built"
+            )
+        return LayerField(self), [v.value for v in float_variables(self)]
 
 
 class StackDynamics(Dynamics):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
 from tfcnf.types import Tensor
@@ -153,15 +154,28 @@ def linear(x: Tensor, kernel: Tensor) -> Tensor:
     return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
 
 
+def float_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """The floating-point variables of a layer, frozen ones too, in a fixed order.
+
+    Those that are frozen are parameters as well: a traced solve then does not depend
+    on which are.
+    """
+    return [v for v in layer.variables if tf.as_dtype(v.dtype).is_floating]
+
+
 class LayerField(NamedTuple):
-    """The field of any `Dynamics` subclass that only defines ``call(t, z)``."""
+    """The field of any `Dynamics` subclass that only defines ``call(t, z)``.
+
+    Its parameters are those of `float_variables`.
+    """
 
     layer: Any
 
     def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at time t, of the shape of z."""
-        fixed = [v.value for v in self.layer.non_trainable_variables]
-        return self.layer.stateless_call(list(theta), fixed, t, z)[0]
+        given = zip(float_variables(self.layer), theta, strict=True)
+        with keras.StatelessScope(state_mapping=given):
+            return self.layer.call(t, z)
 
     def jvp(
         self, theta: Sequence[Tensor], t: Tensor, z: Tensor, probes: Tensor
@@ -175,8 +189,10 @@ class LayerField(NamedTuple):
                 with tf.GradientTape() as inner:
                     inner.watch(z)
                     dz = self.value(theta, t, z)
-                vjp = inner.gradient(dz, z, output_gradients=cotangent)
-            return outer.gradient(vjp, cotangent, output_gradients=probe)
+                vjp = inner.gradient(dz, z, cotangent, none)
+            return outer.gradient(vjp, cotangent, probe, none)
+
+        none = tf.UnconnectedGradients.ZERO  # dz need not depend on z
 
         if probes.shape[0] is None:
             raise ValueError(
