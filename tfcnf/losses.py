@@ -36,7 +36,7 @@ def cross_entropy(logits: Sequence[Tensor], y: Tensor) -> Tensor:
     labels = tf.maximum(y, 0)
     terms = [
         tf.nn.sparse_softmax_cross_entropy_with_logits(labels[:, i], scores)
-        * tf.cast(y[:, i] != HIDDEN, scores.dtype)
+        * tf.cast(tf.not_equal(y[:, i], HIDDEN), scores.dtype)
         for i, scores in enumerate(logits)
     ]
     return tf.add_n(terms) / len(terms)
@@ -49,5 +49,6 @@ def error(scores: Sequence[Tensor], y: Tensor) -> Tensor:
         scores: one ``[B, K_i]`` a factor.
         y: integer labels ``[B, L]``.
     """
-    wrong = tf.argmax(scores[0], -1, output_type=y.dtype) != y[:, 0]
+    best = tf.argmax(scores[0], -1, output_type=y.dtype)
+    wrong = tf.not_equal(best, y[:, 0])
     return 100.0 * tf.cast(wrong, scores[0].dtype)

@@ -89,7 +89,8 @@ class ConditionalPrior(keras.layers.Layer):
 
     def _factor_log_prob(self, factor: int, code: Tensor, y: Tensor) -> Tensor:
         """log p(z_yi | y_i), or log p(z_yi) for hidden labels, ``[B]`` nats."""
-        known, hidden = self.component(factor, y).log_prob(code), y == HIDDEN
+        known = self.component(factor, y).log_prob(code)
+        hidden = tf.equal(y, HIDDEN)
         return tf.cond(
             tf.reduce_any(hidden),
             lambda: tf.where(hidden, self.mixture(factor).log_prob(code), known),

@@ -160,7 +160,7 @@ class Integrator:
             Clock.start(dt), initial_state, f0, q0, initial_total, trail
         )
         (progress,) = tf.while_loop(
-            lambda p: (p.clock.s < end) & (p.clock.status == SOLVED),
+            lambda p: (p.clock.s < end) & tf.equal(p.clock.status, SOLVED),
             lambda p: [self._attempt(plain, full, end, p)],
             [progress],
             parallel_iterations=1,
@@ -168,7 +168,7 @@ class Integrator:
         clock = progress.clock
         begun = 2 if first_step is None else 1
         stats = clock.stats(begun, self.tableau.evaluations, progress.y[0])
-        failed = clock.status != SOLVED
+        failed = tf.not_equal(clock.status, SOLVED)
         nan = tf.constant(float("nan"), dtype)
         y = tf.nest.map_structure(lambda x: tf.where(failed, nan, x), progress.y)
         kept = _stack_trail(progress.trail, clock.accepted) if keep_trail else None

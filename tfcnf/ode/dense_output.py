@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ class GridIntegrator(Integrator):
             return clock, y, f, kept
 
         clock, last, _, kept = tf.while_loop(
-            lambda clock, *_: (clock.s < end) & (clock.status == SOLVED),
+            lambda clock, *_: (clock.s < end) & tf.equal(clock.status, SOLVED),
             attempt,
             [Clock.start(first), y, f, kept],
             parallel_iterations=1,
@@ -96,7 +97,7 @@ class GridIntegrator(Integrator):
 
 
 def interpolate(steps: Steps, s: Tensor) -> Tensor:
-    """The solution at times s, ``[T]`` or ``[B, T]``, as ``[B, T, D]``.
+    """The solution at times s, ``[T]`` or ``[B, T]``, as ``[B, T, ...]``.
 
     It is linear in the kept states; the weights are a matrix times x steps, which is
     multiplied with all states at once.
@@ -111,10 +112,16 @@ def interpolate(steps: Steps, s: Tensor) -> Tensor:
     y0, y1, mid, f0, f1 = tf.unstack(weights[..., None, :], axis=-1)
     here = tf.one_hot(k, count + 1, dtype=dtype)
     there = tf.one_hot(k + 1, count + 1, dtype=dtype)
+    event = steps.y.shape[2:]
+    y, f, middle = (
+        tf.reshape(part, [tf.shape(part)[0], tf.shape(part)[1], math.prod(event)])
+        for part in (steps.y, steps.f, steps.mid)
+    )
     pairs = [
-        (y0 * here + y1 * there, steps.y),
-        (dt[..., None] * (f0 * here + f1 * there), steps.f),
-        ((mid * here)[..., :-1], steps.mid),
+        (y0 * here + y1 * there, y),
+        (dt[..., None] * (f0 * here + f1 * there), f),
+        ((mid * here)[..., :-1], middle),
     ]
     equation = "ts,sbd->btd" if len(s.shape) == 1 else "bts,sbd->btd"
-    return tf.add_n([tf.einsum(equation, matrix, y) for matrix, y in pairs])
+    flat = tf.add_n([tf.einsum(equation, matrix, part) for matrix, part in pairs])
+    return tf.reshape(flat, [tf.shape(flat)[0], tf.shape(s)[-1], *event])

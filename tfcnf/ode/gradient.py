@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import tensorflow as tf
 
 from tfcnf.ode.control import Solution
+from tfcnf.ode.derivatives import check_captured, first_order_only
 from tfcnf.ode.divergence import Probes
 from tfcnf.ode.solver import Solver, check_keeps_steps
 from tfcnf.registry import Record
@@ -78,6 +79,10 @@ class Gradient(Record, kind="gradient"):
 
         @tf.custom_gradient
         def forward(z: Tensor, nfe_probe: Tensor, *theta: Tensor) -> Any:
+            inputs = z, *theta
+            # the gradient is the one below, not that of the solver's operations
+            z, theta = tf.nest.map_structure(tf.stop_gradient, (z, theta))
+
             def ode_fn(t: Tensor, y: Any) -> Any:
                 return solve.ode_fn(theta, t, y)
 
@@ -85,10 +90,14 @@ class Gradient(Record, kind="gradient"):
             keep = self.keeps_trail
             solution = solve.integrate(integrator, ode_fn, z, keep_trail=keep)
 
-            def gradient(dz: Tensor, dlog_det: Tensor, *_: Tensor) -> tuple[Any, ...]:
+            def gradient(
+                dz: Tensor, dlog_det: Tensor, *_: Tensor, variables: Any = ()
+            ) -> Any:
+                check_captured(variables)
                 adjoint = (dz, dlog_det)
                 dz, nfe, dtheta = self.backward(solve, theta, solution, adjoint)
-                return dz, tf.cast(nfe, nfe_probe.dtype), *dtheta
+                gradients = dz, tf.cast(nfe, nfe_probe.dtype), *dtheta
+                return first_order_only(gradients, [*adjoint, *inputs])
 
             return (*solution.y, solution.stats), gradient
 

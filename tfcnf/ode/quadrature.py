@@ -64,10 +64,28 @@ def stage_of(
     if not tf.nest.flatten(zero):
         return plain(s, y), ()
     if index == len(weights) - 1:
-        return tf.cond(lands, lambda: (plain(s, y), zero), lambda: full(s, y))
+        nothing = tf.nest.map_structure(tf.zeros_like, y), zero
+        found = _where(lands, lambda: (plain(s, y), zero), nothing)
+        return _where(~lands, lambda: full(s, y), found)
     if weights[index] == 0:
         return plain(s, y), zero
     return full(s, y)
+
+
+def _where(condition: Tensor, function: Callable[[], Any], otherwise: Any) -> Any:
+    """The function's results where a scalar condition holds.
+
+    A loop of at most one pass: `tf.GradientTape.jacobian` vectorizes it, and fails on
+    a conditional in which all rows take the same branch.
+    """
+    results, _ = tf.while_loop(
+        lambda _, passed: condition & ~passed,
+        lambda *_: (function(), tf.constant(True)),
+        (otherwise, tf.constant(False)),
+        maximum_iterations=1,
+        parallel_iterations=1,
+    )
+    return results
 
 
 def accumulate(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfcnf.ode.adjoint import Adjoint
+from tfcnf.ode.derivatives import check_forward_mode
 from tfcnf.ode.divergence import Probes, value_and_divergence
 from tfcnf.ode.gradient import CNFSolve, Gradient
 from tfcnf.ode.solver import Solver
@@ -65,7 +66,9 @@ def solve(
 
     Raises:
         tf.errors.InvalidArgumentError: ``SolverError: ...`` where a solve fails.
+        ValueError: for a derivative that there is not, see `tfcnf.ode.derivatives`.
     """
+    check_forward_mode([z, *theta])
     z = _check_gradient(z, name, adjoint_tol)
     label = tf.constant(name)  # an argument, so that layers share a graph
     scalars = [label, tol, adjoint_tol, nfe_backward_probe, probes.weight]

@@ -45,6 +45,7 @@ def check_solved(stats: SolveStats, name: Tensor, tol: Tensor) -> list[Any]:
         # conditional with a text in it, which `tf.debugging.Assert` would make
         received = [tol, ", step size=", stats.dt, ", state from ", stats.low]
         received += [" to ", stats.high, ", evaluations=", stats.nfe]
-        solved, data = stats.status != status, [tf.strings.join(text), *received]
+        solved = tf.not_equal(stats.status, status)
+        data = [tf.strings.join(text), *received]
         checks.append(tf.raw_ops.Assert(condition=solved, data=data))
     return checks

@@ -22,6 +22,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfcnf.ode.dense_output import GridIntegrator, Steps, interpolate
+from tfcnf.ode.derivatives import (
+    check_captured,
+    check_forward_mode,
+    first_order_only,
+)
 from tfcnf.ode.runge_kutta import advance, back_along, increment, moved, pull_back
 from tfcnf.ode.solver import RungeKutta, Solver, check_keeps_steps
 from tfcnf.ode.solvers.dopri5 import Dopri5
@@ -66,6 +71,7 @@ def solve_on_grid(
         tf.errors.InvalidArgumentError: ``SolverError: ...`` where the solve fails.
     """
     check_keeps_steps("a solution on a grid of times", solver)
+    check_forward_mode([z, *theta])
     probe = nfe_backward_probe
     probe = tf.zeros([], z.dtype) if probe is None else probe
     s = tf.stop_gradient(direction * (tf.cast(times, z.dtype) - start))
@@ -120,15 +126,27 @@ def _solve(
 
     @tf.custom_gradient
     def run(z: Tensor, probe: Tensor, *theta: Tensor) -> Any:
+        inputs = z, *theta
+        # the gradient is the one below, not that of the solver's operations
+        z, theta = tf.nest.map_structure(tf.stop_gradient, (z, theta))
         integrator = GridIntegrator(solver, tol)
         steps, stats = integrator.steps(
             functools.partial(step, theta), functools.partial(dynamics, theta), end, z
         )
 
-        def gradient(_: Tensor, dy: Tensor, df: Tensor, dmid: Tensor, *__: Any) -> Any:
+        def gradient(
+            _: Tensor,
+            dy: Tensor,
+            df: Tensor,
+            dmid: Tensor,
+            *__: Any,
+            variables: Any = (),
+        ) -> Any:
+            check_captured(variables)
             dz, dtheta = _backward(step_back, dynamics, theta, steps, dy, df, dmid)
             nfe = 1 + solver.tableau.evaluations * stats.num_accepted
-            return dz, tf.cast(nfe, probe.dtype), *dtheta
+            gradients = dz, tf.cast(nfe, probe.dtype), *dtheta
+            return first_order_only(gradients, [dy, df, dmid, *inputs])
 
         return (*steps, *stats), gradient
 
@@ -136,7 +154,7 @@ def _solve(
     stats = SolveStats(*results[4:])
     states = interpolate(Steps(*results[:4]), s)
     nan = tf.constant(float("nan"), z.dtype)
-    return tf.where(stats.status == SOLVED, states, nan), stats
+    return tf.where(tf.equal(stats.status, SOLVED), states, nan), stats
 
 
 def _step(

@@ -78,7 +78,7 @@ class ReferenceIntegrator(Integrator):
         f = derivatives(tf.zeros_like(end), y)
         p = _Reference(Clock.start(self._first_step(derivatives, y, f, end)), y, f)
         (p,) = tf.while_loop(
-            lambda p: (p.clock.s < end) & (p.clock.status == SOLVED),
+            lambda p: (p.clock.s < end) & tf.equal(p.clock.status, SOLVED),
             lambda p: [self._try(derivatives, end, p)],
             [p],
             parallel_iterations=1,
@@ -86,7 +86,7 @@ class ReferenceIntegrator(Integrator):
         clock, count = p.clock, len(initial_state)
         stats = clock.stats(2, self.tableau.evaluations, p.y[0])
         nan = tf.constant(float("nan"), end.dtype)
-        y = tuple(tf.where(clock.status == SOLVED, x, nan) for x in p.y)
+        y = tuple(tf.where(tf.equal(clock.status, SOLVED), x, nan) for x in p.y)
         return Solution(y[:count], y[count:], stats, clock.step, None)
 
     def _try(

@@ -1,0 +1,148 @@
+"""Derivatives beyond the gradient: right, or refused."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcnf import losses
+from tfcnf.ode.divergence import Exact
+from tfcnf.ode.dynamics import Dynamics
+from tfcnf.ode.gradient import Gradient
+from tfcnf.ode.solve import Method, solve
+from tfcnf.ode.trajectory import solve_on_grid
+
+RATE = 0.7
+GROWTH = np.exp(RATE)
+Z = np.array([[0.5, -1.0], [2.0, 0.3]])
+
+
+class Growth(NamedTuple):
+    """dz/dt = theta z."""
+
+    name: str = "growth"
+
+    def value(self, theta, t, z):
+        return theta[0] * z
+
+    def jvp(self, theta, t, z, probes):
+        return theta[0] * z, theta[0] * probes
+
+
+def run(z, kind, field=None, theta=None):
+    """z(1) by a gradient method, or on a grid of times."""
+    z, field = tf.convert_to_tensor(z), field or Growth()
+    theta = [tf.constant(RATE, tf.float64)] if theta is None else theta
+    tol = tf.constant(1e-8, tf.float64)
+    if kind == "grid":
+        times = tf.constant([1.0], tf.float64)
+        return solve_on_grid(field, theta, z, times, tol)[0][:, 0]
+    probes = Exact().draw(z, [0, 0])
+    probe = tf.zeros([], tf.float64)
+    method = Method(gradient=Gradient.get(kind))
+    return solve(field, theta, z, probes, tol, tol, probe, method)[0]
+
+
+KINDS = ["adjoint", "checkpoint", "store", "grid"]
+
+
+def test_jacobians_are_vectorized():
+    z = tf.constant(Z)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        z1 = run(z, "adjoint")
+    jacobian = tape.batch_jacobian(z1, z)
+    expected = np.tile(GROWTH * np.eye(2), (2, 1, 1))
+    np.testing.assert_allclose(jacobian, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.fixture
+def eagerly():
+    """Functions are not traced, which is faster where they run once."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_derivatives_are_right_or_refused(kind):
+    z = tf.constant(Z)
+    with tf.GradientTape() as outer:
+        outer.watch(z)
+        with tf.GradientTape() as inner:
+            inner.watch(z)
+            value = tf.reduce_sum(run(z, kind) ** 2)
+        slope = inner.gradient(value, z)
+    np.testing.assert_allclose(slope, 2 * GROWTH**2 * Z, rtol=1e-6)
+    if kind == "store":
+        second = outer.gradient(slope, z)
+        np.testing.assert_allclose(second, np.full((2, 2), 2 * GROWTH**2), rtol=1e-6)
+    else:
+        error = tf.errors.InvalidArgumentError
+        with pytest.raises(error, match="only the gradient `store` has"):
+            outer.gradient(slope, z)
+
+
+def test_second_derivatives_are_refused_in_graphs():
+    @tf.function
+    def second(z):
+        value = tf.reduce_sum(run(z, "checkpoint") ** 2)
+        return tf.gradients(tf.gradients(value, z), z)
+
+    error = tf.errors.InvalidArgumentError
+    with pytest.raises(error, match="only the gradient `store` has"):
+        second(tf.constant(Z))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forward_mode_is_refused(kind):
+    z = tf.constant(Z)
+    with (
+        tf.autodiff.ForwardAccumulator(z, tf.ones_like(z)),
+        pytest.raises(ValueError, match=r"no forward-mode .* Received: tf\.autodiff"),
+    ):
+        run(z, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_graphs_of_the_first_tensorflow_solve_too(kind):
+    # there == between tensors compares objects
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        z1 = session.run(run(tf.constant(Z), kind))
+    np.testing.assert_allclose(z1, GROWTH * Z, rtol=1e-6)
+
+
+def test_losses_in_graphs_of_the_first_tensorflow():
+    scores, y = np.float32([[2, 1], [1, 2], [2, 1]]), np.int32([[0], [0], [-1]])
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        scores, y = [tf.constant(scores)], tf.constant(y)
+        error, entropy = session.run(
+            [losses.error(scores, y), losses.cross_entropy(scores, y)]
+        )
+    np.testing.assert_array_equal(error, [0, 100, 100])
+    np.testing.assert_allclose(entropy, [np.log1p(np.e**-1), np.log1p(np.e), 0], 1e-6)
+
+
+class Foreign(Dynamics):
+    """Dynamics with a variable that Keras does not know."""
+
+    def __init__(self):
+        super().__init__(dtype="float64")
+        self.rate = tf.Variable(RATE, dtype=tf.float64)
+
+    def call(self, t, z):
+        return self.rate * z
+
+
+def test_a_gradient_past_the_weights_is_refused():
+    dynamics = Foreign()
+    dynamics.build((None, 2))
+    z1 = run(tf.constant(Z), "adjoint", *dynamics.prepare())
+    np.testing.assert_allclose(z1, GROWTH * Z, rtol=1e-6)
+    with (
+        tf.GradientTape() as tape,
+        pytest.raises(ValueError, match=r"add_weight.* Received: Variable"),
+    ):
+        tape.gradient(run(Z, "adjoint", *dynamics.prepare()), dynamics.rate)
