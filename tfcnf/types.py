@@ -88,6 +88,8 @@ class Control(NamedTuple):
             gradient's tolerance to the layers.
         rows: ``[2]`` integers, the first row and the number of rows: the batch is a
             part of a larger one, and gets the noise that it would get in it.
+        stop: where each example's pass ends, ``[B]``, in solves from the side of x: 0
+            to N; the log-determinant is 0 then.
     """
 
     tol: Tensor = None
@@ -100,6 +102,7 @@ class Control(NamedTuple):
     share_noise: On | None = None
     drawn_tol: Tensor = None
     rows: Tensor = None
+    stop: Tensor = None
 
     def part(self, start: int, count: int) -> Control:
         """The control of ``count`` solves from solve ``start`` on."""
@@ -118,6 +121,7 @@ class Control(NamedTuple):
             seed=seed,
             nfe_backward_probe=take(self.nfe_backward_probe),
             drawn_tol=take(self.drawn_tol),
+            stop=None if self.stop is None else self.stop - start,
         )
 
 

@@ -15,6 +15,7 @@ from tfcnf.ode.dynamics import Dynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solve import Method, solve
 from tfcnf.ode.solver import Solver
+from tfcnf.ode.trajectory import solve_on_grid
 from tfcnf.seeds import next_seed
 from tfcnf.types import Control, FlowOutput, Tensor
 
@@ -99,6 +100,10 @@ class CNFLayer(FlowLayer):
         control = control or Control()
         x = tf.cast(x, self.compute_dtype)
         tol, adjoint_tol, log_pi = self._tolerances(x, control, training)
+        if control.stop is not None:
+            z, nfe = self._until(x, inverse, control.stop, tol)
+            none = tf.zeros(tf.shape(z)[:1], z.dtype)
+            return FlowOutput(z, none, nfe[None], tol[None], log_pi[None])
         probe = control.nfe_backward_probe
         probe = tf.zeros([], x.dtype) if probe is None else _scalar(probe, x.dtype)
         seed = control.seed
@@ -118,6 +123,26 @@ class CNFLayer(FlowLayer):
         )
         nfe = tf.cast(stats.nfe, x.dtype)
         return FlowOutput(z, log_det, nfe[None], tol[None], log_pi[None])
+
+    def _until(
+        self, x: Tensor, inverse: bool, stop: Tensor, tol: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """z at a time of its own for each example, and the evaluations."""
+        field, theta = self.dynamics.prepare()
+        times = tf.clip_by_value(tf.cast(stop, x.dtype), 0.0, 1.0)[:, None]
+        start, direction = (1.0, -1) if inverse else (0.0, 1)
+        z, stats = solve_on_grid(
+            field,
+            theta,
+            x,
+            times,
+            tol,
+            start,
+            direction,
+            self.solver,
+            name=self.name,
+        )
+        return z[:, 0], tf.cast(stats.nfe, x.dtype)
 
     def _probes(self, x: Tensor, control: Control, seed: Tensor) -> Probes:
         trace = self.trace if control.exact is None else Exact()

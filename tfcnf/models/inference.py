@@ -14,7 +14,8 @@ from tfcnf.latent.predictor import Classifier
 from tfcnf.models.base import FlowModel
 from tfcnf.models.batches import in_batches
 from tfcnf.models.distribution import FlowBijector, FlowDistribution
-from tfcnf.models.inputs import check_examples, check_labels
+from tfcnf.models.inputs import check_codes, check_examples, check_labels
+from tfcnf.models.trajectory import check_times, positions
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
 POSTERIORS = ("discriminative", "generative")
@@ -191,6 +192,27 @@ class Inference(FlowModel):
 
         return in_batches(examples, [y], batch_size, [self._spec(*self.event_shape)])[0]
 
+    def trajectory(
+        self, x: Any, times: Any, inverse: bool = False, tol: float | None = None
+    ) -> Tensor:
+        """z(t) at T times, on the way from examples to codes or back.
+
+        Args:
+            x: examples ``[B, *event_shape]``, or with ``inverse`` codes ``[B, D]``.
+            times: T numbers in [0, 1]: 0 is at the examples, 1 at the codes, and each
+                of the N CNFs takes 1/N of the time, see `tfcnf.models.trajectory`.
+            inverse: whether to go from codes to examples.
+            tol: solver tolerance instead of the layers' own.
+
+        Returns:
+            ``[B, T, D]``, or with ``inverse`` ``[B, T, *event_shape]``.
+
+        Raises:
+            ValueError: for times outside [0, 1], or a wrong shape.
+        """
+        control = self._control(tol, 0)
+        return positions(self, x, check_times(times), inverse, control)
+
     def distribution(
         self,
         y: Any = None,
@@ -228,15 +250,7 @@ class Inference(FlowModel):
         return self(x, control=control._replace(skip_log_det=skip_log_det))
 
     def _decode(self, z: Any, tol: float | None) -> Tensor:
-        z = tf.convert_to_tensor(z)
-        if z.shape.rank != 2 or z.shape[1] != self.num_dims:
-            raise ValueError(
-                f"codes must have shape [batch, {self.num_dims}]. "
-                f"Received: z.shape={z.shape}"
-            )
-        if not (z.dtype.is_floating or z.dtype.is_integer):
-            raise ValueError(f"codes must be numbers. Received: z.dtype={z.dtype.name}")
-        z = tf.cast(z, self.compute_dtype)
+        z = tf.cast(check_codes(z, self.num_dims), self.compute_dtype)
         control = self._control(tol, 0)._replace(skip_log_det=On())
         return self(z, inverse=True, control=control).z
 

@@ -58,6 +58,22 @@ def check_examples(
     return require(valid, f"{message}. Received: x=", x)
 
 
+def check_codes(z: Any, num_dims: int) -> Tensor:
+    """A batch of codes ``[B, D]`` as a tensor.
+
+    Raises:
+        ValueError: for a wrong shape or dtype.
+    """
+    z = tf.convert_to_tensor(z)
+    if z.shape.rank != 2 or z.shape[1] != num_dims:
+        raise ValueError(
+            f"codes must have shape [batch, {num_dims}]. Received: z.shape={z.shape}"
+        )
+    if not (z.dtype.is_floating or z.dtype.is_integer):
+        raise ValueError(f"codes must be numbers. Received: z.dtype={z.dtype.name}")
+    return z
+
+
 def check_real(name: str, x: Tensor, shape: Sequence[int]) -> None:
     """Raises a ValueError unless x are floats, of any batch of this shape."""
     known = x.shape.rank is not None and x.shape.rank >= len(shape)
