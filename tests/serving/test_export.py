@@ -286,6 +286,31 @@ def test_bad_options_are_refused(options, message, in_memory):
     assert message in str(failure.value)
 
 
+def test_image_files_are_read_as_their_grey_levels():
+    model = CNF((4, 4, 1), 3, num_levels=17, filters=2, hidden_layers=1, alpha=0.05)
+    module = make_module(model, 0.0, 1e-2)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), np.uint8)
+    files = tf.stack([tf.io.encode_png(image) for image in pixels])
+    levels = (pixels.astype(int) * 17 // 256).astype(np.uint8)
+    np.testing.assert_array_equal(
+        module.encode_bytes(files)["code_unitless"],
+        module.encode_uint8(levels)["code_unitless"],
+    )
+    for bad, words in [
+        ([tf.io.encode_png(pixels[0, :3])], r"image files must be of height"),
+        ([b"text"], "image"),
+        (files[None], "image must be a list of image files"),
+    ]:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+            module.encode_bytes(tf.convert_to_tensor(bad))
+
+
+def test_keras_own_export_names_the_way():
+    model = InfoCNF((2,), 2, filters=2, hidden_layers=1)
+    with pytest.raises(ValueError, match=r"launch/export\.py .* Received: filepath="):
+        model.export("folder")
+
+
 def test_only_models_of_images_are_exported():
     model = InfoCNF((2,), 2, filters=2, hidden_layers=1)
     with pytest.raises(ValueError, match=r"images can be exported. Received: InfoCNF"):

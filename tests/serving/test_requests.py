@@ -1,5 +1,6 @@
 """Good and bad requests, as TensorFlow Serving would put them to the signatures."""
 
+import base64
 import json
 
 import numpy as np
@@ -31,6 +32,11 @@ GOOD |= {
 }
 
 
+def _binary(value):
+    """Bytes in base64, as TensorFlow Serving takes them."""
+    return base64.b64decode(value["b64"]) if value.keys() == {"b64"} else value
+
+
 class Server:
     """Answers JSON by feeding a session, as TensorFlow Serving does.
 
@@ -45,7 +51,7 @@ class Server:
         self.table = loaded.signature_def
 
     def post(self, text):
-        request = json.loads(text)
+        request = json.loads(text, object_hook=_binary)
         rows = request.get("instances")
         name = request.get("signature_name", "serving_default")
         if rows is not None:
@@ -75,6 +81,22 @@ class Server:
 @pytest.fixture(scope="module")
 def server(export_dir):
     return Server(export_dir)
+
+
+def test_image_files_come_in_base64(server, served):
+    pixels = np.full((8, 8, 1), 60, np.uint8)  # level 3 of 17
+    file = base64.b64encode(tf.io.encode_png(pixels).numpy()).decode()
+    text = json.dumps(
+        {
+            "signature_name": "encode_bytes",
+            "instances": [{"image": {"b64": file}, "tol": 1e-3}] * 2,
+        }
+    )
+    expected = served.encode_uint8(LEVELS, 1e-3)["code_unitless"]
+    for row, code in zip(
+        json.loads(server.post(text))["predictions"], expected, strict=True
+    ):
+        np.testing.assert_allclose(row["code_unitless"], code, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -107,7 +129,8 @@ def test_rows_get_what_python_gets(name, server, served):
 
 def test_the_signatures_are_these_and_nothing_is_bound_to_a_batch(server):
     assert len(GOOD) == 9 + 7
-    assert set(server.table) - {"__saved_model_init_op"} == set(GOOD)
+    of_files = {f"{name}_bytes" for name in OF_IMAGES}
+    assert set(server.table) - {"__saved_model_init_op"} == set(GOOD) | of_files
     for name, signature in server.table.items():
         if name in GOOD:
             assert set(signature.inputs) == set(GOOD[name]) | {"tol", *_may(name)}

@@ -93,6 +93,18 @@ class FlowModel(MeasuredModel):
         known = {id(weight) for weight in self.gate_weights}
         return [w for w in self.trainable_variables if id(w) not in known]
 
+    def export(self, filepath: Any, *args: Any, **options: Any) -> None:
+        """Refuses Keras' own export, whose graph would answer no question.
+
+        Raises:
+            ValueError: always, with the way to export a model.
+        """
+        raise ValueError(
+            "the run of a flow of images is exported by launch/export.py "
+            "(tfcnf.serving.export), with functions such as log_prob and sample; other "
+            f"models are saved by model.save. Received: filepath={str(filepath)!r}"
+        )
+
     def set_epoch(self, epoch: int) -> None:
         """Tells scheduled tolerances the epoch, counted from 0."""
         for policy in itertools.chain(*self.flow.policies):

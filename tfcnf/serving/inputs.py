@@ -25,6 +25,38 @@ def read_image(name: str, image: Tensor, shape: Sequence[int], levels: int) -> T
     return _require(inside, f"{name} must be grey levels 0..{levels - 1}", image)
 
 
+def can_decode(shape: Sequence[int]) -> bool:
+    """Whether image files can hold images of this shape: grey or RGB."""
+    return shape[-1] in (1, 3)
+
+
+def read_files(image: Tensor, shape: Sequence[int], levels: int) -> Tensor:
+    """Grey levels ``[B, H, W, C]`` of the bytes of image files ``[B]``.
+
+    PNG, JPEG, BMP and the first picture of a GIF. Their 8 bits become levels as
+    ``value * L // 256``.
+    """
+    found = tf.shape(image)
+    fits = tf.equal(tf.size(found), 1)
+    message = "image must be a list of image files, as bytes"
+    check = tf.debugging.Assert(fits, [f"{message}. Received: shape =", found])
+    with tf.control_dependencies([check]):
+        files = tf.reshape(image, [-1])
+
+    def decode(file: Tensor) -> Tensor:
+        pixels = tf.io.decode_image(file, shape[-1], expand_animations=False)
+        size = tf.shape(pixels)
+        fits = tf.reduce_all(tf.equal(size, shape))
+        message = f"image files must be of height, width and channels {list(shape)}"
+        check = tf.debugging.Assert(fits, [f"{message}. Received:", size])
+        with tf.control_dependencies([check]):
+            return tf.reshape(pixels, shape)
+
+    spec = tf.TensorSpec(list(shape), tf.uint8)
+    pixels = tf.map_fn(decode, files, fn_output_signature=spec)
+    return tf.cast(tf.cast(pixels, tf.int32) * levels // 256, tf.uint8)
+
+
 def read_code(code: Tensor, dims: int) -> Tensor:
     """A batch of codes ``[B, D]``, finite."""
     code = _batch("code", code, [dims])

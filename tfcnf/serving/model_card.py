@@ -9,7 +9,7 @@ from typing import Any
 
 from tfcnf.data.record import DataRecord
 from tfcnf.reporting.tables import markdown, results_table
-from tfcnf.serving.module import LEVELS, FlowModule
+from tfcnf.serving.module import BYTES, LEVELS, FlowModule
 
 CARD = "MODEL_CARD.md"
 SHOWN = 100  # classes whose names are listed
@@ -110,8 +110,9 @@ def _computed(
         "temperatures are one number, or one for each example; the strictest "
         "tolerance holds for all.",
         "Images are floats, black 0 and white 1, or, in the functions that end in "
-        f"`{LEVELS}`, "
-        f"grey levels 0..{answers.model.num_levels - 1}. Log-probabilities of floats "
+        f"`{LEVELS}`, grey levels 0..{answers.model.num_levels - 1}; those that end in "
+        f"`{BYTES}` take image files, whose 8 bits are scaled to these levels (JSON: "
+        '`{"b64": ...}`). Log-probabilities of floats '
         f"are {floats}; those of grey levels are {draws} of {noise}. Means over draws "
         "have their standard error beside them. Log-probabilities are densities "
         "of these floats in nats; bits/dim count the grey levels. Codes and classes "

@@ -9,10 +9,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfcnf.serving import inputs
 from tfcnf.serving.answers import Answer, Answers
 from tfcnf.types import Tensor
 
 LEVELS = "_uint8"  # ends the names of the functions that take grey levels
+BYTES = "_bytes"  # and of those that take image files
 INTEGERS = {"label", "seed", "steps"}
 OF_AN_IMAGE = ("marginal_log_prob", "encode", "reconstruct")
 
@@ -21,7 +23,8 @@ class FlowModule(tf.Module):
     """The answers as graph functions with fixed names, dtypes and defaults.
 
     Every function takes any batch size and is traced once. Those of images are there
-    twice: of floats, and with `LEVELS` behind the name of grey levels. What has a
+    three times: of floats, with `LEVELS` behind the name of grey levels, and with
+    `BYTES` of the bytes of image files. What has a
     default, for instance the tolerance, may be left out: TensorFlow writes defaults
     that are tensors into the SavedModel, where servers find them.
 
@@ -46,6 +49,9 @@ class FlowModule(tf.Module):
         for name, function in _of_images(answers, default).items():
             functions[name] = _graph(function)
             functions[name + LEVELS] = _graph(function, tf.uint8)
+            if inputs.can_decode(answers.model.event_shape):
+                of_files = _of_files(answers, function, functions[name + LEVELS])
+                functions[name + BYTES] = _graph(of_files, tf.string)
         self.functions = dict(sorted(functions.items()))
         for name, function in functions.items():
             setattr(self, name, function)
@@ -77,6 +83,24 @@ def _of_an_image(answer: Callable[..., Answer], tol: Tensor) -> Callable[..., An
     return lambda image, tol=tol: answer(image, tol)
 
 
+def _of_files(answers: Answers, function: Callable[..., Answer], of_levels: Any) -> Any:
+    """The function of grey levels, for the bytes of image files."""
+    model = answers.model
+
+    @functools.wraps(function)  # its names and defaults
+    def call(*given: Tensor) -> Answer:
+        return of_levels(
+            *(
+                inputs.read_files(x, model.event_shape, model.num_levels)
+                if x.dtype.is_compatible_with(tf.string)
+                else x
+                for x in given
+            )
+        )
+
+    return call
+
+
 def _graph(function: Callable[..., Answer], image: tf.DType = tf.float32) -> Any:
     """The function as a graph; no input has a shape, see `tfcnf.serving.inputs`.
 
@@ -96,7 +120,7 @@ def _graph(function: Callable[..., Answer], image: tf.DType = tf.float32) -> Any
     )
 
     @functools.wraps(function)  # its names and defaults
-    def call(*inputs: Tensor) -> Answer:
-        return kept(*inputs)
+    def call(*given: Tensor) -> Answer:
+        return kept(*given)
 
     return tf.function(call, input_signature=specs, autograph=False)
