@@ -29,10 +29,11 @@ import ml_collections
 from ml_collections.config_dict import placeholder
 
 from tfcnf.configuration import SMOKE, default_config, parse_variant
+from tfcnf.gates.policy import TolerancePolicy
 
 VARIANTS = {
     "model": ("infocnf", "ccnf", "cnf"),
-    "policy": ("learned", "fixed", "scheduled", "random"),
+    "policy": ("learned", *(key for key in TolerancePolicy.known if key != "learned")),
     "batch": (128, 718),
     "labels": ("all", 5, 10, 50),
     "alone": (False, True),
@@ -42,7 +43,7 @@ VARIANTS = {
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     choice = parse_variant(variant, VARIANTS)
-    sampled = choice["policy"] in ("learned", "random")
+    sampled = TolerancePolicy.find(choice["policy"]).samples
     large = choice["batch"] == 718
     config = ml_collections.ConfigDict(
         default_config(choice["model"], choice["policy"])

@@ -16,7 +16,7 @@ import pytest
 
 from tfcnf import sweep
 from tfcnf.configuration import check_config
-from tfcnf.gates.build import POLICIES
+from tfcnf.gates.policy import TolerancePolicy
 from tfcnf.models.failures import RunsFailed
 from tfcnf.models.finite import DivergenceError
 from tfcnf.ode.status import SolverError
@@ -165,7 +165,7 @@ def accepted_arms(sweep_config):
             assert regime == f"batch_{config['training']['batch_size']}"
             model, _, policy = name.partition("_")
             assert config["model_name"] == model
-            found = [p for p in POLICIES if policy.startswith(p)]
+            found = [p for p in TolerancePolicy.known if policy.startswith(p)]
             assert config["model"]["policy"] == (found[0] if found else "fixed")
             yield name, config
 

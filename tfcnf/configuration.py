@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfcnf.checks import check_choice
-from tfcnf.gates.build import POLICIES, policy_options
-from tfcnf.gates.policy import check_tolerance
+from tfcnf.gates.policy import TolerancePolicy, check_tolerance
 from tfcnf.gates.reinforce import Reinforce
 from tfcnf.models.build import build_flow
 from tfcnf.models.ccnf import CCNF
@@ -49,7 +48,7 @@ SMOKE = {  # what makes a configuration of images a matter of seconds, to see it
 }
 PAPER_VARIANTS = {
     "model": tuple(MODELS),
-    "policy": tuple(POLICIES),
+    "policy": ("fixed", *(key for key in TolerancePolicy.known if key != "fixed")),
     "batch": (900, 8000),
     "smoke": (False, True),
 }
@@ -104,8 +103,9 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         options["supervised_fraction"] = FRACTIONS[model]
         options["adjoint_tol"] = None  # as the forward solve's
         options["policy"] = policy
-        options["policy_options"] = policy_options(policy)
-        options["reinforce"] = _defaults(Reinforce) if policy == "learned" else {}
+        made = TolerancePolicy.find(policy)
+        options["policy_options"] = made.options()
+        options["reinforce"] = _defaults(Reinforce) if made.learns else {}
     else:
         training["passes"] = 1
     return {

@@ -11,7 +11,7 @@ from benchmarks.network import Size, make_arrays, plan, weight_names
 from benchmarks.tfcnf_contender import TfcnfContender
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.multiscale import build_multiscale
-from tfcnf.gates.policy import FixedTolerance
+from tfcnf.gates.fixed import FixedTolerance
 from tfcnf.ode.dynamics import ConvDynamics
 from tfcnf.reporting import benchmarks
 

@@ -10,7 +10,7 @@ from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import MultiscaleFlow, build_multiscale
 from tfcnf.flows.reshape import Squeeze
-from tfcnf.gates.policy import FixedTolerance
+from tfcnf.gates.fixed import FixedTolerance
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
 from tfcnf.types import Control, On
 
@@ -180,6 +180,7 @@ def test_squeeze_channel_order_is_channel_row_column():
         (lambda: CNFLayer(DenseDynamics((3,)), trace="full"), "trace must be one of"),
         (lambda: CNFLayer(DenseDynamics((3,)), trace="hutchinson:probes=0"), "probes"),
         (lambda: CNFLayer(DenseDynamics((3,)), adjoint_tol=-1.0), "adjoint_tol"),
+        (lambda: CNFLayer(DenseDynamics((3,)), 1e-3), "policy must be a Tolerance"),
         (lambda: FixedTolerance(0.0), "tol must be positive"),
         (lambda: FixedTolerance("small"), "tol must be a number"),
         (lambda: Dequantize(alpha=0.5), "alpha"),

@@ -13,7 +13,7 @@ from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale, default_num_scales
 from tfcnf.flows.reshape import Squeeze, flatten_code, split_channels, unflatten_code
-from tfcnf.gates.policy import FixedTolerance
+from tfcnf.gates.fixed import FixedTolerance
 from tfcnf.latent.partition import Partition
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics

@@ -6,10 +6,11 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from tfcnf.gates.build import POLICIES, build_policies, policy_options
+from tfcnf.gates.fixed import FixedTolerance
 from tfcnf.gates.network import GateNetwork
-from tfcnf.gates.policy import FixedTolerance, ScheduledTolerance
+from tfcnf.gates.policy import TolerancePolicy, build_policies, policy_options
 from tfcnf.gates.sampled import LearnedTolerance, RandomTolerance
+from tfcnf.gates.scheduled import ScheduledTolerance
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(6, 8, 8, 2)).astype(np.float32)
@@ -36,7 +37,7 @@ def test_a_policy_gives_a_tolerance_and_a_density(policy, training):
     assert tol.shape == log_pi.shape == ()
     assert tol.dtype == log_pi.dtype == tf.float32
     assert float(tol) > 0
-    sampled = training and isinstance(policy, RandomTolerance)
+    sampled = training and policy.samples
     assert (float(log_pi) != 0) == sampled
 
 
@@ -167,7 +168,7 @@ def test_the_first_layer_of_a_stack_is_strict():
     assert tols[False] == pytest.approx([3e-3, 5e-2])
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", TolerancePolicy.known)
 def test_options_of_each_policy_have_defaults(policy):
     forward, backward = build_policies(
         policy, policy_options(policy), True, 1e-3, None, 0, "float32"
@@ -192,7 +193,7 @@ def test_options_of_each_policy_have_defaults(policy):
         (lambda: LearnedTolerance(1e-3, width=0), "width must be a positive"),
         (
             lambda: build_policies("learnt", None, True, 1e-3, None, 0, None),
-            "policy must be one of fixed, scheduled, random, learned",
+            "policy must be one of fixed, random, learned, scheduled",
         ),
         (
             lambda: build_policies("random", {"width": 3}, True, 1e-3, None, 0, None),

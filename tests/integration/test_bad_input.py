@@ -224,7 +224,7 @@ def test_default_configurations_are_accepted(model):
             "unknown key in config.model.policy_options. "
             "Received: config.model.policy_options.width=3",
         ),
-        ("model.policy", "learnt", "learned. Received: policy='learnt'"),
+        ("model.policy", "learnt", "scheduled. Received: policy='learnt'"),
         ("model.policy", DROP, "Received: config.model without 'policy'"),
         ("training.xyz", 3, "in config.training. Received: config.training.xyz=3"),
         (

@@ -24,7 +24,7 @@ from tfcnf.configuration import check_config, default_config
 from tfcnf.data import catalog
 from tfcnf.data.source import DataSource, Split
 from tfcnf.flows.multiscale import build_multiscale
-from tfcnf.gates.build import build_policies
+from tfcnf.gates.policy import build_policies
 from tfcnf.gates.reinforce import Reinforce
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.strategy import get_strategy

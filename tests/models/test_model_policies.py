@@ -1,12 +1,18 @@
 """Models with each policy of tolerances."""
 
+import runpy
+from textwrap import dedent
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfcnf import CNF, InfoCNF
+from tfcnf.assembly import build_model
+from tfcnf.configuration import check_config, default_config
 from tfcnf.data.source import DataSource, Split
+from tfcnf.gates.policy import TolerancePolicy
 from tfcnf.training.callbacks import MetricsLog, read_metrics
 from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
 from tfcnf.training.loop import run_epochs
@@ -170,3 +176,64 @@ def test_the_loop_tells_scheduled_tolerances_the_epoch_and_resumes(tmp_path):
 def test_options_without_gates_are_refused():
     with pytest.raises(ValueError, match=r"tolerances are learned\. Received: rein"):
         make("random", reinforce={"alpha": 0.1})
+
+
+@pytest.fixture
+def halving(tmp_path):
+    """A policy in a file of its own, not of this package."""
+    path = tmp_path / "halving.py"
+    path.write_text(
+        dedent(
+            '''
+            import tensorflow as tf
+            from tfcnf.gates.policy import TolerancePolicy
+
+            class Halving(TolerancePolicy):
+                """A tolerance that falls by ``factor`` every epoch; its size learns."""
+
+                samples = learns = True
+
+                def __init__(self, tol, factor=0.5, **kwargs):
+                    super().__init__(**kwargs)
+                    self.factor = factor
+                    self.tol = self.add_weight(initializer=lambda *a, **k: tol)
+                    self.epoch = self.add_weight(initializer="zeros", trainable=False)
+                    self.built = True
+
+                def begin_epoch(self, epoch):
+                    self.epoch.assign(epoch)
+
+                def call(self, features, training=False, seed=None):
+                    tol = self.tol.value * self.factor**self.epoch.value
+                    return tol, tf.math.log(tol)
+            '''
+        )
+    )
+    yield runpy.run_path(str(path))["Halving"]
+    del TolerancePolicy.known["halving"]
+
+
+def test_a_policy_in_one_file_serves_models_and_configurations(halving, config):
+    known = default_config("infocnf", "halving")["model"]
+    assert known["policy_options"] == {"factor": 0.5}
+    assert known["reinforce"]["alpha"] == 0.1  # it learns
+    config["model"] |= {"policy": "halving", "policy_options": {"factor": 0.1}}
+    config["model"] |= {"tol": 1e-2, "reinforce": known["reinforce"], "filters": 2}
+    config["training"]["batch_size"] = 8
+    check_config(config)
+    model = build_model(config, SOURCE)
+    policy, _ = model.flow.policies[0]
+    assert isinstance(policy, halving)
+    assert model.samples_tolerances
+    assert {id(w) for w in model.gate_weights} == {id(policy.tol)}
+    model.set_epoch(2)
+    np.testing.assert_allclose(model(X).tolerance, [1e-4], rtol=1e-5)
+    before = float(policy.tol)
+    for _ in range(2):  # the running baseline learns from the second step on
+        model.train_step((X, Y))
+    assert float(policy.tol) != before
+
+
+def test_an_unknown_policy_is_named():
+    with pytest.raises(ValueError, match=r"policy must be one of fixed, .* Received:"):
+        default_config("infocnf", "learnt")

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.flows.cnf import CNFLayer
-from tfcnf.gates.policy import FixedTolerance
+from tfcnf.gates.fixed import FixedTolerance
 from tfcnf.ode.dynamics import ConvDynamics
 from tfcnf.ode.quadrature import Quadrature
 from tfcnf.ode.solver import Solver

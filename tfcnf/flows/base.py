@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.gates.policy import TolerancePolicy
 from tfcnf.types import Control, FlowOutput, Tensor
 
-Policies = tuple[keras.layers.Layer | None, keras.layers.Layer | None]
+Policies = tuple[TolerancePolicy | None, TolerancePolicy | None]
 
 
 class FlowLayer(keras.layers.Layer):

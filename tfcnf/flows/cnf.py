@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from tfcnf.flows.base import FlowLayer, Policies
-from tfcnf.gates.policy import FixedTolerance, check_tolerance
+from tfcnf.gates.fixed import FixedTolerance
+from tfcnf.gates.policy import TolerancePolicy, check_tolerance
 from tfcnf.ode.divergence import Exact, NoTrace, Probes, Trace
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.ode.gradient import Gradient
@@ -52,8 +53,8 @@ class CNFLayer(FlowLayer):
     def __init__(
         self,
         dynamics: Dynamics,
-        policy: keras.layers.Layer | None = None,
-        adjoint_tol: float | keras.layers.Layer | None = None,
+        policy: TolerancePolicy | None = None,
+        adjoint_tol: float | TolerancePolicy | None = None,
         trace: str | Trace = "hutchinson",
         gradient: str | Gradient = "adjoint",
         solver: str | Solver = "dopri5",
@@ -64,7 +65,12 @@ class CNFLayer(FlowLayer):
         self.trace, self.gradient = Trace.get(trace), Gradient.get(gradient)
         self.solver = Solver.get(solver)
         self.gradient.check(self.solver)
-        if adjoint_tol is not None and not isinstance(adjoint_tol, keras.layers.Layer):
+        if not isinstance(policy, TolerancePolicy | None):
+            raise ValueError(
+                "policy must be a TolerancePolicy, for instance FixedTolerance(1e-3). "
+                f"Received: policy={policy!r}"
+            )
+        if not isinstance(adjoint_tol, TolerancePolicy | None):
             adjoint_tol = check_tolerance("adjoint_tol", adjoint_tol)
             adjoint_tol = FixedTolerance(adjoint_tol, dtype=self.dtype_policy)
         self.dynamics = dynamics

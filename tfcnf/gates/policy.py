@@ -1,107 +1,148 @@
-"""Tolerance policies: which error tolerance a CNF's solver works to.
+"""Tolerance policies: the error tolerance that a CNF's solver works to.
 
-The contract of every policy is ``policy(features, training) -> (tol, log_pi)``:
-a scalar tolerance and the log-density with which it was sampled, 0 if it was not.
-With ``training`` a policy that has a distribution samples it; otherwise it gives the
-mean. Policies that sample are in `tfcnf.gates.sampled`.
+A new policy is one file with a subclass of `TolerancePolicy`: it defines ``call``, and
+overrides what else differs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import keras
-import tensorflow as tf
 
+from tfcnf.registry import Registered
 from tfcnf.types import Tensor
 
+# keywords of policies that the layer decides, not the options
+COMMON = ("tol", "seed")
+Pair = tuple["TolerancePolicy", "TolerancePolicy | None"]
 
-@keras.saving.register_keras_serializable("tfcnf")
-class FixedTolerance(keras.layers.Layer):
-    """The same tolerance for every batch.
 
-    Args:
-        tol: absolute and relative error tolerance of the solver, positive.
+class TolerancePolicy(Registered, keras.layers.Layer, kind="policy"):
+    """A layer ``policy(features, training, seed) -> (tol, log_pi)``.
 
-    Raises:
-        ValueError: if the tolerance is not a positive finite number.
+    The results are a scalar tolerance and the log-density with which it was sampled, 0
+    if it was not. With ``training`` a policy that has a distribution samples it;
+    otherwise it gives the mean. Options are the keywords of the constructor that have a
+    default.
+
+    Attributes:
+        samples: tolerances are drawn, so that batches have their own.
+        learns: it has variables that REINFORCE trains.
     """
 
-    def __init__(self, tol: float = 1e-5, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.tol = check_tolerance("tol", tol)
+    samples: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
+
+    @property
+    def learned_weights(self) -> Sequence[keras.Variable]:
+        """Variables that are trained by REINFORCE."""
+        return self.trainable_variables if self.learns else ()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called at the start of an epoch, counted from 0."""
 
     def call(
         self, features: Tensor, training: bool = False, seed: Tensor = None
     ) -> tuple[Tensor, Tensor]:
-        """The tolerance and log pi = 0; ``features`` are not looked at."""
-        dtype = features.dtype
-        return tf.constant(self.tol, dtype), tf.zeros([], dtype)
+        """Tolerance and log-density, scalars.
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's keywords."""
-        return super().get_config() | {"tol": self.tol}
+        Args:
+            features: the input of the solve, ``[B, ...]``.
+            training: sample, a bool or a scalar 1 or 0.
+            seed: ``[2]`` integers that fix the sample.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        """The options of the policy, with their defaults."""
+        return defaults(cls.__init__)
+
+    @classmethod
+    def for_layer(
+        cls,
+        first: bool,
+        tol: float,
+        adjoint_tol: float | None,
+        seed: int | None,
+        dtype: Any,
+        **options: Any,
+    ) -> Pair:
+        """The policies of a layer's forward and backward solves.
+
+        Args:
+            first: whether the layer is the first of its stack (scale).
+            tol: forward tolerance; for sampled tolerances the (initial) mean.
+            adjoint_tol: backward tolerance.
+            seed: integer seed of what is random.
+            dtype: dtype or dtype policy of the layers.
+            **options: see `options`.
+
+        Returns:
+            The second is None where the backward solve has the forward one's tolerance.
+        """
+        if "seed" in inspect.signature(cls.__init__).parameters:
+            options["seed"] = seed
+        backward = None
+        if adjoint_tol is not None:
+            backward = TolerancePolicy.find("fixed")(adjoint_tol, dtype=dtype)
+        return cls(tol=tol, dtype=dtype, **options), backward
 
 
-@keras.saving.register_keras_serializable("tfcnf")
-class ScheduledTolerance(keras.layers.Layer):
-    """A tolerance chosen by hand for each part of the training.
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The keywords of a function that have a default, but for those of all policies."""
+    return {
+        p.name: p.default
+        for p in inspect.signature(function).parameters.values()
+        if p.default is not p.empty and p.name not in COMMON
+    }
 
-    It is ``tol * factors[k]`` from epoch ``epochs[k]`` on, counted from 0.
 
-    Args:
-        tol: tolerance where the factor is 1.
-        epochs: epochs from which each factor holds; increasing, the first 0.
-        factors: positive factors, one for each of ``epochs``.
+def policy_options(policy: str) -> dict[str, Any]:
+    """The options of a policy, with their defaults.
 
     Raises:
-        ValueError: for a tolerance or factor that is not positive, or bad epochs.
+        ValueError: for an unknown policy.
     """
+    return TolerancePolicy.find(policy).options()
 
-    def __init__(
-        self,
-        tol: float = 1e-5,
-        epochs: Sequence[int] = (0,),
-        factors: Sequence[float] = (1.0,),
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.tol = check_tolerance("tol", tol)
-        self.epochs, self.factors = tuple(epochs), tuple(factors)
-        increasing = list(self.epochs) == sorted(set(self.epochs))
-        if not increasing or self.epochs[:1] != (0,):
+
+def build_policies(
+    policy: str,
+    options: Mapping[str, Any] | None,
+    first: bool,
+    tol: float,
+    adjoint_tol: float | None,
+    seed: int | None,
+    dtype: Any,
+) -> Pair:
+    """The policies of a layer's forward and backward solves, see `for_layer`.
+
+    Args:
+        policy: name of the policy.
+        options: its options.
+        first: see `TolerancePolicy.for_layer`.
+        tol: see `TolerancePolicy.for_layer`.
+        adjoint_tol: see `TolerancePolicy.for_layer`.
+        seed: see `TolerancePolicy.for_layer`.
+        dtype: see `TolerancePolicy.for_layer`.
+
+    Raises:
+        ValueError: for an unknown policy or option, or a value out of range.
+    """
+    made, known = TolerancePolicy.find(policy), policy_options(policy)
+    if adjoint_tol is not None:
+        check_tolerance("adjoint_tol", adjoint_tol)
+    for key, value in (options or {}).items():
+        if key not in known:
             raise ValueError(
-                f"epochs must increase from 0. Received: epochs={self.epochs}"
+                f"options of policy={policy!r} are {', '.join(known) or 'none'}. "
+                f"Received: policy_options.{key}={value!r}"
             )
-        if len(self.factors) != len(self.epochs):
-            raise ValueError(
-                "factors must be as many as epochs. "
-                f"Received: factors={self.factors}, epochs={self.epochs}"
-            )
-        for factor in self.factors:
-            check_tolerance("factors", factor)
-        self.epoch = self.add_weight(
-            name="epoch", shape=(), dtype="int32", initializer="zeros", trainable=False
-        )
-        self.built = True
-
-    def call(
-        self, features: Tensor, training: bool = False, seed: Tensor = None
-    ) -> tuple[Tensor, Tensor]:
-        """The tolerance of the epoch and log pi = 0."""
-        tols = tf.constant([self.tol * factor for factor in self.factors])
-        begun = tf.cast(self.epoch.value >= tf.constant(self.epochs), tf.int32)
-        tol = tf.gather(tols, tf.reduce_sum(begun) - 1)
-        return tf.cast(tol, features.dtype), tf.zeros([], features.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's keywords."""
-        return super().get_config() | {
-            "tol": self.tol,
-            "epochs": self.epochs,
-            "factors": self.factors,
-        }
+    return made.for_layer(first, tol, adjoint_tol, seed, dtype, **(options or {}))
 
 
 def check_tolerance(name: str, value: float) -> float:

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 from tfcnf.gates.network import GateNetwork
-from tfcnf.gates.policy import check_tolerance
+from tfcnf.gates.policy import TolerancePolicy, check_tolerance
 from tfcnf.seeds import fold_in, kernel_normal, shared_seed
 from tfcnf.types import Tensor
 
@@ -27,7 +27,7 @@ SPREADS = (0.01, 0.3)
 
 
 @keras.saving.register_keras_serializable("tfcnf")
-class RandomTolerance(keras.layers.Layer):
+class RandomTolerance(TolerancePolicy, key="random"):
     """The distribution that learned tolerances start with; nothing is learned.
 
     It is the control that tells what is owed to learning from what is owed to noise
@@ -45,6 +45,8 @@ class RandomTolerance(keras.layers.Layer):
     Raises:
         ValueError: unless ``0 < low < tol < high``, or for a spread out of range.
     """
+
+    samples: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -138,7 +140,7 @@ class RandomTolerance(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfcnf")
-class LearnedTolerance(RandomTolerance):
+class LearnedTolerance(RandomTolerance, key="learned"):
     """The paper's gate: a network gives mean and deviation (InfoCNF section 3).
 
     It starts as the `RandomTolerance` of the same keywords, whatever the features,
@@ -153,6 +155,8 @@ class LearnedTolerance(RandomTolerance):
         width: see `GateNetwork`.
         seed: integer seed of the samples and the initial weights.
     """
+
+    learns: ClassVar[bool] = True
 
     def __init__(
         self,

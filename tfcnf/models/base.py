@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from tfcnf.gates.policy import ScheduledTolerance
 from tfcnf.gates.reinforce import Decision, Gate, Reinforce, decide
-from tfcnf.gates.sampled import LearnedTolerance, RandomTolerance
 from tfcnf.models.finite import require_finite_gradient, require_finite_loss
 from tfcnf.models.inputs import check_weights
 from tfcnf.models.measured import MeasuredModel
@@ -71,15 +69,15 @@ class FlowModel(MeasuredModel):
     @property
     def samples_tolerances(self) -> bool:
         """Whether tolerances are drawn, or learned, so that batches have their own."""
-        return any(isinstance(p, RandomTolerance) for p, _ in self.flow.policies)
+        return any(p is not None and p.samples for p, _ in self.flow.policies)
 
     @property
     def gates(self) -> list[Gate]:
         """The learned tolerances: solve and trainable variables."""
         return [
-            (i, policy.trainable_variables)
+            (i, policy.learned_weights)
             for i, (policy, _) in enumerate(self.flow.policies)
-            if isinstance(policy, LearnedTolerance)
+            if policy is not None and policy.learned_weights
         ]
 
     @property
@@ -108,8 +106,8 @@ class FlowModel(MeasuredModel):
     def set_epoch(self, epoch: int) -> None:
         """Tells scheduled tolerances the epoch, counted from 0."""
         for policy in itertools.chain(*self.flow.policies):
-            if isinstance(policy, ScheduledTolerance):
-                policy.epoch.assign(epoch)
+            if policy is not None:
+                policy.begin_epoch(epoch)
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """One optimizer step on a batch; returns the running means.

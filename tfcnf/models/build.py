@@ -12,7 +12,7 @@ from tfcnf.flows.base import Chain, FlowLayer
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale
-from tfcnf.gates.build import build_policies
+from tfcnf.gates.policy import build_policies
 from tfcnf.ode.divergence import Trace
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
 from tfcnf.ode.gradient import Gradient
@@ -62,8 +62,8 @@ def build_flow(
         tol: tolerance of the forward solves; the mean that sampled ones start with.
         adjoint_tol: tolerance of the backward solves; the forward ones' if None.
         policy: where the tolerances come from: ``"fixed"``, ``"scheduled"``,
-            ``"random"`` or ``"learned"``.
-        policy_options: keywords of that function of `tfcnf.gates.build`.
+            ``"random"``, ``"learned"``, or the name of your own.
+        policy_options: options of that policy, see `tfcnf.gates.policy`.
         trace: see `tfcnf.flows.cnf.CNFLayer`.
         gradient: see `tfcnf.flows.cnf.CNFLayer`.
         solver: see `tfcnf.flows.cnf.CNFLayer`.

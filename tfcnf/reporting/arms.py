@@ -27,7 +27,6 @@ NAMES = {
     "latent_ode": "LatentODE",
 }
 PARTITIONS = {"code": "partitioned", "head": "linear head", "none": "no labels"}
-POLICIES = ("fixed", "scheduled", "random", "learned")
 CONFIG = {  # what is told of a configuration
     "data": str,
     "model_name": str,
@@ -246,7 +245,8 @@ def _totals(run: Run, unit: str) -> Iterator[tuple[int, float]]:
 def _order(arm: Arm) -> Any:
     place = list(NAMES)[::-1].index(arm.model)
     return (
-        *(arm.config["data"], arm.batch, -place, POLICIES.index(arm.policy), arm.tol),
+        *(arm.config["data"], arm.batch, -place),
+        *(arm.policy != "fixed", arm.policy, arm.tol),
         *(arm.num_labels or np.inf, arm.is_alone),
     )
 
