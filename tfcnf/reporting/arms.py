@@ -254,14 +254,14 @@ def _order(arm: Arm) -> Any:
 def _read(folder: Path) -> Run:
     config = read_record(folder / "config.json", CONFIG)
     path = folder / "config.json"
-    for key, known in {
-        "model_name": NAMES,
-        "model.policy": POLICIES,
-        "model.partition": PARTITIONS,
+    for key, is_known in {
+        "model_name": tuple(NAMES).__contains__,
+        "model.policy": lambda name: isinstance(name, str),  # it may be the user's own
+        "model.partition": tuple(PARTITIONS).__contains__,
     }.items():
         group, _, name = key.rpartition(".")
         values = config[group] if group else config
-        if name in values and values[name] not in tuple(known):
+        if name in values and not is_known(values[name]):
             raise ValueError(
                 f"config.json is damaged ({key} is {values[name]!r}). Received: {path}"
             )
