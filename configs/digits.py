@@ -29,7 +29,7 @@ import ml_collections
 from ml_collections.config_dict import placeholder
 
 from tfcnf.configuration import SMOKE, default_config, parse_variant
-from tfcnf.gates.policy import TolerancePolicy
+from tfcnf.tolerances.policy import TolerancePolicy
 
 VARIANTS = {
     "model": ("infocnf", "ccnf", "cnf"),

@@ -15,7 +15,7 @@ tolerance, and writes a NAME.json and a NAME.npz for each.
 from absl import flags
 
 from tfcnf import command_line, trained_run, uses
-from tfcnf.gates.policy import parse_tolerances
+from tfcnf.tolerances.policy import parse_tolerances
 from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")

@@ -11,7 +11,7 @@ ROOMS = [
     {"labels"},
     {"data"},
     {"ode"},
-    {"gates"},
+    {"tolerances"},
     {"flows"},
     {"latent"},
     {"losses"},

@@ -16,11 +16,11 @@ import pytest
 
 from tfcnf import sweep
 from tfcnf.configuration import check_config
-from tfcnf.gates.policy import TolerancePolicy
 from tfcnf.models.failures import RunsFailed
 from tfcnf.models.finite import DivergenceError
 from tfcnf.ode.status import SolverError
 from tfcnf.run_state import note_training, read_state
+from tfcnf.tolerances.policy import TolerancePolicy
 from tfcnf.training.preemption import Preempted
 
 ROOT = Path(__file__).parents[1]

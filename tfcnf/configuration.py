@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfcnf.checks import check_choice
-from tfcnf.gates.policy import TolerancePolicy, check_tolerance
-from tfcnf.gates.reinforce import Reinforce
 from tfcnf.models.build import build_flow
 from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.latent_ode import LatentODE
+from tfcnf.tolerances.policy import TolerancePolicy, check_tolerance
+from tfcnf.tolerances.reinforce import Reinforce
 from tfcnf.training.divergence import Recovery
 from tfcnf.training.schedules import DECAYS
 

@@ -11,9 +11,9 @@ from benchmarks.network import Size, make_arrays, plan, weight_names
 from benchmarks.tfcnf_contender import TfcnfContender
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.multiscale import build_multiscale
-from tfcnf.gates.fixed import FixedTolerance
 from tfcnf.ode.dynamics import ConvDynamics
 from tfcnf.reporting import benchmarks
+from tfcnf.tolerances.fixed import FixedTolerance
 
 SMALL = Size(2, 8, 8, 1, True)
 

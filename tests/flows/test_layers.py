@@ -10,8 +10,8 @@ from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import MultiscaleFlow, build_multiscale
 from tfcnf.flows.reshape import Squeeze
-from tfcnf.gates.fixed import FixedTolerance
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
+from tfcnf.tolerances.fixed import FixedTolerance
 from tfcnf.types import Control, On
 
 IMAGE, VECTOR = (4, 4, 1), (3,)

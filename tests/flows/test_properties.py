@@ -13,10 +13,10 @@ from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale, default_num_scales
 from tfcnf.flows.reshape import Squeeze, flatten_code, split_channels, unflatten_code
-from tfcnf.gates.fixed import FixedTolerance
 from tfcnf.latent.partition import Partition
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
+from tfcnf.tolerances.fixed import FixedTolerance
 
 TOL = 1e-7
 MANY = settings(max_examples=40, derandomize=True, deadline=None)

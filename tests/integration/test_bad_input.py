@@ -17,8 +17,8 @@ from tfcnf import assembly, command_line, experiment, trained_run
 from tfcnf.configuration import check_config, default_config, parse_variant
 from tfcnf.data import catalog, spirals, toy2d
 from tfcnf.data.source import DataSource, Split
-from tfcnf.gates.policy import parse_tolerances
 from tfcnf.ode.status import SolverError
+from tfcnf.tolerances.policy import parse_tolerances
 
 ROOT = Path(__file__).parents[2]
 IMAGES = {"cifar10": "images", "digits": "digits", "mnist": "images"}

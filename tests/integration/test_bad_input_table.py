@@ -24,8 +24,8 @@ from tfcnf.configuration import check_config, default_config
 from tfcnf.data import catalog
 from tfcnf.data.source import DataSource, Split
 from tfcnf.flows.multiscale import build_multiscale
-from tfcnf.gates.policy import build_policies
-from tfcnf.gates.reinforce import Reinforce
+from tfcnf.tolerances.policy import build_policies
+from tfcnf.tolerances.reinforce import Reinforce
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.strategy import get_strategy
 

@@ -12,7 +12,7 @@ from tfcnf import CNF, InfoCNF
 from tfcnf.assembly import build_model
 from tfcnf.configuration import check_config, default_config
 from tfcnf.data.source import DataSource, Split
-from tfcnf.gates.policy import TolerancePolicy
+from tfcnf.tolerances.policy import TolerancePolicy
 from tfcnf.training.callbacks import MetricsLog, read_metrics
 from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
 from tfcnf.training.loop import run_epochs
@@ -186,7 +186,7 @@ def halving(tmp_path):
         dedent(
             '''
             import tensorflow as tf
-            from tfcnf.gates.policy import TolerancePolicy
+            from tfcnf.tolerances.policy import TolerancePolicy
 
             class Halving(TolerancePolicy):
                 """A tolerance that falls by ``factor`` every epoch; its size learns."""

@@ -6,11 +6,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.flows.cnf import CNFLayer
-from tfcnf.gates.fixed import FixedTolerance
 from tfcnf.ode.dynamics import ConvDynamics
 from tfcnf.ode.quadrature import Quadrature
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.status import STEP_LIMIT
+from tfcnf.tolerances.fixed import FixedTolerance
 from tfcnf.types import Control
 
 

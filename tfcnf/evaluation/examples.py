@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import Split
-from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.infocnf import InfoCNF
+from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, Tensor
 
 

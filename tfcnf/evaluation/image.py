@@ -13,8 +13,8 @@ from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
 from tfcnf.evaluation.means import Means
-from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.infocnf import InfoCNF
+from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, FlowOutput, Tensor, Weighted
 
 SPLITS = ("train", "test")

@@ -25,8 +25,8 @@ from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.series import Series, SeriesSource, SeriesSplit
 from tfcnf.evaluation.image import SPLITS
-from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.latent_ode import LatentODE
+from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, Tensor
 
 PARTS = ("elbo", "log_likelihood", "kl")

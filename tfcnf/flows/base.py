@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.gates.policy import TolerancePolicy
+from tfcnf.tolerances.policy import TolerancePolicy
 from tfcnf.types import Control, FlowOutput, Tensor
 
 Policies = tuple[TolerancePolicy | None, TolerancePolicy | None]

@@ -9,8 +9,6 @@ import keras
 import tensorflow as tf
 
 from tfcnf.flows.base import FlowLayer, Policies
-from tfcnf.gates.fixed import FixedTolerance
-from tfcnf.gates.policy import TolerancePolicy, check_tolerance
 from tfcnf.ode.divergence import Exact, NoTrace, Probes, Trace
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.ode.gradient import Gradient
@@ -18,6 +16,8 @@ from tfcnf.ode.solve import Method, solve
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.trajectory import solve_on_grid
 from tfcnf.seeds import next_seed
+from tfcnf.tolerances.fixed import FixedTolerance
+from tfcnf.tolerances.policy import TolerancePolicy, check_tolerance
 from tfcnf.types import Control, FlowOutput, Tensor
 
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from tfcnf.gates.reinforce import Decision, Gate, Reinforce, decide
 from tfcnf.models.finite import require_finite_gradient, require_finite_loss
 from tfcnf.models.inputs import check_weights
 from tfcnf.models.measured import MeasuredModel
 from tfcnf.models.metrics import mean_weight
 from tfcnf.seeds import replica_seed
+from tfcnf.tolerances.reinforce import Decision, Gate, Reinforce, decide
 from tfcnf.types import Control, FlowOutput, Tensor, Weighted
 
 

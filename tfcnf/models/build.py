@@ -12,12 +12,12 @@ from tfcnf.flows.base import Chain, FlowLayer
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale
-from tfcnf.gates.policy import build_policies
 from tfcnf.ode.divergence import Trace
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solver import Solver
 from tfcnf.seeds import next_int
+from tfcnf.tolerances.policy import build_policies
 
 GATES = 1_000_003  # added to the seed
 
@@ -63,7 +63,7 @@ def build_flow(
         adjoint_tol: tolerance of the backward solves; the forward ones' if None.
         policy: where the tolerances come from: ``"fixed"``, ``"scheduled"``,
             ``"random"``, ``"learned"``, or the name of your own.
-        policy_options: options of that policy, see `tfcnf.gates.policy`.
+        policy_options: options of that policy, see `tfcnf.tolerances.policy`.
         trace: see `tfcnf.flows.cnf.CNFLayer`.
         gradient: see `tfcnf.flows.cnf.CNFLayer`.
         solver: see `tfcnf.flows.cnf.CNFLayer`.

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.gates.policy import check_tolerance
 from tfcnf.latent.conditional import ConditionalPrior
 from tfcnf.latent.predictor import Classifier
 from tfcnf.models.base import FlowModel
@@ -16,6 +15,7 @@ from tfcnf.models.batches import in_batches
 from tfcnf.models.distribution import FlowBijector, FlowDistribution
 from tfcnf.models.inputs import check_codes, check_examples, check_labels
 from tfcnf.models.trajectory import check_times, positions
+from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
 POSTERIORS = ("discriminative", "generative")

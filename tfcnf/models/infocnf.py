@@ -45,8 +45,8 @@ class InfoCNF(Inference):
         beta: weight of the cross-entropy against bits/dim.
         dropout: dropout on the classifier's input.
         seed: integer seed of initial weights and noise.
-        reinforce: keywords of `tfcnf.gates.reinforce.Reinforce`, where the policy of
-            the tolerances is learned.
+        reinforce: keywords of `tfcnf.tolerances.reinforce.Reinforce`, where the policy
+            of the tolerances is learned.
         flow: a flow of your own from ``[B, *event_shape]`` to ``[B, D]``. If None,
             `tfcnf.models.build.build_flow` makes one from the remaining keywords
             (filters, hidden_layers, num_scales, flows_per_block, tol, policy, solver,

@@ -11,7 +11,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.data.series import Series
-from tfcnf.gates.policy import check_tolerance
 from tfcnf.labels.kinds import make_labels
 from tfcnf.latent.partition import Partition
 from tfcnf.latent.prior import CodePrior
@@ -29,6 +28,7 @@ from tfcnf.ode.autonomous import AutonomousDynamics
 from tfcnf.ode.solver import Solver
 from tfcnf.registry import plain
 from tfcnf.seeds import next_int, next_seed, normal
+from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, FlowOutput, Tensor
 
 tfd = tfp.distributions

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.gates.policy import check_tolerance
 from tfcnf.ode.autonomous import AutonomousDynamics
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.trajectory import solve_on_grid
+from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, FlowOutput, Tensor
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.gates.reinforce import Reinforce
 from tfcnf.models.metrics import EpochMean, over_replicas, weigh
 from tfcnf.models.trainer import OwnLossModel
+from tfcnf.tolerances.reinforce import Reinforce
 from tfcnf.types import FlowOutput, Tensor, Weighted
 
 

@@ -16,13 +16,13 @@ from tfcnf.data.record import DataRecord
 from tfcnf.data.source import Split
 from tfcnf.evaluation.typicality import kept_entropy
 from tfcnf.files import temporary_folder, write_json
-from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.records import read_record
 from tfcnf.reporting.read import read_results
 from tfcnf.serving.answers import Answers
 from tfcnf.serving.model_card import CARD, model_card
 from tfcnf.serving.module import FlowModule
+from tfcnf.tolerances.policy import check_tolerance
 
 TRACES = ("auto", "exact", "estimate")
 EXACT_DIMS = 64  # largest D at which "auto" takes the exact trace

@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import asserted, check_choice
-from tfcnf.gates.policy import check_tolerance
 from tfcnf.models.failures import FAILURES, named_failures
 from tfcnf.records import read_json, read_record
 from tfcnf.serving.examples import ImageArrays, ImageFolder, open_images
 from tfcnf.serving.module import LEVELS
 from tfcnf.serving.tables import Answer, check_table, open_table
+from tfcnf.tolerances.policy import check_tolerance
 
 QUESTIONS = (
     *("classify", "log_prob", "marginal_log_prob", "ood_score"),

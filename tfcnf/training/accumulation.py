@@ -18,8 +18,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfcnf.gates.reinforce import Decision
 from tfcnf.models.base import FlowModel, Part
+from tfcnf.tolerances.reinforce import Decision
 from tfcnf.types import Tensor
 
 

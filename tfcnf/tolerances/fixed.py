@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.gates.policy import TolerancePolicy, check_tolerance
+from tfcnf.tolerances.policy import TolerancePolicy, check_tolerance
 from tfcnf.types import Tensor
 
 

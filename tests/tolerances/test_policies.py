@@ -6,11 +6,11 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from tfcnf.gates.fixed import FixedTolerance
-from tfcnf.gates.network import GateNetwork
-from tfcnf.gates.policy import TolerancePolicy, build_policies, policy_options
-from tfcnf.gates.sampled import LearnedTolerance, RandomTolerance
-from tfcnf.gates.scheduled import ScheduledTolerance
+from tfcnf.tolerances.fixed import FixedTolerance
+from tfcnf.tolerances.network import GateNetwork
+from tfcnf.tolerances.policy import TolerancePolicy, build_policies, policy_options
+from tfcnf.tolerances.sampled import LearnedTolerance, RandomTolerance
+from tfcnf.tolerances.scheduled import ScheduledTolerance
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(6, 8, 8, 2)).astype(np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.gates.policy import Pair, TolerancePolicy, check_tolerance, defaults
+from tfcnf.tolerances.policy import Pair, TolerancePolicy, check_tolerance, defaults
 from tfcnf.types import Tensor
 
 

@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from tfcnf.gates.network import GateNetwork
-from tfcnf.gates.policy import TolerancePolicy, check_tolerance
 from tfcnf.seeds import fold_in, kernel_normal, shared_seed
+from tfcnf.tolerances.network import GateNetwork
+from tfcnf.tolerances.policy import TolerancePolicy, check_tolerance
 from tfcnf.types import Tensor
 
 SPREADS = (0.01, 0.3)
@@ -144,7 +144,7 @@ class LearnedTolerance(RandomTolerance, key="learned"):
     """The paper's gate: a network gives mean and deviation (InfoCNF section 3).
 
     It starts as the `RandomTolerance` of the same keywords, whatever the features,
-    and learns by REINFORCE (`tfcnf.gates.reinforce`).
+    and learns by REINFORCE (`tfcnf.tolerances.reinforce`).
 
     Args:
         tol: tolerance at the mean of the initial distribution.

@@ -28,7 +28,7 @@ import keras
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.gates.network import mean_over_replicas
+from tfcnf.tolerances.network import mean_over_replicas
 from tfcnf.types import FlowOutput, Tensor
 
 BASELINES = ("running", "leave_one_out", "none")

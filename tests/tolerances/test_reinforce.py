@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.gates.reinforce import Reinforce, costs_to_go, decide
-from tfcnf.gates.sampled import LearnedTolerance
+from tfcnf.tolerances.reinforce import Reinforce, costs_to_go, decide
+from tfcnf.tolerances.sampled import LearnedTolerance
 from tfcnf.types import FlowOutput
 
 ALPHA = 0.1
