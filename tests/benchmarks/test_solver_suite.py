@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import solver
-from benchmarks.contenders import OURS, make_contenders, run_contender
+from benchmarks.contenders import OURS, PACKAGE, make_contenders, run_contender
 from benchmarks.problems import Problem, classical_problems, pack
 from benchmarks.trained import GRADIENTS, load_cnfs
 
@@ -90,7 +90,8 @@ def test_trained_cnfs_are_solved_and_differentiated_in_float64(cnf, contenders):
     assert true_gradient.shape == (size,)
     for name in GRADIENTS:
         (few, loose), (many, tight) = cnf.gradients(name, [1e-3, 1e-7])
-        assert 7 <= few < many, name
+        step = PACKAGE[name].tableau.evaluations if name in PACKAGE else 6
+        assert 1 + step <= few < many, name
         norm = np.linalg.norm(true_gradient)
         assert np.linalg.norm(tight - true_gradient) < 1e-5 * norm, name
         assert np.linalg.norm(loose - true_gradient) < 0.1 * norm, name
