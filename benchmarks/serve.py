@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfcnf import trained_run
 from tfcnf.data import catalog
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.ode.divergence import Exact, NoTrace, Trace, value_and_divergence
-from tfcnf.run_folder import read_config
+from tfcnf.runs import trained_run
+from tfcnf.runs.folder import read_config
 from tfcnf.serving.export import make_module
 from tfcnf.types import Control, On, Tensor
 

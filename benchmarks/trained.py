@@ -19,8 +19,8 @@ from tfcnf.losses import bits_per_dim
 from tfcnf.ode.discrete import Checkpoint
 from tfcnf.ode.divergence import Probes, value_and_divergence
 from tfcnf.ode.solve import Method, solve
-from tfcnf.run_folder import read_config
-from tfcnf.trained_run import load_model
+from tfcnf.runs.folder import read_config
+from tfcnf.runs.trained_run import load_model
 from tfcnf.types import Control
 
 EXACT_TOL = 1e-12

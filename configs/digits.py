@@ -28,7 +28,7 @@ batch=128|718, labels=all|5|10|50, alone, smoke (seconds, to see that all works)
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from tfcnf.configuration import SMOKE, default_config, parse_variant
+from tfcnf.runs.config import SMOKE, default_config, parse_variant
 from tfcnf.tolerances.policy import TolerancePolicy
 
 VARIANTS = {

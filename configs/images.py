@@ -29,7 +29,7 @@ learned, batch=900|8000, smoke.
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from tfcnf.configuration import (
+from tfcnf.runs.config import (
     PAPER_VARIANTS,
     SMOKE,
     default_config,

@@ -18,7 +18,7 @@ works).
 
 import ml_collections
 
-from tfcnf.configuration import default_config, parse_variant, points_config
+from tfcnf.runs.config import default_config, parse_variant, points_config
 
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:

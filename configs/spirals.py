@@ -19,9 +19,9 @@ spirals_reference; budget=short|paper|parity; smoke.
 
 import ml_collections
 
-from tfcnf.configuration import default_config, parse_variant
 from tfcnf.data.spirals import DESIGNS
 from tfcnf.models.latent_options import PARTITIONS
+from tfcnf.runs.config import default_config, parse_variant
 
 FULL_BATCH = {"batch_size": 5_000, "epochs": 200, "passes": 100}
 

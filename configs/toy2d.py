@@ -12,8 +12,8 @@ model=infocnf|ccnf|cnf, policy=fixed|learned, smoke (seconds, to see that all wo
 
 import ml_collections
 
-from tfcnf.configuration import default_config, parse_variant, points_config
 from tfcnf.data.toy2d import TOYS
+from tfcnf.runs.config import default_config, parse_variant, points_config
 
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:

@@ -14,7 +14,8 @@ tolerance, and writes a NAME.json and a NAME.npz for each.
 
 from absl import flags
 
-from tfcnf import command_line, trained_run, uses
+from tfcnf import command_line, uses
+from tfcnf.runs import trained_run
 from tfcnf.tolerances.policy import parse_tolerances
 from tfcnf.training.averaging import KEPT
 

@@ -11,7 +11,8 @@ entropy that ood_score compares with; without them the export has no ood_score.
 
 from absl import flags
 
-from tfcnf import command_line, trained_run
+from tfcnf import command_line
+from tfcnf.runs import trained_run
 from tfcnf.serving import export
 from tfcnf.training.averaging import KEPT
 

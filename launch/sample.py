@@ -7,7 +7,8 @@ The data of the run are not needed.
 
 from absl import flags
 
-from tfcnf import command_line, trained_run
+from tfcnf import command_line
+from tfcnf.runs import trained_run
 from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")

@@ -9,7 +9,8 @@ Finished runs are skipped. Any value can be given behind its name, for instance
 from absl import flags
 from ml_collections import config_flags
 
-from tfcnf import command_line, sweep
+from tfcnf import command_line
+from tfcnf.runs import sweep
 
 SWEEP = config_flags.DEFINE_config_file(
     "sweep", None, "Table of arms, with ':VARIANT' behind it if wanted."

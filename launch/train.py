@@ -19,7 +19,8 @@ command, for all workers, goes on.
 from absl import flags
 from ml_collections import config_flags
 
-from tfcnf import command_line, experiment
+from tfcnf import command_line
+from tfcnf.runs import experiment
 from tfcnf.training import callbacks, checkpoints, strategy
 from tfcnf.training.tracing import parse_steps
 

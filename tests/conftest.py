@@ -11,9 +11,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import pytest
 import tensorflow as tf
 
-from tfcnf import experiment
-from tfcnf.configuration import default_config
 from tfcnf.data import catalog
+from tfcnf.runs import experiment
+from tfcnf.runs.config import default_config
 from tfcnf.training.strategy import get_strategy
 
 # before anything runs: MirroredStrategy is tested on two logical CPUs

@@ -17,7 +17,7 @@ from tfcnf.reporting.read import read_results
 from tfcnf.reporting.runs import _read as read_run
 from tfcnf.reporting.spread import spread_table
 from tfcnf.reporting.tables import arms_table, learned_table, results_table
-from tfcnf.run_folder import read_config
+from tfcnf.runs.folder import read_config
 from tfcnf.training.callbacks import MetricsLog, StepsLog, best_epoch, read_metrics
 from tfcnf.training.divergence import Recovery
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tfcnf import sweep
-from tfcnf.configuration import check_config
 from tfcnf.models.failures import RunsFailed
 from tfcnf.models.finite import DivergenceError
 from tfcnf.ode.status import SolverError
 from tfcnf.run_state import note_training, read_state
+from tfcnf.runs import sweep
+from tfcnf.runs.config import check_config
 from tfcnf.tolerances.policy import TolerancePolicy
 from tfcnf.training.preemption import Preempted
 
@@ -230,7 +230,7 @@ def test_the_table_of_the_spirals_is_accepted(variant):
 
 ORPHAN = """
 import os, time
-from tfcnf.sweep import run_apart
+from tfcnf.runs.sweep import run_apart
 from tfcnf.training.preemption import Preemption
 
 def tell_and_sleep():

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfcnf import trained_run
 from tfcnf.checks import check_choice
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
@@ -18,6 +17,7 @@ from tfcnf.evaluation.outliers import outlier_arrays, outlier_measures
 from tfcnf.files import write_json
 from tfcnf.models.failures import named_failures
 from tfcnf.models.infocnf import InfoCNF
+from tfcnf.runs import trained_run
 from tfcnf.studies import save_arrays
 
 Arrays = dict[str, np.ndarray]
@@ -57,7 +57,7 @@ def evaluate(
         tol: solver tolerance.
         data_dir: of tensorflow-datasets; with it, digits are also told from MNIST and
             MNIST from digits.
-        data: see `tfcnf.trained_run.read_data`.
+        data: see `tfcnf.runs.trained_run.read_data`.
         changed_data: see there; the files then are ``NAME_changed_data``.
 
     Returns:

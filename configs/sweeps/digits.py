@@ -20,7 +20,7 @@ from typing import Any
 
 import ml_collections
 
-from tfcnf.configuration import SMOKE, parse_variant
+from tfcnf.runs.config import SMOKE, parse_variant
 
 DIGITS = runpy.run_path(str(Path(__file__).parents[1] / "digits.py"))["get_config"]
 SIZE = {

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import ml_collections
 
-from tfcnf.configuration import SMOKE, parse_variant
+from tfcnf.runs.config import SMOKE, parse_variant
 
 DIGITS = runpy.run_path(str(Path(__file__).parents[1] / "digits.py"))["get_config"]
 SIZE = {

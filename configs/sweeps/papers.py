@@ -18,7 +18,7 @@ from typing import Any
 
 import ml_collections
 
-from tfcnf.configuration import parse_variant
+from tfcnf.runs.config import parse_variant
 
 CONFIGS = Path(__file__).parents[1]
 NO_DROPOUT = {"model.dropout": 0.0}  # MC-FFJORD Fig. 2

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import ml_collections
 
-from tfcnf.configuration import parse_variant
 from tfcnf.models.latent_options import PARTITIONS
+from tfcnf.runs.config import parse_variant
 
 SPIRALS = runpy.run_path(str(Path(__file__).parents[1] / "spirals.py"))["get_config"]
 PARITY_EPOCHS = 20  # of 100 steps

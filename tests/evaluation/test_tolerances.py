@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfcnf import InfoCNF, experiment, trained_run
-from tfcnf.configuration import default_config
+from tfcnf import InfoCNF
 from tfcnf.data.source import DataSource, Split
 from tfcnf.evaluation.tolerances import ToleranceEvaluator
+from tfcnf.runs import experiment, trained_run
+from tfcnf.runs.config import default_config
 
 RNG = np.random.default_rng(0)
 SHAPE = (4, 4, 1)

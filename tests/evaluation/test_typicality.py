@@ -3,13 +3,14 @@ import json
 import numpy as np
 import pytest
 
-from tfcnf import losses, trained_run
+from tfcnf import losses
 from tfcnf.data.source import Split
 from tfcnf.evaluation.typicality import (
     kept_entropy,
     training_entropy,
     unusualness,
 )
+from tfcnf.runs import trained_run
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,12 @@ import tensorflow as tf
 from absl import flags
 from ml_collections import config_flags
 
-from tfcnf import assembly, command_line, experiment, trained_run
-from tfcnf.configuration import check_config, default_config, parse_variant
+from tfcnf import command_line
 from tfcnf.data import catalog, spirals, toy2d
 from tfcnf.data.source import DataSource, Split
 from tfcnf.ode.status import SolverError
+from tfcnf.runs import build, experiment, trained_run
+from tfcnf.runs.config import check_config, default_config, parse_variant
 from tfcnf.tolerances.policy import parse_tolerances
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +92,7 @@ def test_every_configuration_of_points_makes_a_model(stem, data, choice, model):
     config = load_config(ROOT / "configs" / f"{stem}.py", f"{choice}model={model}")
     check_config(config)
     assert (config["data"], config["model_name"]) == (data, model)
-    built = assembly.build_model(config, catalog.get(data))
+    built = build.build_model(config, catalog.get(data))
     assert built.flow.num_solves == 1
     assert built.is_supervised == (model != "cnf")
     small = load_config(ROOT / "configs" / f"{stem}.py", f"{choice}smoke")
@@ -112,8 +113,8 @@ def test_every_configuration_of_spirals_makes_a_model(data, partition):
             assert training["batch_size"] == 5000
             assert training["epochs"] * training["passes"] == 20_000
             assert config["optimizer"]["learning_rate"] == 1e-3
-    source = assembly.read_source(load_config(path, text), None)
-    built = assembly.build_model(load_config(path, text), source)
+    source = build.read_source(load_config(path, text), None)
+    built = build.build_model(load_config(path, text), source)
     assert built.is_supervised == (partition != "none")
     assert sum(built.partition.supervised) == (3 if partition == "code" else 0)
     assert source.train.passes == 100
@@ -197,7 +198,7 @@ def test_every_configuration_makes_a_model(data, model):
     x = np.zeros([config["training"]["batch_size"], *shape], np.uint8)
     split = Split(x, np.zeros([len(x), 1], np.int32))
     levels = 17 if data == "digits" else 256
-    built = assembly.build_model(config, DataSource("x", split, split, (10,), levels))
+    built = build.build_model(config, DataSource("x", split, split, (10,), levels))
     # scales x (flows before and after each squeeze), after the last scale only before
     flows = config["model"]["flows_per_block"]
     assert built.flow.num_solves == flows * (2 * config["model"]["num_scales"] - 1)

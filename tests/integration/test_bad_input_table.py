@@ -20,10 +20,10 @@ import pytest
 from absl import flags
 
 from tfcnf import InfoCNF, command_line
-from tfcnf.configuration import check_config, default_config
 from tfcnf.data import catalog
 from tfcnf.data.source import DataSource, Split
 from tfcnf.flows.multiscale import build_multiscale
+from tfcnf.runs.config import check_config, default_config
 from tfcnf.tolerances.policy import build_policies
 from tfcnf.tolerances.reinforce import Reinforce
 from tfcnf.training.loop import run_epochs

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tensorflow.python.framework import func_graph
 
-from tfcnf import experiment
+from tfcnf.runs import experiment
 from tfcnf.training import callbacks
 
 EPOCHS = 50

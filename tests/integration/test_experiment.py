@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from tfcnf import experiment, trained_run
 from tfcnf.ode.status import SolverError
-from tfcnf.run_folder import hold_folder, open_folder
 from tfcnf.run_state import read_state
+from tfcnf.runs import experiment, trained_run
+from tfcnf.runs.folder import hold_folder, open_folder
 from tfcnf.training.callbacks import read_metrics
 from tfcnf.training.checkpoints import Checkpoints, Position
 from tfcnf.types import Control

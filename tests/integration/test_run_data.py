@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfcnf import assembly, experiment, studies, trained_run, uses
-from tfcnf.configuration import default_config
+from tfcnf import studies, uses
 from tfcnf.data import catalog
 from tfcnf.data.record import record_of
 from tfcnf.data.source import Split
-from tfcnf.run_data import read_record, renew_folder
-from tfcnf.run_folder import open_folder
+from tfcnf.runs import build, experiment, trained_run
+from tfcnf.runs.config import default_config
+from tfcnf.runs.data import read_record, renew_folder
+from tfcnf.runs.folder import open_folder
+from tfcnf.runs.warm_start import take_weights
 from tfcnf.serving import export, model_card
 from tfcnf.training.checkpoints import Checkpoints, Position
-from tfcnf.warm_start import take_weights
 
 DIGITS = [
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -233,7 +234,7 @@ def test_the_schedule_of_more_epochs_is_over_all_of_them(config, digits):
     rates = {}
     for epochs in (2, 4):
         config["training"]["epochs"] = epochs
-        schedule = assembly.build_model(config, record_of(digits)).optimizer
+        schedule = build.build_model(config, record_of(digits)).optimizer
         schedule.iterations.assign(6)  # three steps an epoch
         rates[epochs] = float(schedule.learning_rate)
     assert rates == pytest.approx({2: 0.0, 4: 0.005}, abs=1e-8)
@@ -261,7 +262,7 @@ def test_the_last_good_state_is_something_to_begin_with(run_copy, digits, config
     for weight in model.flow_weights:
         weight.assign(weight + 1.0)
     Checkpoints(run_copy / "last_good", model).save(Position(0, 2))
-    new = assembly.build_model(config, record_of(digits))
+    new = build.build_model(config, record_of(digits))
     take_weights(new, str(run_copy / "last_good"))
     for mine, other in zip(new.flow_weights, model.flow_weights, strict=True):
         np.testing.assert_array_equal(mine.numpy(), other.numpy())
@@ -275,7 +276,7 @@ def test_gates_that_the_other_run_has_not_begin_anew(finished_run, digits, make_
         for key in ("policy_options", "reinforce")
     }
     config["training"]["batch_size"] = 479
-    model = assembly.build_model(config, record_of(digits))
+    model = build.build_model(config, record_of(digits))
     gates = [weight.numpy() for weight in model.gate_weights]
     assert gates
     take_weights(model, str(finished_run))

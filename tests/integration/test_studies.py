@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfcnf import experiment, trained_run
-from tfcnf.configuration import default_config, points_config
 from tfcnf.data import catalog, mixture1d, spirals
 from tfcnf.data.source import Density
 from tfcnf.reporting.runs import report
+from tfcnf.runs import experiment, trained_run
+from tfcnf.runs.config import default_config, points_config
 
 
 def merge(config, changes):

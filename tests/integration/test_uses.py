@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tfcnf import experiment, trained_run, uses
-from tfcnf.configuration import default_config, points_config
+from tfcnf import uses
 from tfcnf.data import catalog
 from tfcnf.data.labels import hide_labels
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.reporting.runs import report
-from tfcnf.run_folder import check_folder
+from tfcnf.runs import experiment, trained_run
+from tfcnf.runs.config import default_config, points_config
+from tfcnf.runs.folder import check_folder
 
 
 def read_json(path):

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from tfcnf import CNF, InfoCNF
-from tfcnf.assembly import build_model
-from tfcnf.configuration import check_config, default_config
 from tfcnf.data.source import DataSource, Split
+from tfcnf.runs.build import build_model
+from tfcnf.runs.config import check_config, default_config
 from tfcnf.tolerances.policy import TolerancePolicy
 from tfcnf.training.callbacks import MetricsLog, read_metrics
 from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from tfcnf import CNF
-from tfcnf.assembly import build_model
-from tfcnf.configuration import check_config
 from tfcnf.data.source import DataSource, Split
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.ode.discrete import Checkpoint
 from tfcnf.ode.divergence import Hutchinson
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.solvers.tsit5 import Tsit5
+from tfcnf.runs.build import build_model
+from tfcnf.runs.config import check_config
 
 X = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
 TINY = {"flows_per_block": 1, "filters": 3, "hidden_layers": 1, "tol": 1e-4, "seed": 0}

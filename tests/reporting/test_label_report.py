@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.configuration import default_config
 from tfcnf.reporting import report
 from tfcnf.reporting.arms import load_arms
 from tfcnf.reporting.labels import label_lines, labels_table
+from tfcnf.runs.config import default_config
 
 
 def write_run(folder, labels, part, seed, error):

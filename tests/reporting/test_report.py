@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.configuration import default_config
 from tfcnf.reporting import report
 from tfcnf.reporting.arms import load_arms
 from tfcnf.reporting.comparison import figure_choices
 from tfcnf.reporting.tables import arms_table, spread
+from tfcnf.runs.config import default_config
 
 
 def write_run(folder, model, policy, tol, seed, nfe, bits, finished=True, **other):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.configuration import default_config
 from tfcnf.reporting import report
+from tfcnf.runs.config import default_config
 
 
 def write_run(folder, arrays, partition, seed, rmse, data="spirals"):

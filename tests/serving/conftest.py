@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf import trained_run
+from tfcnf.runs import trained_run
 from tfcnf.training.checkpoints import Checkpoints, Position
 
 

@@ -8,8 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from tfcnf import experiment
-from tfcnf.configuration import default_config
+from tfcnf.runs import experiment
+from tfcnf.runs.config import default_config
 from tfcnf.training.cluster import read_cluster
 
 

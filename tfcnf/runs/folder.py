@@ -21,7 +21,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfcnf
-from tfcnf.configuration import check_config, complete
+from tfcnf.runs.config import check_config, complete
 from tfcnf.files import hold, is_temporary, write_json
 from tfcnf.records import read_record
 from tfcnf.run_state import EARLIER, FILE
@@ -99,7 +99,7 @@ def check_folder(config: Mapping[str, Any], workdir: str) -> bool:
     """Whether the folder holds a run, with checkpoints, of this configuration.
 
     It may have more epochs than the run had, and data of another name where the run has
-    a record of its data (`tfcnf.run_data`).
+    a record of its data (`tfcnf.runs.data`).
 
     Raises:
         ValueError: where it holds one of another configuration.

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf.assembly import build_model, read_source
+from tfcnf.runs.build import build_model, read_source
 from tfcnf.data.record import DataRecord, record_of
 from tfcnf.data.source import Split
 from tfcnf.models.failures import named_failures
 from tfcnf.models.precision import copy_in
 from tfcnf.reporting.figures import draw_grid
-from tfcnf.results import write_results, write_tolerances
-from tfcnf.run_data import check_data, read_record
-from tfcnf.run_folder import read_config
+from tfcnf.runs.results import write_results, write_tolerances
+from tfcnf.runs.data import check_data, read_record
+from tfcnf.runs.folder import read_config
 from tfcnf.serving.export import DRAWS, export_run
 from tfcnf.studies import Source, make_evaluator
 from tfcnf.training.averaging import use_weights

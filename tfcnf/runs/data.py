@@ -11,7 +11,7 @@ from typing import Any
 from tfcnf.data.record import DataRecord
 from tfcnf.files import write_json
 from tfcnf.records import read_json
-from tfcnf.run_folder import DATA, has_checkpoint, read_config
+from tfcnf.runs.folder import DATA, has_checkpoint, read_config
 
 
 def check_data(workdir: str, data: DataRecord, hint: str = "") -> None:

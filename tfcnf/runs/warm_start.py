@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfcnf.assembly import build_model
-from tfcnf.run_folder import read_config
-from tfcnf.trained_run import load_record
+from tfcnf.runs.build import build_model
+from tfcnf.runs.folder import read_config
+from tfcnf.runs.trained_run import load_record
 from tfcnf.training.averaging import use_weights
 from tfcnf.training.checkpoints import Checkpoints
 from tfcnf.training.divergence import LAST_GOOD

@@ -21,8 +21,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.assembly import build_model, hide_labels_of, read_source
-from tfcnf.configuration import check_config
+from tfcnf.runs.build import build_model, hide_labels_of, read_source
+from tfcnf.runs.config import check_config
 from tfcnf.data.record import DataRecord, record_of
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import HIDDEN
@@ -31,9 +31,9 @@ from tfcnf.evaluation.tolerances import ToleranceEvaluator
 from tfcnf.files import write_json
 from tfcnf.models.failures import FAILURES, named_failures, tell_once
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.results import write_results, write_tolerances
-from tfcnf.run_data import check_data, renew_folder
-from tfcnf.run_folder import check_folder, hold_folder, open_folder
+from tfcnf.runs.results import write_results, write_tolerances
+from tfcnf.runs.data import check_data, renew_folder
+from tfcnf.runs.folder import check_folder, hold_folder, open_folder
 from tfcnf.run_state import note_failed, note_finished, note_training
 from tfcnf.studies import Source, epoch_images, leave_pictures, make_evaluator
 from tfcnf.training import callbacks as calls
@@ -59,7 +59,7 @@ from tfcnf.training.loop import run_epochs
 from tfcnf.training.preemption import Preemption
 from tfcnf.training.strategy import WAIT, cluster_of, get_strategy
 from tfcnf.training.tracing import Profile
-from tfcnf.warm_start import find_run, take_weights
+from tfcnf.runs.warm_start import find_run, take_weights
 
 
 @named_failures()
@@ -79,7 +79,7 @@ def train(
     """Trains, or resumes, a run and evaluates it.
 
     Args:
-        config: as `tfcnf.configuration.default_config` describes.
+        config: as `tfcnf.runs.config.default_config` describes.
         workdir: run folder; a folder with the same configuration, but for more epochs,
             is resumed. All workers must see it; the first alone writes it.
         data_dir: of tensorflow-datasets.

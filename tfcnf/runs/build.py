@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfcnf.configuration import MODELS
+from tfcnf.runs.config import MODELS
 from tfcnf.data import catalog
 from tfcnf.data.labels import hide_labels
 from tfcnf.data.pipeline import steps_per_epoch
