@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf import seeds
+from tfcnf import InfoCNF, seeds
 from tfcnf.ode.divergence import Hutchinson
 from tfcnf.seeds import next_int, next_seed, shared_seed
 
@@ -23,6 +23,21 @@ def test_replicas_draw_their_own_noise_and_share_decisions(mirrored):
     assert len(own) == 2
     assert (own[0].numpy() != own[1].numpy()).any()
     np.testing.assert_array_equal(*shared)
+
+
+def build():
+    InfoCNF((2,), 2, filters=2, hidden_layers=1, flows_per_block=1, seed=0)
+
+
+def build_in_a_graph():
+    with tf.Graph().as_default():
+        build()
+
+
+@pytest.mark.parametrize("start", [build_in_a_graph, tf.function(build)])
+def test_models_are_not_built_in_graphs(start):
+    with pytest.raises(ValueError, match=r"are built outside of .* Received: "):
+        start()
 
 
 def test_integers_differ_and_repeat_with_the_seed():

@@ -44,7 +44,16 @@ def shared_seed(generator: keras.random.SeedGenerator) -> Tensor:
 
 
 def next_int(generator: keras.random.SeedGenerator) -> int:
-    """The next integer seed for something that is built; outside graphs."""
+    """The next integer seed for something that is built.
+
+    Raises:
+        ValueError: in a graph, where there is no number yet.
+    """
+    if not tf.executing_eagerly():
+        raise ValueError(
+            "models and flows are built outside of tf.function and of graphs of "
+            "TensorFlow 1. Received: tf.executing_eagerly()=False"
+        )
     return int(keras.random.randint((), 0, 2**31 - 1, seed=generator))
 
 
