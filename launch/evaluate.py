@@ -15,6 +15,7 @@ tolerance, and writes a NAME.json and a NAME.npz for each.
 from absl import flags
 
 from tfcnf import command_line, uses
+from tfcnf.diagnostics import Diagnostic
 from tfcnf.runs import trained_run
 from tfcnf.tolerances.policy import parse_tolerances
 from tfcnf.training.averaging import KEPT
@@ -32,7 +33,9 @@ BEST = flags.DEFINE_bool(
     "best", False, "Evaluate the kept checkpoint of the best test measure."
 )
 USES = flags.DEFINE_list(
-    "uses", [], f"Uses to evaluate, comma-separated: {', '.join(uses.USES)}."
+    "uses",
+    [],
+    f"Diagnostics to compute, comma-separated: {', '.join(Diagnostic.known)}.",
 )
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."

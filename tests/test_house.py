@@ -18,6 +18,7 @@ ROOMS = [
     {"models"},
     {"training"},
     {"evaluation"},
+    {"diagnostics"},
     {"reporting"},
     {"serving"},
     {"studies"},

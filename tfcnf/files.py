@@ -11,10 +11,12 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 DAY = 86400.0  # seconds
 LONGEST = 100  # bytes of a file name that a user's text is made into
@@ -88,6 +90,12 @@ def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON atomically."""
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes a compressed ``.npz`` atomically."""
+    with replace_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def file_name(text: str) -> str:

@@ -10,16 +10,16 @@ import numpy as np
 
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
-from tfcnf.evaluation.density import DensityEvaluator, density_arrays
-from tfcnf.evaluation.image import Evaluator
-from tfcnf.evaluation.pictures import (
+from tfcnf.diagnostics.grid import tiled
+from tfcnf.diagnostics.pictures import (
     class_samples,
     gallery_pages,
     reconstructions,
-    tiled,
 )
+from tfcnf.evaluation.density import DensityEvaluator, density_arrays
+from tfcnf.evaluation.image import Evaluator
 from tfcnf.evaluation.trajectories import TrajectoryEvaluator, trajectory_arrays
-from tfcnf.files import replace_file
+from tfcnf.files import save_arrays
 from tfcnf.reporting.density import draw_density
 from tfcnf.reporting.figures import draw_curves, draw_grid
 from tfcnf.reporting.trajectories import draw_trajectories
@@ -82,9 +82,3 @@ def _leave_images(model: Any, source: DataSource, folder: Path, tol: float) -> N
         ["x", "decode(encode(x))", "difference"],
         f"largest difference {worst:.1e}",
     )
-
-
-def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes a compressed ``.npz`` atomically."""
-    with replace_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

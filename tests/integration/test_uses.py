@@ -9,11 +9,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tfcnf import uses
 from tfcnf.data import catalog
 from tfcnf.data.labels import hide_labels
+from tfcnf.diagnostics import Diagnostic
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.reporting.runs import report
 from tfcnf.runs import experiment, trained_run
 from tfcnf.runs.config import default_config, points_config
 from tfcnf.runs.folder import check_folder
+
+USES = ["calibration", "outliers", "gallery"]
 
 
 def read_json(path):
@@ -25,14 +28,14 @@ def test_every_use_leaves_its_measures_arrays_and_figures(
 ):
     other = catalog.get("digits", data_dir)  # in place of MNIST
     monkeypatch.setitem(catalog.LOADERS, "mnist", lambda _: other)
-    results = uses.evaluate(str(run_copy), list(uses.USES), 1e-2, data_dir)
-    assert set(results) == {"calibration", "outliers", "gallery"}
+    results = uses.evaluate(str(run_copy), USES, 1e-2, data_dir)
+    assert list(results) == USES
     for name, measures in results.items():
         assert read_json(run_copy / f"{name}.json") == measures
         assert measures["tolerance"] == 1e-2
         assert all(np.isfinite(value) for value in measures.values())
         with np.load(run_copy / f"{name}.npz") as arrays:
-            again = dict(uses.USES[name].measures(dict(arrays)))
+            again = dict(Diagnostic.find(name)().measures(dict(arrays)))
         assert again | {"tolerance": 1e-2} == measures
     # the same images cannot be told apart, whatever they are called
     assert results["outliers"]["digits/auroc_likelihood"] == 0.5
@@ -49,21 +52,49 @@ def test_every_use_leaves_its_measures_arrays_and_figures(
     assert page.count('src="data:image/png') == 9  # three more from the training
 
 
+def test_a_diagnostic_of_your_own_is_one_class(run_copy, data_dir, monkeypatch):
+    monkeypatch.setattr(Diagnostic, "known", dict(Diagnostic.known))
+
+    class Brightness(Diagnostic):
+        title, caption = "Brightness", "The mean grey of the images of each split."
+
+        def compute(self, model, data, *, tol=1e-5):
+            splits = {"train": data.train, "test": data.test}
+            return {name: split.x.mean((1, 2, 3)) for name, split in splits.items()}
+
+        def measures(self, arrays):
+            for name, values in arrays.items():
+                yield f"{name}/mean", float(values.mean())
+
+        def plot(self, arrays, ax=None):
+            ax.hist(list(arrays.values()))
+            return ax
+
+    results = uses.evaluate(str(run_copy), ["brightness"], 1e-2, data_dir)
+    with np.load(run_copy / "brightness.npz") as arrays:
+        assert results["brightness"]["test/mean"] == arrays["test"].mean()
+    written = {path.name for path in report([str(run_copy)])}
+    assert written == {"brightness.png", "report.html"}
+    page = (run_copy / "report.html").read_text()
+    assert "The mean grey of the images of each split." in page
+    assert f"<td>{results['brightness']['test/mean']:.3g}</td>" in page
+
+
 def test_an_unknown_use_is_refused(finished_run):
-    with pytest.raises(ValueError, match="uses must be one of calibration, outliers"):
+    with pytest.raises(ValueError, match="uses must be one of calibration, "):
         uses.evaluate(str(finished_run), ["calibrations"], 1e-2)
 
 
-def test_uses_are_for_images(tmp_path):
+def test_other_data_are_refused_before_the_model_is_loaded(tmp_path):
     config = default_config() | {"data": "two_moons"}
     config["model"] |= points_config("two_moons", smoke=True)["model"]
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(
-        ValueError, match=r"images have uses\. Received: data='two_moons'"
+        ValueError, match=r"outliers is for images\. Received: data='two_moons'"
     ):
-        uses.evaluate(str(folder), ["calibration"], 1e-2)
+        uses.evaluate(str(folder), ["outliers"], 1e-2)
 
 
 def test_mnist_that_is_not_there_is_named(run_copy, data_dir):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from tfcnf.evaluation.calibration import calibration_measures
-from tfcnf.evaluation.outliers import outlier_measures
+from tfcnf.diagnostics import Calibration, Outliers
 
 CLASSES = ["airplane", "a$b$c", r"$\frac", "d<e>", *"456789"]  # of the run of uses
 RNG = np.random.default_rng(0)
@@ -38,6 +37,7 @@ def gallery():
         "swaps": grid(20, 10),
         "contents": grid(20),
         "class_means": grid(2, 10),
+        "class_names": np.array(CLASSES),
     }
 
 
@@ -55,8 +55,8 @@ def used_run(tmp_path_factory):
         "data": {"class_names": [CLASSES], "exchanged": []},
         "eval": row | {"evaluations": [row]},
         "metadata": {"date": "2026-11-22T07:43:04+0000", "note": "<&>"},
-        "calibration": dict(calibration_measures(arrays["calibration"])),
-        "outliers": dict(outlier_measures(arrays["outliers"])),
+        "calibration": dict(Calibration().measures(arrays["calibration"])),
+        "outliers": dict(Outliers().measures(arrays["outliers"])),
         "gallery": {"swaps/agreement": 87.5, "judge_error": 3.3},
     }
     for name, value in files.items():

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfcnf import CNF, InfoCNF
 from tfcnf.data.record import record_of
-from tfcnf.evaluation.typicality import Entropy
+from tfcnf.diagnostics.typicality import Entropy
 from tfcnf.serving.export import export_run, make_module
 
 SIZES = (1, 7, 64, 1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from tfcnf.data.source import HIDDEN, Split
 
@@ -17,6 +16,8 @@ class PixelClassifier:
     """
 
     def __init__(self, split: Split, num_levels: int):
+        from sklearn.linear_model import LogisticRegression
+
         self.num_levels = num_levels
         known = split.y[:, 0] != HIDDEN
         self.classifier = LogisticRegression(max_iter=1000)

@@ -9,11 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfcnf.evaluation.pictures import tiled
+from tfcnf.diagnostics.grid import grid_figure
 from tfcnf.files import replace_file
-
-LONGEST = 20  # letters of the label of a row or column
-UPRIGHT = 7  # letters that fit over a column
 
 CURVES = {
     "error (%)": {"train": "error", "test": "test/test_error"},
@@ -64,32 +61,8 @@ def draw_grid(
     title: str = "",
     column_labels: Sequence[str] = (),
 ) -> None:
-    """Images ``[rows, columns, H, W, C]`` in [0, 1] as a labelled grid.
-
-    Labels are shown as they are, without mathematics, and cut where they are long.
-    """
-    rows, columns, height, width, _ = images.shape
-    figure = Figure(figsize=(0.6 * columns + 1.6, 0.6 * rows + 0.5), layout="tight")
-    panel = figure.subplots()
-    panel.imshow(np.squeeze(tiled(images)), cmap="gray", vmin=0, vmax=1)
-    middles = (np.arange(rows) + 0.5) * (height + 2) - 0.5
-    panel.set(xticks=[], title=_plain(title, 80))
-    panel.set_yticks(middles, [_plain(label) for label in row_labels])
-    if column_labels:
-        centres = (np.arange(columns) + 0.5) * (width + 2) - 0.5
-        names = [_plain(label) for label in column_labels]
-        turned = max(map(len, names)) > UPRIGHT
-        panel.set_xticks(centres, names, rotation=90 * turned)
-    panel.tick_params(length=0)
-    panel.spines[:].set_visible(False)
-    save_figure(figure, path)
-
-
-def _plain(text: str, longest: int = LONGEST) -> str:
-    text = " ".join(text.split())
-    if len(text) > longest:
-        text = f"{text[: longest - 1]}…"
-    return text.replace("$", r"\$")
+    """Writes images ``[rows, columns, H, W, C]`` as a PNG, see `plot_grid`."""
+    save_figure(grid_figure(images, row_labels, column_labels, title), path)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

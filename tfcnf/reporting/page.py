@@ -7,9 +7,10 @@ import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from tfcnf.diagnostics import Diagnostic
 from tfcnf.files import replace_file
 from tfcnf.records import read_record
 from tfcnf.reporting.arms import NAMES
@@ -32,70 +33,56 @@ TILES = (
     *("test_error", "generative_error", "bits_per_dim", "marginal_bits_per_dim"),
     *("elbo", "rmse_window", "area_error", "nfe_forward", "num_parameters"),
 )
-# title of a section: (what it shows, files of pictures, use whose measures it has)
-SECTIONS: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "Samples": (
+
+
+class Section(NamedTuple):
+    """A section of the page: its text, its pictures and its table.
+
+    Attributes:
+        title: heading.
+        caption: what it shows.
+        files: names of PNG files, without their ending.
+        measures: name of the JSON file with its measures, without its ending, if any.
+        columns: titles of the measures in the table, see `Diagnostic`.
+    """
+
+    title: str
+    caption: str
+    files: tuple[str, ...]
+    measures: str = ""
+    columns: Mapping[str, str] = {}
+
+
+FIRST = [
+    Section(
+        "Samples",
         "Images that the model draws, one row for each class.",
-        ("samples.png",),
-        "",
+        ("samples",),
     ),
-    "Density": (
+    Section(
+        "Density",
         "What the model has learned beside the truth, and how far from one it "
         "integrates.",
-        ("density.png", "area_error.png", "tolerances.png"),
-        "",
+        ("density", "area_error", "tolerances"),
     ),
-    "Trajectories": (
+    Section(
+        "Trajectories",
         "Curves that the model continues, and its ELBO beside the authors'.",
-        ("trajectories.png", "spirals.png", "elbo.png"),
-        "",
+        ("trajectories", "spirals", "elbo"),
     ),
-    "Learning curves": (
+]
+LAST = [
+    Section(
+        "Learning curves",
         "Measures against the epoch, and of single steps.",
-        ("curves.png", "steps.png"),
-        "",
+        ("curves", "steps"),
     ),
-    "Inversion": (
+    Section(
+        "Inversion",
         "Test images, encoded and decoded again, and the absolute difference.",
-        ("reconstructions.png",),
-        "",
+        ("reconstructions",),
     ),
-    "Calibration": (
-        "Of the images that get a probability of 0.8, are 80 % right? ECE is the mean "
-        "distance from that; “if calibrated” is what it would be by chance alone.",
-        ("calibration.png",),
-        "calibration",
-    ),
-    "Outliers": (
-        "How likely images are that are not of the data, and how well two scores tell "
-        "them from test images: AUROC 1 is always, 0.5 is guessing.",
-        ("outliers.png",),
-        "outliers",
-    ),
-    "Gallery": (
-        "Images made from codes. An independent classifier of pixels says how often "
-        "they show the class that was asked for.",
-        *(
-            ("temperatures.png", "class_means.png", "interpolations.png", "swaps.png"),
-            "gallery",
-        ),
-    ),
-}
-COLUMNS = {
-    "error": "error (%)",
-    "nll": "NLL of the labels (nats)",
-    "confidence": "mean confidence",
-    "ece": "ECE",
-    "ece_if_calibrated": "ECE if calibrated",
-    "bits_per_dim": "bits/dim, marginal",
-    "auroc_likelihood": "AUROC, likelihood",
-    "auroc_typicality": "AUROC, typicality",
-    "agreement": "class asked for (%)",
-    "kept": "class of the content (%)",
-    "class_share": "variance by the class (%)",
-    "content_share": "variance by the content (%)",
-    "end_error": "largest error at the ends",
-}
+]
 
 
 def write_page(run: Path, pictures: Path, out: Path) -> None:
@@ -118,12 +105,16 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
     for line in _classes(*read_classes(run)):
         _text(body, "p", line)
     _tiles(body, results)
-    for name, (caption, files, use) in SECTIONS.items():
-        shown = [p for f in files for p in (pictures / f, run / f) if p.is_file()]
+    diagnostics = [
+        Section(d.title or key, d.caption, d.files or (key,), key, d.columns)
+        for key, d in Diagnostic.known.items()
+    ]
+    for part in [*FIRST, *diagnostics, *LAST]:
+        names = [f"{name}.png" for name in part.files]
+        shown = [p for f in names for p in (pictures / f, run / f) if p.is_file()]
         shown = list({path.name: path for path in reversed(shown)}.values())[::-1]
-        measures = read_numbers(run / f"{use}.json") if use else {}
         if shown:
-            _section(body, name, caption, shown, measures)
+            _section(body, part, shown, run)
     section = SubElement(body, "section")
     _text(section, "h2", "Results")
     _table(section, results_rows(results["evaluations"]))
@@ -194,21 +185,16 @@ def _tiles(body: Element, results: Mapping[str, Any]) -> None:
             _text(tile, "span", f"{title} ({unit})" if unit else title)
 
 
-def _section(
-    body: Element,
-    name: str,
-    caption: str,
-    pictures: Sequence[Path],
-    measures: Mapping[str, Any],
-) -> None:
-    section = SubElement(body, "section", id=name.lower().replace(" ", "-"))
-    _text(section, "h2", name)
-    _text(section, "p", caption)
+def _section(body: Element, part: Section, pictures: Sequence[Path], run: Path) -> None:
+    section = SubElement(body, "section", id=part.title.lower().replace(" ", "-"))
+    _text(section, "h2", part.title)
+    _text(section, "p", part.caption)
     kind = "pair" if len(pictures) > 1 else "single"
     place = SubElement(section, "div", {"class": kind})
     for path in pictures:
-        _picture(place, path, name)
-    rows = _pivot(measures)
+        _picture(place, path, part.title)
+    path = run / f"{part.measures}.json"
+    rows = _pivot(read_numbers(path), part.columns) if part.measures else []
     if rows:
         _table(section, rows)
 
@@ -245,11 +231,12 @@ def _table(place: Element, rows: Sequence[Sequence[str]]) -> None:
             _text(line, "td", cell)
 
 
-def _pivot(measures: Mapping[str, Any]) -> list[list[str]]:
+def _pivot(measures: Mapping[str, Any], titles: Mapping[str, str]) -> list[list[str]]:
     """``{"a/error": 1.0}`` as rows: head, then one for each name before the slash."""
-    pairs = {tuple(key.split("/", 1)): v for key, v in measures.items() if "/" in key}
-    columns = [name for name in COLUMNS if any(key[1] == name for key in pairs)]
-    rows = [["", *(COLUMNS[name] for name in columns)]] if columns else []
+    pairs = {tuple(key.rsplit("/", 1)): v for key, v in measures.items() if "/" in key}
+    titles = titles or {key[1]: key[1].replace("_", " ") for key in pairs}
+    columns = [name for name in titles if any(key[1] == name for key in pairs)]
+    rows = [["", *(titles[name] for name in columns)]] if columns else []
     for row in dict.fromkeys(key[0] for key in pairs):
         values = [pairs.get((row, name)) for name in columns]
         cells = ["" if value is None else f"{value:.3g}" for value in values]

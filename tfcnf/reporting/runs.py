@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from tfcnf.diagnostics import Diagnostic
 from tfcnf.files import replace_file
 from tfcnf.records import read_lines, read_record
-from tfcnf.reporting import density, steps, trajectories, uses
+from tfcnf.reporting import density, steps, trajectories
+from tfcnf.reporting.figures import save_figure
 from tfcnf.reporting.page import write_page
-from tfcnf.reporting.read import read_classes, read_results, read_steps
+from tfcnf.reporting.read import read_results, read_steps
 from tfcnf.reporting.spread import spread_table
-
-ARRAYS = ("density", "trajectories", "calibration", "outliers", "gallery")
 
 
 def report(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
@@ -59,7 +61,6 @@ def _read(workdir: str) -> dict[str, Any]:
     path, run["steps"] = folder / "config.json", read_steps(folder)
     if path.is_file():
         run["config"] = read_record(path, {"data": str} if run["steps"] else None)
-    run["classes"], _ = read_classes(folder)
     if (folder / "eval.json").is_file():
         run["eval"] = read_results(folder)
     is_series = (folder / "trajectories.npz").is_file()
@@ -69,7 +70,7 @@ def _read(workdir: str) -> dict[str, Any]:
         raise ValueError(
             f"no run with results in this folder. Received: workdir={workdir!r}"
         )
-    for name in ARRAYS:
+    for name in ("density", "trajectories", *Diagnostic.known):
         path = folder / f"{name}.npz"
         if path.is_file():
             with np.load(path) as arrays:
@@ -116,23 +117,20 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
             ("elbo.png", lambda p: trajectories.draw_elbo(lines, p)),
             ("elbo.md", lambda p: _write(p, table)),
         ]
-    if "calibration" in first:
-        probabilities = first["calibration"]
-        items.append(
-            ("calibration.png", lambda p: uses.draw_reliability(probabilities, p))
-        )
-    if "outliers" in first:
-        log_probs = first["outliers"]
-        items.append(("outliers.png", lambda p: uses.draw_outliers(log_probs, p)))
-    if "gallery" in first:
-        names = (first["classes"] or [[]])[0]
-        items += uses.gallery(first["gallery"], names)
+    for key, diagnostic in Diagnostic.known.items():
+        if key in first:
+            for name, draw in diagnostic().figures(first[key]).items():
+                items.append((f"{name}.png", partial(_draw, draw)))
     if len(named) > 1:
         groups = group_by_configuration(list(named.values()))
         measures = [k for k, v in first["eval"].items() if isinstance(v, (int, float))]
         scores = spread_table(groups, measures)
         items.append(("scores.md", lambda p: _write(p, scores)))
     return items
+
+
+def _draw(draw: Callable[[], Figure], path: Path) -> None:
+    save_figure(draw(), path)
 
 
 def _labels(runs: Iterable[Path]) -> dict[Path, str]:

@@ -27,7 +27,7 @@ from tfcnf.data.record import DataRecord, record_of
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import HIDDEN
 from tfcnf.evaluation.pixels import PixelClassifier
-from tfcnf.evaluation.tolerances import ToleranceEvaluator
+from tfcnf.diagnostics.tolerances import ToleranceEvaluator
 from tfcnf.files import write_json
 from tfcnf.models.failures import FAILURES, named_failures, tell_once
 from tfcnf.models.infocnf import InfoCNF

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcnf.evaluation.image import SPLITS
-from tfcnf.evaluation.tolerances import MODES, ToleranceEvaluator
+from tfcnf.diagnostics.tolerances import MODES, ToleranceEvaluator
 from tfcnf.files import write_json
 from tfcnf.reporting.tables import results_table
 

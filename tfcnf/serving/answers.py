@@ -17,7 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcnf import losses
-from tfcnf.evaluation.typicality import unusualness
+from tfcnf.diagnostics.typicality import unusualness
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.seeds import normal
 from tfcnf.serving import inputs
@@ -43,7 +43,7 @@ class Answers:
         model: the model, of images.
         exact: whether log-determinants are exact.
         draws: draws of noise to average, where there is noise; at least 2.
-        entropy: of the training data, nats, see `tfcnf.evaluation.typicality`; None
+        entropy: of the training data, nats, see `tfcnf.diagnostics.typicality`; None
             where it is not known, then there is no `ood_score`.
     """
 
@@ -64,7 +64,7 @@ class Answers:
         return self._likelihood(image, tol, self.model.prior.marginal_log_prob)
 
     def ood_score(self, image: Tensor, tol: Tensor) -> Answer:
-        """How unlike the training data: see `tfcnf.evaluation.typicality`."""
+        """How unlike the training data: see `tfcnf.diagnostics.typicality`."""
         found = self.marginal_log_prob(image, tol)
         scores = unusualness(found["log_prob_nats"], self.entropy)
         return {

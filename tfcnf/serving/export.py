@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tfcnf.checks import check_choice
 from tfcnf.data.record import DataRecord
 from tfcnf.data.source import Split
-from tfcnf.evaluation.typicality import kept_entropy
+from tfcnf.diagnostics.typicality import kept_entropy
 from tfcnf.files import temporary_folder, write_json
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.records import read_record

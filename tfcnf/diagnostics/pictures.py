@@ -6,10 +6,12 @@ Whole numbers of grey levels l become u = (l + 1/2) / levels before they are enc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfcnf.diagnostics.grid import tiled
 from tfcnf.models.infocnf import InfoCNF
 
 
@@ -133,17 +135,6 @@ def gallery_pages(
     return {name: tiled(images)[None] for name, images in rows.items()}
 
 
-def tiled(images: np.ndarray) -> np.ndarray:
-    """``[rows, columns, H, W, C]`` in [0, 1] as one picture with white lines between.
-
-    Every image has a margin of one pixel: ``[rows (H + 2), columns (W + 2), C]``.
-    """
-    rows, columns, height, width, channels = images.shape
-    tiles = np.pad(images, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)], constant_values=1)
-    shape = rows * (height + 2), columns * (width + 2), channels
-    return np.clip(tiles.swapaxes(1, 2).reshape(shape), 0, 1)
-
-
 def first_of_each_class(y: np.ndarray, num_classes: int) -> np.ndarray:
     """Index ``[K]`` of the first example of each class of the first factor.
 
@@ -155,3 +146,8 @@ def first_of_each_class(y: np.ndarray, num_classes: int) -> np.ndarray:
 def unit_interval(model: InfoCNF, x: np.ndarray) -> np.ndarray:
     """Grey levels as floats in (0, 1), in the model's precision."""
     return ((x + 0.5) / model.num_levels).astype(model.compute_dtype)
+
+
+def has_images(data: Any) -> bool:
+    """Whether a data source is one of images."""
+    return len(data.event_shape) == 3

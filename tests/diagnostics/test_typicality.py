@@ -5,7 +5,7 @@ import pytest
 
 from tfcnf import losses
 from tfcnf.data.source import Split
-from tfcnf.evaluation.typicality import (
+from tfcnf.diagnostics.typicality import (
     kept_entropy,
     training_entropy,
     unusualness,
@@ -49,7 +49,7 @@ def test_a_run_keeps_its_entropy(run_copy, model, digits, monkeypatch):
     split = Split(digits.train.x[:7], digits.train.y[:7])
     first = kept_entropy(str(run_copy), model, lambda: split, 1e-2)
     assert json.loads((run_copy / "entropy.json").read_text()) == first._asdict()
-    monkeypatch.setattr("tfcnf.evaluation.typicality.training_entropy", None)
+    monkeypatch.setattr("tfcnf.diagnostics.typicality.training_entropy", None)
     assert kept_entropy(str(run_copy), model, lambda: split, 1e-2) == first
 
 

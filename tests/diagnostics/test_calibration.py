@@ -6,11 +6,8 @@ from scipy.special import log_softmax
 
 from tfcnf import CNF, InfoCNF
 from tfcnf.data.source import DataSource, Split
-from tfcnf.evaluation.calibration import (
-    calibration_arrays,
-    calibration_error,
-    calibration_measures,
-)
+from tfcnf.diagnostics import Calibration
+from tfcnf.diagnostics.calibration import calibration_error
 
 RNG = np.random.default_rng(0)
 SHAPE = (4, 4, 1)
@@ -46,7 +43,7 @@ def test_measures_of_both_posteriors():
     truth = np.argmax(logs + RNG.gumbel(size=logs.shape), 1)  # drawn from the posterior
     sharp = log_softmax(3 * logs, 1)  # as certain as it has no right to be
     arrays = {"discriminative": logs, "generative": sharp, "labels": truth}
-    measures = dict(calibration_measures(arrays))
+    measures = dict(Calibration().measures(arrays))
     assert measures["num_examples"] == 2000
     wrong = 100 * np.mean(logs.argmax(1) != truth)
     for name in ("discriminative", "generative"):
@@ -74,7 +71,7 @@ def test_arrays_are_the_posteriors_of_the_model(source):
     model = InfoCNF(SHAPE, 3, **SMALL, seed=0)
     for weight in model.trainable_variables:
         weight.assign(weight + 0.1 * RNG.normal(size=weight.shape))
-    arrays = calibration_arrays(model, source, 1e-4)
+    arrays = Calibration().compute(model, source, tol=1e-4)
     np.testing.assert_array_equal(arrays["labels"], source.test.y[:, 0])
     for name in ("discriminative", "generative"):
         expected = model.classify(source.test.x, name, tol=1e-4)
@@ -83,4 +80,4 @@ def test_arrays_are_the_posteriors_of_the_model(source):
 
 def test_a_model_without_a_posterior_is_refused(source):
     with pytest.raises(ValueError, match=r"Received: supervised_fraction=0"):
-        calibration_arrays(CNF(SHAPE, 3, **SMALL), source, 1e-4)
+        Calibration().compute(CNF(SHAPE, 3, **SMALL), source)

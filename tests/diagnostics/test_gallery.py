@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from tfcnf import CCNF, CNF, InfoCNF
 from tfcnf.data.source import HIDDEN, DataSource, Split
-from tfcnf.evaluation import gallery, pictures
+from tfcnf.diagnostics import Gallery, pictures
+from tfcnf.diagnostics.grid import tiled
 from tfcnf.evaluation.pixels import PixelClassifier
 
 RNG = np.random.default_rng(0)
@@ -102,7 +103,7 @@ def test_models_with_one_kind_of_code_have_nothing_to_swap(kind, source):
 
 def test_tiles_stand_in_rows_with_lines_between():
     images = np.arange(6.0).reshape(2, 3, 1, 1, 1) / 10 * np.ones([1, 1, 2, 2, 1])
-    picture = pictures.tiled(images)
+    picture = tiled(images)
     assert picture.shape == (8, 12, 1)
     np.testing.assert_array_equal(picture[1:3, 5:7, 0], np.full([2, 2], 0.1))
     np.testing.assert_array_equal(picture[5:7, 9:11, 0], np.full([2, 2], 0.5))
@@ -140,7 +141,7 @@ def test_the_judge_learns_from_known_labels_and_judges_floats_and_levels(source)
 
 @pytest.fixture(scope="module")
 def arrays(model, source):
-    return gallery.gallery_arrays(model, source, 1e-3)
+    return Gallery().compute(model, source, tol=1e-3)
 
 
 def test_the_gallery_has_images_and_judgements(arrays, source):
@@ -156,7 +157,7 @@ def test_the_gallery_has_images_and_judgements(arrays, source):
 
 
 def test_measures_count_the_judgements(arrays):
-    measures = dict(gallery.gallery_measures(arrays))
+    measures = dict(Gallery().measures(arrays))
     assert measures["judge_error"] == 0
     assert measures["interpolations/end_error"] < 0.02
     swapped = arrays | {
@@ -164,25 +165,25 @@ def test_measures_count_the_judgements(arrays):
         "tempered_judged": np.tile(np.arange(30) % 3, (5, 1)),
         "class_means_judged": np.array([[0, 1, 1], [0, 1, 2]]),
     }
-    measures = dict(gallery.gallery_measures(swapped))
+    measures = dict(Gallery().measures(swapped))
     assert measures["swaps/agreement"] == 100
     assert measures["swaps/kept"] == 0
     assert measures["tempered_0.7/agreement"] == 100
     assert measures["class_means/agreement"] == pytest.approx(200 / 3)
     # rows of one image each: the content alone makes the difference
     same = np.repeat(arrays["contents"][:12, None], 3, 1)
-    measures = dict(gallery.gallery_measures(arrays | {"swaps": same}))
+    measures = dict(Gallery().measures(arrays | {"swaps": same}))
     assert measures["swaps/content_share"] == pytest.approx(100)
     assert measures["swaps/class_share"] == pytest.approx(0, abs=1e-9)
     kept = arrays | {"swaps_judged": np.repeat(arrays["content_labels"][:, None], 3, 1)}
-    measures = dict(gallery.gallery_measures(kept))
+    measures = dict(Gallery().measures(kept))
     assert measures["swaps/agreement"] == 0
     assert measures["swaps/kept"] == 100
 
 
 def test_an_unconditional_model_has_samples_and_lines(source):
-    arrays = gallery.gallery_arrays(CNF(SHAPE, CLASSES, **SMALL), source, 1e-2)
+    arrays = Gallery().compute(CNF(SHAPE, CLASSES, **SMALL), source, tol=1e-2)
     assert "swaps" not in arrays
-    measures = dict(gallery.gallery_measures(arrays))
+    measures = dict(Gallery().measures(arrays))
     assert set(measures) == {"judge_error", "interpolations/end_error"}
     assert not tf.is_tensor(arrays["tempered"])

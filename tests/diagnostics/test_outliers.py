@@ -6,12 +6,8 @@ import pytest
 from tfcnf import InfoCNF
 from tfcnf.data import catalog
 from tfcnf.data.source import DataSource, Split
-from tfcnf.evaluation.outliers import (
-    outlier_arrays,
-    outlier_measures,
-    perturbed,
-    resized,
-)
+from tfcnf.diagnostics import Outliers
+from tfcnf.diagnostics.outliers import perturbed, resized
 
 RNG = np.random.default_rng(0)
 SHAPE = (4, 4, 1)
@@ -66,14 +62,14 @@ def test_arrays_are_the_marginal_log_likelihoods(monkeypatch):
     model = InfoCNF(
         SHAPE, 3, num_levels=17, filters=2, hidden_layers=1, flows_per_block=1, seed=0
     )
-    arrays = outlier_arrays(model, source, 1e-4, "somewhere")
+    arrays = Outliers("somewhere").compute(model, source, tol=1e-4)
     names = {"train", "test", "mnist", *perturbed(source.test.x, 17)}
     assert set(arrays) == names | {"dims", "levels"}
     expected = model.marginal_log_prob(source.test.x, tol=1e-4)
     np.testing.assert_allclose(arrays["test"], expected, rtol=1e-4)
     expected = model.marginal_log_prob(16 - source.test.x, tol=1e-4)
     np.testing.assert_allclose(arrays["inverted"], expected, rtol=1e-4)
-    assert "mnist" not in outlier_arrays(model, source, 1e-4)
+    assert "mnist" not in Outliers().compute(model, source, tol=1e-4)
 
 
 def test_scores_of_outliers_less_and_more_likely_than_the_data():
@@ -87,7 +83,7 @@ def test_scores_of_outliers_less_and_more_likely_than_the_data():
         "dims": np.array(16),
         "levels": np.array(17),
     }
-    measures = dict(outlier_measures(arrays))
+    measures = dict(Outliers().measures(arrays))
     assert measures["strange/auroc_likelihood"] == 1
     assert measures["strange/auroc_typicality"] == 1
     # a likelihood takes simple images for the most usual ones
@@ -106,5 +102,5 @@ def test_the_area_is_the_probability_of_the_right_order():
     arrays = {"train": test, "test": test, "other": other}
     arrays |= {"dims": np.array(1), "levels": np.array(1)}
     order = other[:, None] < test[None]
-    measured = dict(outlier_measures(arrays))["other/auroc_likelihood"]
+    measured = dict(Outliers().measures(arrays))["other/auroc_likelihood"]
     assert measured == pytest.approx(order.mean(), abs=1e-9)

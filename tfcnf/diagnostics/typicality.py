@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from tfcnf.data.source import Split
-from tfcnf.evaluation.examples import ExampleMeasures
+from tfcnf.diagnostics.examples import ExampleMeasures
 from tfcnf.files import write_json
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.records import read_record
@@ -36,7 +35,7 @@ def unusualness(log_prob: Tensor, entropy: float) -> dict[str, Tensor]:
         ``"likelihood"``: -log p(x), and ``"typicality"``: |-log p(x) - entropy|, each
         ``[B]`` nats.
     """
-    return {"likelihood": -log_prob, "typicality": tf.abs(log_prob + entropy)}
+    return {"likelihood": -log_prob, "typicality": abs(log_prob + entropy)}
 
 
 class Entropy(NamedTuple):

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tfcnf import InfoCNF
 from tfcnf.data.source import DataSource, Split
-from tfcnf.evaluation.tolerances import ToleranceEvaluator
+from tfcnf.diagnostics.tolerances import ToleranceEvaluator
 from tfcnf.runs import experiment, trained_run
 from tfcnf.runs.config import default_config
 

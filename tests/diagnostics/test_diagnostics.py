@@ -1,0 +1,96 @@
+"""The contract of every diagnostic, on tiny models; their examples run."""
+
+import re
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tfcnf import InfoCNF
+from tfcnf.data.source import DataSource, Split
+from tfcnf.diagnostics import Diagnostic
+
+RNG = np.random.default_rng(0)
+SMALL = {"filters": 2, "hidden_layers": 1, "flows_per_block": 1, "seed": 0}
+OWN = [d for d in Diagnostic.known.values() if d.__module__.startswith("tfcnf.")]
+
+
+def images():
+    """InfoCNF and images of 4x4 pixels."""
+
+    def split(count):
+        x = RNG.integers(0, 17, (count, 4, 4, 1)).astype(np.uint8)
+        return Split(x, np.arange(count, dtype=np.int32)[:, None] % 3)
+
+    data = DataSource("images", split(30), split(12), (3,), 17)
+    return InfoCNF((4, 4, 1), 3, num_levels=17, num_scales=1, **SMALL), data
+
+
+MADE = {"calibration": images, "gallery": images, "outliers": images}
+
+
+@pytest.fixture(scope="module")
+def made():
+    """A function that gives the model and data for a diagnostic, made once."""
+    kept = {}
+
+    def make(key):
+        if MADE[key] not in kept:
+            kept[MADE[key]] = MADE[key]()
+        return kept[MADE[key]]
+
+    return make
+
+
+@pytest.mark.parametrize("kind", OWN, ids=lambda kind: kind.key)
+def test_a_diagnostic_computes_measures_and_plots(kind, made):
+    (example,) = re.findall(r"```python\n(.*?)```", kind.__doc__, re.DOTALL)
+    model, data = made(kind.key)
+    told = {"model": model, "data": data}
+    exec(textwrap.dedent(example), told)
+    pyplot.close("all")
+    diagnostic, arrays, measures = kind(), told["arrays"], told["measures"]
+    assert measures == dict(diagnostic.measures(arrays))
+    assert measures
+    assert np.isfinite(list(measures.values())).all()
+    assert all(isinstance(value, (int, float)) for value in measures.values())
+    assert all(isinstance(value, np.ndarray) for value in arrays.values())
+    shown = {name.rpartition("/")[2] for name in measures if "/" in name}
+    assert set(kind.columns) <= shown
+    ax = Figure().subplots()
+    assert diagnostic.plot(arrays, ax) is ax
+    assert ax.has_data()
+    assert isinstance(diagnostic.plot(arrays), Axes)
+    pyplot.close("all")
+    figures = diagnostic.figures(arrays)
+    assert set(figures) <= set(kind.files or (kind.key,))
+    assert all(isinstance(draw(), Figure) for draw in figures.values())
+    assert not pyplot.get_fignums()  # those of reports are not kept
+    assert kind.title
+    assert kind.caption
+    other = DataSource(
+        "points", *[Split(np.zeros([2, 3]), np.zeros([2, 1]))] * 2, (2,), 1
+    )
+    if kind.subject != "examples with classes":
+        with pytest.raises(ValueError, match=rf"{kind.key} is for .* data='points'"):
+            diagnostic.compute(model, other)
+
+
+def test_diagnostics_are_imported_without_matplotlib_and_scikit_learn():
+    code = (
+        "import sys\n"
+        "sys.modules['matplotlib'] = sys.modules['sklearn'] = None\n"
+        "from tfcnf.diagnostics import Calibration\n"
+        "assert Calibration.key == 'calibration'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_name_is_no_attribute_of_the_package():
+    with pytest.raises(ImportError, match="Kalibration"):
+        from tfcnf.diagnostics import Kalibration  # noqa: F401
