@@ -73,7 +73,8 @@ def leave_pictures(model: Any, source: Source, folder: Path, tol: float) -> None
 
 def _leave_images(model: Any, source: DataSource, folder: Path, tol: float) -> None:
     classes = [name * model.is_supervised for name in source.class_names[0]]
-    draw_grid(class_samples(model, tol=tol), folder / "samples.png", classes)
+    samples = class_samples(model, tol=tol, rows=len(classes))
+    draw_grid(samples, folder / "samples.png", classes)
     rows = reconstructions(model, source.test.x[:10], tol)
     worst = rows[2].max()
     draw_grid(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tfcnf.data.record import DataRecord, record_of
 from tfcnf.data.series import SeriesSource, SeriesSplit, make_series
 from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.categorical import Categorical
 from tfcnf.labels.real import Real
 
 NAMES = (("ant", "bee", "5"),)
@@ -82,7 +83,9 @@ def test_a_model_is_built_of_a_record():
     record = record_of(images())
     assert record.model_keywords() == {
         "event_shape": [2, 2, 1],
-        "num_classes": [3],
+        "labels": json.loads(
+            json.dumps([Categorical(3, ("ant", "bee", "5")).record()])
+        ),
         "num_levels": 32,
     }
     assert len(record.train) == 6

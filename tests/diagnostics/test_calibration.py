@@ -80,4 +80,4 @@ def test_arrays_are_the_posteriors_of_the_model(source):
 
 def test_a_model_without_a_posterior_is_refused(source):
     with pytest.raises(ValueError, match=r"Received: supervised_fraction=0"):
-        Calibration().compute(CNF(SHAPE, 3, **SMALL), source)
+        Calibration().compute(CNF(SHAPE, **SMALL), source)

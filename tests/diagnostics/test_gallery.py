@@ -89,14 +89,17 @@ def test_temperature_scales_the_deviation_of_the_same_draw(model):
     np.testing.assert_array_equal(images[2], model.sample(labels, 3, tol=TOL))
     cold = pictures.tempered_samples(model, (0.0,), labels, 99, TOL)
     np.testing.assert_allclose(images[0], cold[0], atol=1e-6)  # the seed has no part
-    means = model.prior.components(0).loc.numpy()[[0, 2]]
+    means = model.labels[0].components().loc.numpy()[[0, 2]]
     decoded = model.decode(np.concatenate([means, np.zeros([2, 8])], 1), tol=TOL)
     np.testing.assert_allclose(images[0], decoded, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [CNF, CCNF])
 def test_models_with_one_kind_of_code_have_nothing_to_swap(kind, source):
-    model, x = kind(SHAPE, CLASSES, **SMALL), source.test.x[:1]
+    model, x = (
+        kind(SHAPE, **({} if kind is CNF else {"labels": CLASSES}), **SMALL),
+        source.test.x[:1],
+    )
     with pytest.raises(ValueError, match=r"Received: supervised_fraction="):
         pictures.swaps(model, x, x, TOL)
 
@@ -122,7 +125,7 @@ def test_pages_for_tensorboard_are_single_pictures(model, source):
         "interpolations": (1, 18, 48, 1),
         "swaps": (1, 18, 18, 1),
     }
-    plain = CNF(SHAPE, CLASSES, **SMALL)
+    plain = CNF(SHAPE, **SMALL)
     pages = pictures.gallery_pages(plain, source.test.x, source.test.y, 1e-2)
     assert set(pages) == {"samples", "interpolations"}
 
@@ -182,7 +185,7 @@ def test_measures_count_the_judgements(arrays):
 
 
 def test_an_unconditional_model_has_samples_and_lines(source):
-    arrays = Gallery().compute(CNF(SHAPE, CLASSES, **SMALL), source, tol=1e-2)
+    arrays = Gallery().compute(CNF(SHAPE, **SMALL), source, tol=1e-2)
     assert "swaps" not in arrays
     measures = dict(Gallery().measures(arrays))
     assert set(measures) == {"judge_error", "interpolations/end_error"}

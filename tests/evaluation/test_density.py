@@ -166,7 +166,7 @@ def test_a_flow_of_your_own_keeps_its_dtype(trainable):
 def test_a_trained_mixture_keeps_the_papers_claim():
     source = catalog.get("mixture1d")
     options = SMALL | {"filters": 64, "hidden_layers": 3}
-    model = CNF((1,), 3, **options)
+    model = CNF((1,), **options)
     model.compile(keras.optimizers.Adam(2e-3))
     model.fit(source.train.x, source.train.y, batch_size=400, epochs=10, verbose=0)
     for dtype, most in (("float32", 1e-3), ("float64", 1e-4)):

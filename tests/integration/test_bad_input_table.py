@@ -406,7 +406,7 @@ CASES = [
     library(
         "classes that are no number",
         "InfoCNF((2,), 2.5)",
-        "num_classes",
+        "labels must be numbers of classes",
         lambda: InfoCNF((2,), 2.5),
     ),
     library(

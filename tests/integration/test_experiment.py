@@ -167,8 +167,8 @@ def test_eval_json_agrees_with_the_model_and_the_arrays_of_scikit_learn(
         sums["bits"] += np.sum(model.prior.log_prob(out.z, y) + log_det)
         sums["marginal"] += np.sum(model.prior.marginal_log_prob(out.z) + log_det)
         for name, (scores,) in [
-            ("wrong", model.classifier(out.z)),
-            ("generative", model.prior.class_log_probs(out.z)),
+            ("wrong", model.class_scores(out.z, "discriminative")),
+            ("generative", model.class_scores(out.z, "generative")),
         ]:
             sums[name] += np.sum(scores.numpy().argmax(1) != y[:, 0])
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfcnf import CNF, InfoCNF
+from tfcnf import CCNF, InfoCNF
 from tfcnf.flows.base import Chain
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale
@@ -25,7 +25,7 @@ OTHERS = [0, 2, 4, 5, 6]
 
 
 def away_from_the_start(model):
-    for weight in model.prior.weights + model.classifier.weights:
+    for weight in model.prior.weights + model.reader.weights:
         weight.assign(0.3 * np.random.default_rng(1).standard_normal(weight.shape))
     return model
 
@@ -128,7 +128,7 @@ def test_a_solve_of_nothing_is_nothing(solved):
     assert solved.distribution([]).sample(3, seed=0).shape == (3, 0, 2)
     assert solved.distribution(1).sample(0, seed=0).shape == (0, 2)
     assert solved.distribution().sample(0, seed=0).shape == (0, 2)
-    several = CNF((2,), (3, 2), flow=solved.flow)
+    several = CCNF((2,), [3, 2], flow=solved.flow)
     assert several.sample([]).shape == (0, 2)
 
 

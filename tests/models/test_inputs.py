@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.models.inputs import check_examples, check_labels
+from tfcnf.labels.kinds import make_labels
+from tfcnf.models.inputs import check_examples
+from tfcnf.models.label_inputs import read_labels
 
 INTEGERS = [f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)]
 
@@ -14,7 +16,7 @@ def test_integers_of_any_type_are_taken(kind):
     x = np.array([[0], [16]], kind)
     for levels in (17, 256, 65536):
         np.testing.assert_array_equal(check_examples(x, [1], levels), x)
-    y = check_labels(np.array([[0, 2], [4, 0]], kind), [5, 1000])
+    y = read_labels(np.array([[0, 2], [4, 0]], kind), make_labels([5, 1000]), "float32")
     assert (y.dtype, y.numpy().tolist()) == (tf.int32, [[0, 2], [4, 0]])
 
 
@@ -23,11 +25,12 @@ def test_what_would_wrap_into_the_range_is_refused(value):
     with pytest.raises(ValueError, match=rf"levels 0\.\.16\. Received: x=\[\[{value}"):
         check_examples(np.array([[value]]), [1], 17)
     with pytest.raises(ValueError, match=rf"in -1\.\.4\. Received: y=\[\[{value}"):
-        check_labels(np.array([value]), [5], lowest=-1)
+        read_labels(np.array([value]), make_labels(5), "float32", hidden=True)
 
 
 def test_a_graph_looks_before_it_narrows():
-    check = tf.function(lambda y: check_labels(y, [5]))
+    labels = make_labels(5)
+    check = tf.function(lambda y: read_labels(y, labels, "float32"))
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=r"labels must be in 0\.\.4"
     ):

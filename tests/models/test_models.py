@@ -118,7 +118,8 @@ def test_the_three_models_start_equal():
     bits, entropies = [], []
     control = Control(seed=tf.constant([0, 0]))
     for model_class in (CNF, CCNF, InfoCNF):
-        model = model_class(SHAPE, CLASSES, **SMALL)
+        labels = {} if model_class is CNF else {"labels": CLASSES}
+        model = model_class(SHAPE, **labels, **SMALL)
         terms, _ = model.terms(X, Y, control, training=False)
         bits.append(terms["bits_per_dim"].numpy())
         entropies.append(terms.get("cross_entropy"))
@@ -130,7 +131,8 @@ def test_the_three_models_start_equal():
 
 
 def test_weights_of_the_heads_follow_the_fraction():
-    counts = [m(SHAPE, CLASSES, **SMALL).count_params() for m in (CNF, InfoCNF, CCNF)]
+    labelled = [m(SHAPE, CLASSES, **SMALL) for m in (InfoCNF, CCNF)]
+    counts = [m.count_params() for m in (CNF(SHAPE, **SMALL), *labelled)]
     # per supervised dimension: 2 K weights and 4 of bias and log-scale in q_phi, K
     # in q_theta, whose bias and log-scale have K each
     assert counts[1] - counts[0] == 8 * (3 * CLASSES + 4) + 2 * CLASSES
@@ -200,12 +202,12 @@ def test_a_flow_without_a_solve_trains():
         (lambda m: m.classify(X, posterior="bayes"), "posterior must be one of"),
         (lambda m: m.decode(np.zeros([2, 15], np.float32)), "codes must have shape"),
         (lambda m: m.sample([3]), "labels must be in 0..2"),
-        (lambda m: CNF(SHAPE, **SMALL).classify(X), "cannot classify"),
-        (lambda m: CNF(SHAPE, supervised_fraction=0.5), "no supervised code"),
+        (lambda m: CNF(SHAPE, **SMALL).classify(X), "are all classes"),
+        (lambda m: CNF(SHAPE, supervised_fraction=0.5), "CNF has no labels"),
         (lambda m: CCNF(SHAPE, supervised_fraction=0.5), "whole code"),
         (lambda m: InfoCNF((4, 4)), "event_shape must have 1 or 3"),
         (lambda m: InfoCNF((4, 0, 1)), "event_shape must be positive"),
-        (lambda m: InfoCNF(SHAPE, 0), "num_classes must be positive"),
+        (lambda m: InfoCNF(SHAPE, 0), "must be a positive integer"),
         (lambda m: InfoCNF(SHAPE, supervised_fraction=2.0), "between 0 and 1"),
         (lambda m: InfoCNF(SHAPE, tol=-1.0), "tol must be positive"),
     ],

@@ -45,7 +45,7 @@ def linear(layer, rows):
 
 
 def moments(model):
-    mean, log_scale = np.split(linear(model.prior.q_phi[0], np.eye(CLASSES)), 2, 1)
+    mean, log_scale = np.split(linear(model.labels[0].q_phi, np.eye(CLASSES)), 2, 1)
     return mean, np.exp(log_scale)
 
 
@@ -65,7 +65,7 @@ def loss_by_hand(model):
     )
     log_prob = conditional + stats.norm.logpdf(z_u).sum(1) + log_det
     bits = -log_prob / 4 / np.log(2)
-    logits = linear(model.classifier.q_theta[0], z_y)
+    logits = linear(model.labels[0].q_theta, z_y)
     entropy = logsumexp(logits, 1) - logits[np.arange(6), Y[:, 0]]
     return np.mean(bits + BETA * np.where(KNOWN, entropy, 0.0))
 
@@ -106,7 +106,7 @@ def test_class_means_learn_from_hidden_labels_by_their_responsibilities(model):
     share[KNOWN] = np.eye(CLASSES)[Y[KNOWN, 0]]
     pull = (z_y[:, None] - mean) / scale**2
     d_mean = -(share[:, :, None] * pull).sum(0) / (6 * 4 * np.log(2))
-    layer = model.prior.q_phi[0]
+    layer = model.labels[0].q_phi
     expected = d_mean * np.exp(3 * layer.log_scale.numpy()[:2])  # kernel to mean
     _, gradients = loss_and_gradients(model)
     place = [w is layer.kernel for w in model.trainable_variables].index(True)
@@ -156,6 +156,6 @@ def test_hidden_labels_are_for_training_alone(model):
 
 
 def test_the_unconditional_model_does_not_look_at_labels():
-    model = CNF((4,), CLASSES, filters=5, hidden_layers=1, flows_per_block=1, seed=0)
+    model = CNF((4,), filters=5, hidden_layers=1, flows_per_block=1, seed=0)
     terms, _ = model.terms(X.astype(np.float32), Y, Control(), training=False)
     assert set(terms) == {"loss", "bits_per_dim"}

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras.optimizers import LossScaleOptimizer
 
+from tfcnf.labels.categorical import Categorical
 from tfcnf.training.accumulation import make_step
 from tfcnf.training.strategy import get_strategy
 
@@ -38,7 +39,7 @@ def make(make_line):
     """A function that makes a `Line` of two classes with w = 0.25."""
 
     class Classes(make_line):
-        num_classes = (2,)
+        labels = (Categorical(2),)
 
         def __init__(self, penalised=False, **options):
             super().__init__(RATE, **options)

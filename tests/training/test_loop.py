@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tfcnf.data.pipeline import training_batches
 from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.categorical import Categorical
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.models.inputs import check_labels
+from tfcnf.models.label_inputs import read_labels
 from tfcnf.ode.status import STEP_LIMIT, SolverError, check_solved
 from tfcnf.training.callbacks import MetricsLog, StepsLog, read_metrics
 from tfcnf.training.checkpoints import Checkpoints, Position, SaveCheckpoints
@@ -196,7 +197,9 @@ def test_a_solve_that_fails_is_a_solver_error(make_line, points):
 
 
 def test_bad_values_in_the_graph_are_a_value_error(make_line, points):
-    model = fails_with(lambda x, y: check_labels(y, (1,)), make_line)
+    model = fails_with(
+        lambda x, y: read_labels(y, [Categorical(1)], "float32"), make_line
+    )
     with pytest.raises(ValueError, match=r"labels must be in 0\.\.0\. Received: y="):
         run_epochs(model, points, get_strategy(), 5, 1)
 

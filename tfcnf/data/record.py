@@ -77,13 +77,21 @@ class DataRecord:
             elif not _is_close(old.fingerprint, new.fingerprint):
                 found.append(f"the examples or labels of {name} are others")
         mine, theirs = (
-            {**data.keywords, "class_names": data.class_names, "flip": data.flip}
+            {"class_names": data.class_names, **data._unnamed(), "flip": data.flip}
             for data in (self, other)
         )
         for name, was in mine.items():
             if not _is_close(was, theirs.get(name)) and not (found and _floats(was)):
                 found.append(f"{name} was {was} and is {theirs.get(name)}")
         return found
+
+    def _unnamed(self) -> dict[str, Any]:
+        """The keywords without the names of classes, which stand in `class_names`."""
+        labels = [
+            {key: value for key, value in label.items() if key != "names"}
+            for label in self.keywords.get("labels", ())
+        ]
+        return {**self.keywords, "labels": labels}
 
     def find_class(self, label: str) -> int:
         """Number of a class of the first label factor by its name, or by its number.

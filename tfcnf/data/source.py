@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-HIDDEN = -1  # the label of an example whose label is not known
+from tfcnf.labels.categorical import HIDDEN, Categorical
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,17 @@ class DataSource:
         """Shape of one example."""
         return self.train.x.shape[1:]
 
+    @property
+    def labels(self) -> list[Categorical]:
+        """The kinds of the labels."""
+        pairs = zip(self.num_classes, self.class_names, strict=True)
+        return [Categorical(count, names) for count, names in pairs]
+
     def model_keywords(self) -> dict[str, Any]:
         """What a model must know of the data, as keywords of its constructor."""
         return {
             "event_shape": self.event_shape,
-            "num_classes": self.num_classes,
+            "labels": [label.record() for label in self.labels],
             "num_levels": self.num_levels,
         }
 

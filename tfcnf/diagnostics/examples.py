@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import Split
+from tfcnf.models.inference import POSTERIORS
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, Tensor
@@ -48,7 +49,7 @@ class ExampleMeasures:
         model = self.model
         out = model(x, control=Control(tol=self.tol, seed=seed))
         values = {"log_prob": model.prior.marginal_log_prob(out.z) + out.log_det}
-        if model.is_supervised:
-            values["discriminative"] = model.classifier(out.code)[0]
-            values["generative"] = model.prior.class_log_probs(out.code)[0]
+        if model.labels and model.reader.of_classes:
+            for posterior in POSTERIORS:
+                values[posterior] = model.class_scores(out.code, posterior)[0]
         return values

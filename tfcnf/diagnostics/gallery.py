@@ -89,12 +89,14 @@ class Gallery(Diagnostic):
             (percent) is how often it errs on test images.
         """
         self.check(data)
-        test, classes = data.test, model.num_classes[0]
+        test, classes = data.test, data.num_classes[0]
         judge = PixelClassifier(
             Split(data.train.x[:JUDGED], data.train.y[:JUDGED]), data.num_levels
         )
-        labels: Any = np.zeros([classes * COPIES, len(model.num_classes)], np.int32)
-        labels[:, 0] = np.arange(len(labels)) % classes
+        labels: Any = classes * COPIES
+        if model.labels:
+            labels = np.zeros([labels, len(model.labels)], np.int32)
+            labels[:, 0] = np.arange(len(labels)) % classes
         first = pictures.first_of_each_class(test.y, classes)
         ends = (test.x[first], test.x[np.roll(first, -1)])
         arrays = {

@@ -14,28 +14,45 @@ import tensorflow as tf
 from tfcnf.diagnostics.grid import tiled
 from tfcnf.models.infocnf import InfoCNF
 
+MOST = 100  # rows
+
 
 def class_samples(
-    model: InfoCNF, columns: int = 10, seed: int = 0, tol: float | None = None
+    model: InfoCNF,
+    columns: int = 10,
+    seed: int = 0,
+    tol: float | None = None,
+    rows: int = 10,
 ) -> np.ndarray:
-    """A row of samples for each class of the first factor, ``[K, columns, H, W, C]``.
+    """A row of samples for each value of the first label, ``[n, columns, H, W, C]``.
 
-    Further label factors take the values 0, 1, ... along the columns.
+    Further labels take one value after the other along the columns.
+
+    Args:
+        model: the model.
+        columns: samples in a row.
+        seed: the same seed gives the same images.
+        tol: solver tolerance instead of the layers' own.
+        rows: n for a model without labels.
     """
-    classes = model.num_classes[0]
-    labels: np.ndarray = np.empty((classes, columns, len(model.num_classes)), np.int32)
-    labels[..., 0] = np.arange(classes)[:, None]
-    for i, count in enumerate(model.num_classes[1:], 1):
-        labels[..., i] = np.arange(columns) % count
-    flat = labels.reshape(-1, len(model.num_classes))
-    samples = model.sample(flat, seed=seed, tol=tol)
-    return samples.numpy().reshape(classes, columns, *model.event_shape)
+    y: Any = rows * columns
+    if model.labels:
+        first, *others = model.labels
+        values = first.examples(MOST)
+        rows = len(values)
+        parts = [np.repeat(values, columns, 0)]
+        for label in others:
+            shown = np.resize(label.examples(columns), [columns, label.columns])
+            parts.append(np.tile(shown, [rows, 1]))
+        y = np.concatenate(parts, 1)
+    samples = model.sample(y, seed=seed, tol=tol)
+    return samples.numpy().reshape(rows, columns, *model.event_shape)
 
 
 def tempered_samples(
     model: InfoCNF,
     temperatures: Sequence[float],
-    labels: np.ndarray,
+    labels: np.ndarray | int,
     seed: int = 0,
     tol: float | None = None,
 ) -> np.ndarray:
@@ -45,7 +62,7 @@ def tempered_samples(
         model: the model.
         temperatures: factors on the deviations of the code; 1 samples the model and
             0 gives the image of each class' mean code.
-        labels: integers ``[n, L]``.
+        labels: ``[n, columns]``, or n for a model without labels.
         seed: the same seed gives the same images.
         tol: solver tolerance instead of the layers' own.
     """
@@ -125,9 +142,9 @@ def gallery_pages(
         y: their labels ``[n, L]``.
         tol: solver tolerance.
     """
-    first = x[first_of_each_class(y, model.num_classes[0])]
+    first = x[first_of_each_class(y)]
     rows = {
-        "samples": class_samples(model, columns=8, tol=tol),
+        "samples": class_samples(model, columns=8, tol=tol, rows=len(first)),
         "interpolations": interpolations(model, first, np.roll(first, -1, 0), 8, tol),
     }
     if model.prior.partition.supervised and model.prior.partition.unsupervised:
@@ -135,12 +152,13 @@ def gallery_pages(
     return {name: tiled(images)[None] for name, images in rows.items()}
 
 
-def first_of_each_class(y: np.ndarray, num_classes: int) -> np.ndarray:
+def first_of_each_class(y: np.ndarray, num_classes: int | None = None) -> np.ndarray:
     """Index ``[K]`` of the first example of each class of the first factor.
 
-    Of a class without an example it is 0.
+    Of a class without an example it is 0; the classes are those that y has if their
+    number is None.
     """
-    return np.argmax(y[:, :1] == np.arange(num_classes), 0)
+    return np.argmax(y[:, :1] == np.arange(num_classes or y[:, 0].max() + 1), 0)
 
 
 def unit_interval(model: InfoCNF, x: np.ndarray) -> np.ndarray:

@@ -129,11 +129,11 @@ class LogDensities:
         model = self.model
         out = model(x, control=Control(tol=tol, seed=tf.constant([0, 0])))
         values = {"marginal": model.prior.marginal_log_prob(out.z) + out.log_det}
-        if model.is_supervised and len(model.num_classes) == 1:
+        if len(model.labels) == 1 and model.reader.of_classes:
             _, rest = model.prior.partition.split(out.z)
             shared = model.prior.unsupervised().log_prob(rest) + out.log_det
-            (scores,) = model.prior.class_log_probs(out.z)
-            for k in range(model.num_classes[0]):
+            (scores,) = model.prior.support_log_probs(out.z)
+            for k in range(model.labels[0].num_classes):
                 values[f"class_{k}"] = scores[:, k] + shared
         return values, tf.reduce_mean(out.tolerance)
 

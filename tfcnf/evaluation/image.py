@@ -13,6 +13,7 @@ from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
 from tfcnf.evaluation.means import Means
+from tfcnf.labels.categorical import Categorical
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, FlowOutput, Tensor, Weighted
@@ -124,12 +125,13 @@ class Evaluator:
             ),
         }
         if model.is_supervised:
-            scores = model.prior.class_log_probs(out.z)
-            measures[f"{self.split_name}_error"] = terms["error"]
-            measures["cross_entropy"] = terms["cross_entropy"]
-            measures["generative_error"] = Weighted(
-                losses.error(scores, y), terms["error"].weights
-            )
+            measures[model.reader.loss_name] = terms[model.reader.loss_name]
+            for name in model.reader.measure_names:
+                measures[f"{self.split_name}_{name}"] = terms[name]
+        if model.labels and isinstance(model.labels[0], Categorical):
+            best = tf.argmax(model.prior.support_log_probs(out.z)[0], -1)
+            wrong = model.labels[0].measures(best[:, None], y[:, :1])["error"]
+            measures["generative_error"] = Weighted(wrong, terms["error"].weights)
         return measures, out
 
     def _count_backward(

@@ -36,6 +36,7 @@ class Label(keras.layers.Layer):
 
     columns = 1
     integer = True  # values are whole numbers
+    measure_names: tuple[str, ...] = ("error",)
     roots: tuple[str, ...] = ()  # measures whose mean is a mean square
 
     def __init__(
@@ -117,6 +118,10 @@ class Label(keras.layers.Layer):
             "values of this label cannot be marginalised: no distribution of them is "
             f"stated. Received: {self!r}"
         )
+
+    def sample(self, count: Tensor, seed: Tensor) -> Tensor:
+        """Values ``[count, columns]`` of the distribution of y; see `support`."""
+        raise NotImplementedError
 
     def examples(self, count: int) -> np.ndarray:
         """Values to draw pictures for, ``[n, columns]``, at most ``count``."""
@@ -232,7 +237,7 @@ def whole_between(values: Tensor, low: int, high: int) -> Tensor:
     kind = values.dtype
     inside = (values >= max(low, int(kind.min))) & (values <= min(high, int(kind.max)))
     if kind.is_floating:
-        inside &= values == tf.floor(values)
+        inside &= tf.equal(values, tf.floor(values))
     return tf.reduce_all(inside)
 
 

@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 
 from tfcnf.labels.base import Label, whole_between
 from tfcnf.labels.categorical import HIDDEN
+from tfcnf.seeds import uniform
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
@@ -41,7 +42,7 @@ class Binary(Label):
 
     def is_hidden(self, y: Tensor) -> Tensor:
         """Mask of values -1, ``[B]``."""
-        return y[:, 0] == tf.cast(HIDDEN, y.dtype)
+        return tf.equal(y[:, 0], tf.cast(HIDDEN, y.dtype))
 
     def predict(self, z: Tensor) -> tfp.distributions.Bernoulli:
         """The probability of 1 by q_theta, batch ``[B]``."""
@@ -66,6 +67,10 @@ class Binary(Label):
     def support(self) -> tuple[Tensor, Tensor]:
         """0 and 1, equally probable."""
         return tf.constant([[0], [1]]), tf.zeros([2], self.compute_dtype)
+
+    def sample(self, count: Tensor, seed: Tensor) -> Tensor:
+        """0 and 1, ``[count, 1]``."""
+        return tf.cast(uniform([count, 1], seed) * 2.0, tf.int32)
 
     def examples(self, count: int) -> np.ndarray:
         """0 and 1, ``[2, 1]``."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.labels.base import Label, whole_between
+from tfcnf.seeds import uniform
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
@@ -79,7 +80,7 @@ class Categorical(Label):
 
     def is_hidden(self, y: Tensor) -> Tensor:
         """Mask of values -1, ``[B]``."""
-        return y[:, 0] == HIDDEN
+        return tf.equal(y[:, 0], HIDDEN)
 
     def predict(self, z: Tensor) -> tfp.distributions.Categorical:
         """The class probabilities of q_theta, batch ``[B]``."""
@@ -98,7 +99,9 @@ class Categorical(Label):
 
     def measures(self, estimate: Tensor, y: Tensor) -> dict[str, Tensor]:
         """``error``: 100 where the most probable class is wrong, else 0."""
-        wrong = tf.cast(estimate[:, 0], tf.int32) != tf.cast(y[:, 0], tf.int32)
+        wrong = tf.not_equal(
+            tf.cast(estimate[:, 0], tf.int32), tf.cast(y[:, 0], tf.int32)
+        )
         return {"error": 100.0 * tf.cast(wrong, self.compute_dtype)}
 
     def support(self) -> tuple[Tensor, Tensor]:
@@ -107,6 +110,10 @@ class Categorical(Label):
             tf.range(self.num_classes)[:, None],
             tf.zeros([self.num_classes], self.compute_dtype),
         )
+
+    def sample(self, count: Tensor, seed: Tensor) -> Tensor:
+        """Classes ``[count, 1]``."""
+        return tf.cast(uniform([count, 1], seed) * float(self.num_classes), tf.int32)
 
     def examples(self, count: int) -> np.ndarray:
         """The first classes, ``[n, 1]``."""

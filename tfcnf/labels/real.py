@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.labels.base import Label
+from tfcnf.seeds import normal
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
@@ -46,6 +47,7 @@ class Real(Label):
     """
 
     integer = False
+    measure_names = ("rmse",)
     roots = ("rmse",)
 
     def __init__(
@@ -176,6 +178,11 @@ class Real(Label):
             tf.constant(values, self.compute_dtype),
             tf.constant(logits, self.compute_dtype),
         )
+
+    def sample(self, count: Tensor, seed: Tensor) -> Tensor:
+        """Normal values ``[count, d]``."""
+        noise = normal([count, self.dims], seed, self.compute_dtype)
+        return noise * self.scale + self.mean
 
     def examples(self, count: int) -> np.ndarray:
         """Values from two deviations below the mean to two above, ``[n, d]``."""

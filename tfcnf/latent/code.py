@@ -6,13 +6,13 @@ TFP draws by algorithms that TensorFlow chooses by device; these draw as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfcnf.seeds import fold_in, normal, uniform
+from tfcnf.seeds import fold_in, normal
 from tfcnf.types import Tensor
 
 
@@ -31,9 +31,9 @@ class CodeMarginal(tfp.distributions.Distribution):
 
     Args:
         dims: D.
-        num_classes: classes of each label factor, all equally probable.
+        draw_labels: values ``[n, columns]`` of n and a seed.
         log_density: of codes ``[..., D]``.
-        place: codes of standard normal noise ``[n, D]`` and labels ``[n, L]``.
+        place: codes of standard normal noise ``[n, D]`` and such values.
         dtype: of the codes.
         name: of the distribution.
     """
@@ -41,14 +41,14 @@ class CodeMarginal(tfp.distributions.Distribution):
     def __init__(
         self,
         dims: int,
-        num_classes: Sequence[int],
+        draw_labels: Callable[[Tensor, Tensor], Tensor],
         log_density: Callable[[Tensor], Tensor],
         place: Callable[[Tensor, Tensor], Tensor],
         dtype: Any,
         name: str = "CodeMarginal",
     ):
         parameters = dict(locals())
-        self.dims, self.num_classes = dims, tuple(num_classes)
+        self.dims, self.draw_labels = dims, draw_labels
         self.log_density, self.place = log_density, place
         super().__init__(
             dtype=tf.as_dtype(dtype),
@@ -74,9 +74,7 @@ class CodeMarginal(tfp.distributions.Distribution):
 
     def _sample_n(self, n: Tensor, seed: Any = None) -> Tensor:
         own = _seed(seed)
-        counts = tf.constant(self.num_classes, tf.float32)
-        shape = [n, len(self.num_classes)]
-        labels = tf.cast(uniform(shape, fold_in(own, 1)) * counts, tf.int32)
+        labels = self.draw_labels(n, fold_in(own, 1))
         return self.place(normal([n, self.dims], own, self.dtype), labels)
 
 

@@ -10,7 +10,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.labels.base import Label, split_values
+from tfcnf.latent.code import CodeGaussian, CodeMarginal
 from tfcnf.latent.partition import Partition
+from tfcnf.seeds import fold_in, normal
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
@@ -82,7 +84,7 @@ class CodePrior(keras.layers.Layer):
             total += label.marginal().log_prob(code)
         return total
 
-    def distribution(self, y: Tensor) -> tfp.distributions.MultivariateNormalDiag:
+    def distribution(self, y: Tensor) -> CodeGaussian:
         """p(z | y) of the whole code: batch ``[B]``, event z.
 
         Args:
@@ -91,23 +93,61 @@ class CodePrior(keras.layers.Layer):
         zeros = tf.zeros(
             [tf.shape(y)[0], self.partition.unsupervised], self.compute_dtype
         )
+        values = split_values(self.labels, y)
         parts = [
-            label.prior(value)
-            for label, value in zip(
-                self.labels, split_values(self.labels, y), strict=True
-            )
+            label.prior(value) for label, value in zip(self.labels, values, strict=True)
         ]
-        return tfd.MultivariateNormalDiag(
+        return CodeGaussian(
             self.partition.merge([part.loc for part in parts], zeros),
             self.partition.merge([part.scale.diag for part in parts], zeros + 1.0),
         )
 
-    def marginal(self) -> tfp.distributions.Distribution:
-        """p(z) of the whole code, labels marginalised: batch ``[]``, event z."""
-        parts = [label.marginal() for label in self.labels]
-        if self.partition.unsupervised:
-            parts.append(self.unsupervised())
-        return tfd.Blockwise(parts)
+    def marginal(self) -> CodeMarginal:
+        """p(z) of the whole code, labels marginalised: batch ``[]``, event z.
+
+        Raises:
+            ValueError: for a label whose distribution is not stated.
+        """
+        for label in self.labels:
+            label.support()
+        return CodeMarginal(
+            self.partition.dims,
+            self.draw_labels,
+            self.marginal_log_prob,
+            lambda noise, y: self.place(noise, y, 1.0),
+            self.compute_dtype,
+        )
+
+    def draw_labels(self, count: Tensor, seed: Tensor) -> Tensor:
+        """Values of the labels from their distributions, ``[count, columns]``."""
+        drawn = [
+            label.sample(count, seed if i == 0 else fold_in(seed, i))
+            for i, label in enumerate(self.labels)
+        ]
+        whole = all(label.integer for label in self.labels)
+        dtype = tf.int32 if whole else self.compute_dtype
+        return tf.concat(
+            [tf.zeros([count, 0], dtype), *(tf.cast(y, dtype) for y in drawn)], 1
+        )
+
+    def sample(
+        self,
+        y: Tensor,
+        seed: Tensor,
+        temperature: float = 1.0,
+        first: Tensor = None,
+    ) -> Tensor:
+        """Codes ``[B, D]`` from p(z | y), deviations scaled by the temperature.
+
+        Args:
+            y: values of the labels ``[B, columns]``.
+            seed: ``[2]`` integers.
+            temperature: 1 samples the model; 0 gives the means.
+            first: see `tfcnf.seeds.uniform`.
+        """
+        shape = [tf.shape(y)[0], self.partition.dims]
+        noise = normal(shape, seed, self.compute_dtype, first)
+        return self.place(noise, y, temperature)
 
     def place(self, noise: Tensor, y: Tensor, temperature: Tensor) -> Tensor:
         """Codes ``[B, D]`` of p(z | y) from standard normal noise ``[B, D]``.
@@ -115,8 +155,7 @@ class CodePrior(keras.layers.Layer):
         Args:
             noise: standard normal numbers.
             y: values of the labels ``[B, columns]``.
-            temperature: factor on the deviations, a scalar or ``[B, 1]``; 1 samples
-                the model, 0 gives the means.
+            temperature: factor on the deviations, a scalar or ``[B, 1]``.
         """
         chosen = self.distribution(y)
         return chosen.loc + temperature * chosen.scale.diag * noise

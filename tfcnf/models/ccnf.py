@@ -16,14 +16,14 @@ class CCNF(InfoCNF):
 
     Args:
         event_shape: see `InfoCNF`.
-        num_classes: see `InfoCNF`.
+        labels: see `InfoCNF`.
         **options: the other keywords of `InfoCNF`.
     """
 
     def __init__(
         self,
         event_shape: Sequence[int],
-        num_classes: int | Sequence[int] = 10,
+        labels: int | Sequence[Any] = 10,
         supervised_fraction: float = 1.0,
         **options: Any,
     ):
@@ -32,4 +32,4 @@ class CCNF(InfoCNF):
                 "CCNF supervises the whole code; use InfoCNF for a part of it. "
                 f"Received: supervised_fraction={supervised_fraction}"
             )
-        super().__init__(event_shape, num_classes, 1.0, **options)
+        super().__init__(event_shape, labels, 1.0, **options)

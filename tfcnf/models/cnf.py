@@ -12,24 +12,29 @@ from tfcnf.models.infocnf import InfoCNF
 
 @keras.saving.register_keras_serializable("tfcnf")
 class CNF(InfoCNF):
-    """CNF (FFJORD): `InfoCNF` without supervised code; its loss is bits/dim.
+    """CNF (FFJORD): `InfoCNF` without labels; its loss is bits/dim.
+
+    ```python
+    model = tfcnf.CNF((2,), hidden_layers=1, filters=16)
+    x = model.sample(5)
+    log_p = model.log_prob(x)
+    ```
 
     Args:
         event_shape: see `InfoCNF`.
-        num_classes: see `InfoCNF`; labels are accepted and not looked at.
-        **options: the other keywords of `InfoCNF`.
+        **options: the keywords of `InfoCNF` that are not about labels.
     """
 
     def __init__(
         self,
         event_shape: Sequence[int],
-        num_classes: int | Sequence[int] = 10,
+        labels: Sequence[Any] = (),
         supervised_fraction: float = 0.0,
         **options: Any,
     ):
-        if supervised_fraction != 0:
+        if labels or supervised_fraction != 0:
             raise ValueError(
-                "CNF has no supervised code; use InfoCNF or CCNF. "
-                f"Received: supervised_fraction={supervised_fraction}"
+                "CNF has no labels; use InfoCNF or CCNF. "
+                f"Received: labels={labels}, supervised_fraction={supervised_fraction}"
             )
-        super().__init__(event_shape, num_classes, 0.0, **options)
+        super().__init__(event_shape, (), 0.0, **options)

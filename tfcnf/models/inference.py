@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.latent.conditional import ConditionalPrior
-from tfcnf.latent.predictor import Classifier
+from tfcnf.latent.prior import CodePrior
 from tfcnf.models.base import FlowModel
 from tfcnf.models.batches import in_batches
 from tfcnf.models.distribution import FlowBijector, FlowDistribution
-from tfcnf.models.inputs import check_codes, check_examples, check_labels
+from tfcnf.models.inputs import check_codes, check_examples
+from tfcnf.models.label_inputs import read_labels
 from tfcnf.models.trajectory import check_times, positions
 from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, FlowOutput, On, Tensor
@@ -22,25 +23,23 @@ POSTERIORS = ("discriminative", "generative")
 
 
 class Inference(FlowModel):
-    """A flow model with a prior of its code and a classifier on it.
+    """A flow model with a prior of its code and labels read from it.
 
     Attributes:
         event_shape: shape of an example.
-        num_classes: classes of each label factor.
+        labels: their kinds; none at supervised_fraction 0.
         num_dims: dimensions D of an example.
         num_levels: grey levels of images; 1 for vectors.
         supervised_fraction: part of the code that is supervised.
-        prior: of the code, for each class.
-        classifier: of the supervised code.
+        prior: of the code, given the labels.
+        reader: of the labels, from the supervised code.
     """
 
     event_shape: tuple[int, ...]
-    num_classes: tuple[int, ...]
     num_dims: int
     num_levels: int
     supervised_fraction: float
-    prior: ConditionalPrior
-    classifier: Classifier
+    prior: CodePrior
 
     def log_prob(
         self,
@@ -71,7 +70,7 @@ class Inference(FlowModel):
         def nats(rows: Tensor, x: Any, y: Any = None) -> list[Tensor]:
             out = self._encode(x, self._control(tol, seed, exact, rows))
             if self.is_supervised:
-                y = check_labels(y, self.num_classes)
+                y = self._read_labels(y)
             return [self.prior.log_prob(out.z, y) + out.log_det]
 
         inputs = [x, y] if self.is_supervised else [x]
@@ -88,6 +87,9 @@ class Inference(FlowModel):
         """log p(x) with the labels marginalised (InfoCNF App. G), ``[B]`` nats.
 
         Its arguments are those of `log_prob`.
+
+        Raises:
+            ValueError: for a label whose distribution is not stated.
         """
 
         def nats(rows: Tensor, x: Any) -> list[Tensor]:
@@ -104,9 +106,10 @@ class Inference(FlowModel):
         seed: int = 0,
         batch_size: int | None = None,
     ) -> Tensor | list[Tensor]:
-        """Class probabilities ``[B, K]``; a list of them for several label factors.
+        """Class probabilities ``[B, K]``; a list of them for several labels.
 
-        They are NaN for images outside the support.
+        They are NaN for images outside the support. Labels that are not classes are
+        given by `predict_labels`.
 
         Args:
             x: examples ``[B, *event_shape]``.
@@ -117,24 +120,71 @@ class Inference(FlowModel):
             batch_size: see `log_prob`.
 
         Raises:
-            ValueError: without supervised code, or for an unknown posterior.
+            ValueError: for a model with a label that is not a class, or none, or for
+                an unknown posterior.
         """
         check_choice("posterior", posterior, POSTERIORS)
-        if not self.is_supervised:
+        if not self.labels or not self.reader.of_classes:
             raise ValueError(
-                "a model without supervised code cannot classify. "
-                f"Received: supervised_fraction={self.supervised_fraction}"
+                "classes are of a model whose labels are all classes; predict_labels "
+                "gives other labels. "
+                f"Received: labels={[label.describe() for label in self.labels]}"
             )
-        generative = posterior == "generative"
-        score = self.prior.class_log_probs if generative else self.classifier
 
         def probabilities(rows: Tensor, x: Any) -> list[Tensor]:
             z = self._encode(x, self._control(tol, seed, rows=rows), On()).code
-            return [tf.nn.softmax(scores) for scores in score(z)]
+            return [tf.nn.softmax(s) for s in self.class_scores(z, posterior)]
 
-        specs = [self._spec(count) for count in self.num_classes]
+        specs = [self._spec(label.num_classes) for label in self.labels]
         found = in_batches(probabilities, [x], batch_size, specs)
         return found[0] if len(found) == 1 else found
+
+    def class_scores(self, z: Tensor, posterior: str) -> list[Tensor]:
+        """Logits of the class probabilities of codes ``[B, D]``, ``[B, K]`` a label.
+
+        Args:
+            z: codes.
+            posterior: see `classify`.
+        """
+        if posterior == "generative":
+            return self.prior.support_log_probs(z)
+        return self.reader.logits(z)
+
+    def predict_labels(
+        self,
+        x: Any,
+        tol: float | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """Label values read from examples by q_theta, ``[B, columns]``.
+
+        Numbers come in their own units, classes by their number, and 0 or 1 as the
+        probability of 1. They are NaN for images outside the support.
+
+        Args:
+            x: examples ``[B, *event_shape]``.
+            tol: solver tolerance instead of the layers' own.
+            seed: fixes the dequantization noise.
+            batch_size: see `log_prob`.
+
+        Raises:
+            ValueError: for a model without labels.
+        """
+        if not self.is_supervised:
+            raise ValueError(
+                "a model without labels cannot predict them. "
+                f"Received: supervised_fraction={self.supervised_fraction}"
+            )
+
+        def values(rows: Tensor, x: Any) -> list[Tensor]:
+            z = self._encode(x, self._control(tol, seed, rows=rows), On()).code
+            outside = tf.reduce_any(tf.math.is_nan(z), 1, keepdims=True)
+            found = self.reader.estimates(z)
+            return [tf.where(outside, tf.cast(math.nan, found.dtype), found)]
+
+        columns = sum(label.columns for label in self.labels)
+        return in_batches(values, [x], batch_size, [self._spec(columns)])[0]
 
     def encode(
         self,
@@ -174,18 +224,18 @@ class Inference(FlowModel):
         """Draws one example for each label, ``[B, *event_shape]``.
 
         Args:
-            y: labels ``[B]`` or ``[B, L]``; at supervised_fraction 0 only their
-                number counts, which may be given instead.
+            y: label values ``[B]`` or ``[B, columns]``; for a model without labels the
+                number of samples.
             seed: the same seed gives the same samples.
             temperature: factor on the deviations of the code; 1 samples the model.
             tol: solver tolerance instead of the layers' own.
             batch_size: see `log_prob`.
         """
-        if not self.is_supervised and np.ndim(y) == 0:
-            y = np.zeros([_count(y), len(self.num_classes)], np.int32)
+        if not self.is_supervised:
+            y = np.zeros([_count(y), 0], np.int32)
 
         def examples(rows: Tensor, y: Any) -> list[Tensor]:
-            y = check_labels(y, self.num_classes)
+            y = self._read_labels(y)
             first = None if rows is None else rows[0]
             z = self.prior.sample(y, tf.constant([seed, 1]), temperature, first)
             return [self._decode(z, tol)]
@@ -227,8 +277,8 @@ class Inference(FlowModel):
         floats in [0, 1], densities those of dequantized images in nats.
 
         Args:
-            y: labels: one ``[]`` (for several factors ``[L]``), or ``[B]`` or
-                ``[B, L]``; None marginalises them.
+            y: label values: of one example ``[]`` (for several columns ``[columns]``),
+                or ``[B]`` or ``[B, columns]``; None marginalises them.
             tol: solver tolerance instead of the layers' own.
             seed: fixes the trace noise.
             exact: as in `log_prob`.
@@ -238,10 +288,15 @@ class Inference(FlowModel):
         if y is None:
             return FlowDistribution(self.prior.marginal(), bijector)
         y = tf.convert_to_tensor(y)
-        single = y.shape.rank == int(len(self.num_classes) > 1)
-        y = check_labels(y[None] if single else y, self.num_classes)
+        single = y.shape.rank == int(sum(label.columns for label in self.labels) > 1)
+        y = self._read_labels(y[None] if single else y)
         code = self.prior.distribution(y)
         return FlowDistribution(code[0] if single else code, bijector)
+
+    def _read_labels(self, y: Any) -> Tensor:
+        if not self.labels:
+            return tf.convert_to_tensor(y)
+        return read_labels(y, self.labels, self.compute_dtype)
 
     def _encode(
         self, x: Any, control: Control, skip_log_det: On | None = None
@@ -276,6 +331,7 @@ class Inference(FlowModel):
 def _count(number: Any) -> int:
     if not isinstance(number, (int, np.integer)) or number < 0:
         raise ValueError(
-            f"samples are a number from 0, or one for each label. Received: y={number}"
+            "a model without labels draws a number of samples, from 0. "
+            f"Received: y={number}"
         )
     return int(number)

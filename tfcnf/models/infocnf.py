@@ -10,14 +10,16 @@ import keras
 import tensorflow as tf
 
 from tfcnf import losses
-from tfcnf.data.source import HIDDEN
 from tfcnf.flows.base import FlowLayer, guarded
-from tfcnf.latent.conditional import ConditionalPrior
+from tfcnf.labels.base import split_values
+from tfcnf.labels.kinds import make_labels
 from tfcnf.latent.partition import Partition
-from tfcnf.latent.predictor import Classifier
+from tfcnf.latent.prior import CodePrior
+from tfcnf.latent.reader import CodeReader
 from tfcnf.models.build import build_flow
 from tfcnf.models.inference import Inference
-from tfcnf.models.inputs import check_examples, check_labels
+from tfcnf.models.inputs import check_examples
+from tfcnf.models.label_inputs import read_labels
 from tfcnf.registry import plain
 from tfcnf.types import Control, FlowOutput, Tensor, Weighted
 
@@ -27,23 +29,29 @@ class InfoCNF(Inference):
     """InfoCNF (MC-FFJORD): one part of the code is supervised, the rest is not.
 
     The flow turns an example into a code z = [z_y, z_u]. The supervised z_y has a
-    Gaussian for each class, z_u is N(0, I), and a linear classifier reads z_y
-    (InfoCNF section 2.2). The loss is ``bits/dim + beta * cross-entropy in nats``
-    (Eq. 4, with the likelihood's sign corrected); for examples without a label it is
-    bits/dim of the marginal likelihood.
+    Gaussian given the label (for classes, one for each), z_u is N(0, I), and a linear
+    predictor reads the label from z_y (InfoCNF section 2.2). The loss is ``bits/dim +
+    beta * mean over the labels of -log q_theta in nats`` (Eq. 4, with the likelihood's
+    sign corrected; for classes that is the cross-entropy); for examples without a
+    label it is bits/dim of the marginal likelihood.
 
-    Labels are integers ``[B]``, or ``[B, L]`` for L label factors, each with its own
-    slice of z_y; in training, -1 is a label that is not known. Images are integer
-    grey levels, or floats in [0, 1] which are taken as already dequantized.
+    Label values are ``[B]``, or ``[B, columns]`` for several labels, each with its own
+    slice of z_y; in training, -1 is a class and NaN a number that is not known. Images
+    are integer grey levels, or floats in [0, 1] which are taken as already dequantized.
+
+    ```python
+    model = tfcnf.InfoCNF((2,), labels=[tfcnf.Categorical(3), tfcnf.Real(1)])
+    ```
 
     Args:
         event_shape: ``(H, W, C)`` of images or ``(D,)`` of vectors.
-        num_classes: classes K, or one number for each of several label factors.
+        labels: K classes, or for each label a number of classes or a
+            `tfcnf.labels.base.Label`.
         supervised_fraction: part of the code that is supervised: 0 is the
             unconditional CNF, 1 is CCNF (C-FFJORD), 1/2 is the papers' InfoCNF.
         num_levels: grey levels of integer images; not used for vectors.
         beta: weight of the cross-entropy against bits/dim.
-        dropout: dropout on the classifier's input.
+        dropout: dropout on the predictor's input.
         seed: integer seed of initial weights and noise.
         reinforce: keywords of `tfcnf.tolerances.reinforce.Reinforce`, where the policy
             of the tolerances is learned.
@@ -59,7 +67,7 @@ class InfoCNF(Inference):
     def __init__(
         self,
         event_shape: Sequence[int],
-        num_classes: int | Sequence[int] = 10,
+        labels: int | Sequence[Any] = 10,
         supervised_fraction: float = 0.5,
         num_levels: int = 256,
         beta: float = 0.5,
@@ -73,7 +81,6 @@ class InfoCNF(Inference):
     ):
         super().__init__(name=name, dtype=dtype)
         self.event_shape = _positive_integers("event_shape", event_shape, (1, 3))
-        self.num_classes = _positive_integers("num_classes", num_classes)
         self.num_dims = math.prod(self.event_shape)
         self.num_levels = num_levels if len(self.event_shape) == 3 else 1
         self.supervised_fraction, self.beta = supervised_fraction, beta
@@ -85,12 +92,13 @@ class InfoCNF(Inference):
         )
         if not self.flow.built:
             self.flow.build((None, *self.event_shape))
+        self.labels = make_labels(labels, policy) if supervised_fraction else []
         partition = Partition.from_fraction(
-            self.num_dims, supervised_fraction, len(self.num_classes)
+            self.num_dims, supervised_fraction, len(self.labels)
         )
-        self.prior = ConditionalPrior(partition, self.num_classes, dtype=policy)
-        self.classifier = Classifier(
-            partition, self.num_classes, dropout, seed, dtype=policy
+        self.prior = CodePrior(partition, self.labels, seed, dtype=policy)
+        self.reader = CodeReader(
+            partition, self.labels, dropout=dropout, seed=seed, dtype=policy
         )
         self.is_supervised = bool(partition.supervised)
         self.reinforce_options = reinforce
@@ -114,27 +122,37 @@ class InfoCNF(Inference):
     def terms(
         self, x: Tensor, y: Tensor, control: Control, training: bool
     ) -> tuple[dict[str, Tensor | Weighted], FlowOutput]:
-        """Loss, bits/dim, cross-entropy (nats) and error (percent), each ``[B]``.
+        """Loss, bits/dim, the labels' loss (nats) and measures, each ``[B]``.
 
-        Examples whose label is `tfcnf.data.source.HIDDEN` have the marginal
-        log-likelihood in place of the conditional one, and weight 0 in the last two.
+        Examples whose label is hidden have the marginal log-likelihood in place of the
+        conditional one, and weight 0 in what is about the labels.
         """
         x = check_examples(x, self.event_shape, self.num_levels, self.flow.inside)
         out = self(x, control=control, training=training)
         if self.is_supervised:
-            y = check_labels(y, self.num_classes, HIDDEN)
+            y = read_labels(y, self.labels, self.compute_dtype, hidden=True)
         log_prob = self.prior.log_prob(out.z, y) + out.log_det
         bits = losses.bits_per_dim(log_prob, self.num_dims, self.num_levels)
         if not self.is_supervised:
             return {"loss": bits, "bits_per_dim": bits}, out
-        logits = self.classifier(out.z, training=training)
-        cross_entropy = losses.cross_entropy(logits, y)
-        known = tf.cast(tf.reduce_all(y != HIDDEN, 1), bits.dtype)
+        codes = self.reader.codes(out.z, training)
+        each = self.reader.losses(codes, y)
+        label_loss = tf.add_n(each) / len(each)
+        known = tf.stack(
+            [
+                tf.cast(~label.is_hidden(value), bits.dtype)
+                for label, value in zip(
+                    self.labels, split_values(self.labels, y), strict=True
+                )
+            ]
+        )
+        measures = self.reader.measures(codes, y)
         return {
-            "loss": bits + self.beta * cross_entropy,
+            "loss": bits + self.beta * label_loss,
             "bits_per_dim": bits,
-            "cross_entropy": Weighted(cross_entropy, known),
-            "error": Weighted(losses.error(logits, y), known),
+            self.reader.loss_name: Weighted(label_loss, tf.reduce_min(known, 0)),
+        } | {
+            name: Weighted(value, known[i]) for name, (i, value) in measures.items()
         }, out
 
     def predict_step(self, data: Any) -> FlowOutput:
@@ -148,7 +166,7 @@ class InfoCNF(Inference):
         flow = self.given_flow and keras.saving.serialize_keras_object(self.given_flow)
         return {
             "event_shape": self.event_shape,
-            "num_classes": self.num_classes,
+            "labels": [label.record() for label in self.labels],
             "supervised_fraction": self.supervised_fraction,
             "num_levels": self.num_levels,
             "beta": self.beta,

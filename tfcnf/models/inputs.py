@@ -87,41 +87,6 @@ def check_real(name: str, x: Tensor, shape: Sequence[int]) -> None:
         )
 
 
-def check_labels(y: Any, num_classes: Sequence[int], lowest: int = 0) -> Tensor:
-    """Labels as int32 ``[B, L]``.
-
-    Args:
-        y: integers ``[B, L]``, or ``[B]`` for a single label factor.
-        num_classes: classes K_i of each factor.
-        lowest: 0, or `tfcnf.data.source.HIDDEN` where labels may be hidden.
-
-    Raises:
-        ValueError: for a wrong shape or dtype, and, in eager mode, for labels
-            outside lowest..K_i-1 (an InvalidArgumentError in a graph).
-    """
-    if y is None:
-        raise ValueError(
-            "this model learns from labels: give y, in training with -1 where a label "
-            "is not known. Received: y=None"
-        )
-    y = tf.convert_to_tensor(y)
-    if y.shape.as_list() == [0]:  # of no example: a list of nothing has no dtype
-        y = tf.zeros([0, len(num_classes)], tf.int32)
-    if not y.dtype.is_integer:
-        raise ValueError(f"labels must be integers. Received: y.dtype={y.dtype.name}")
-    if y.shape.rank == 1 and len(num_classes) == 1:
-        y = y[:, None]
-    if y.shape.rank != 2 or y.shape[1] != len(num_classes):
-        raise ValueError(
-            f"labels must have shape [batch, {len(num_classes)}]. "
-            f"Received: y.shape={y.shape}"
-        )
-    inside = _between(y, lowest, [k - 1 for k in num_classes])
-    bounds = ", ".join(f"{lowest}..{k - 1}" for k in num_classes)
-    y = require(inside, f"labels must be in {bounds}. Received: y=", y)
-    return tf.cast(y, tf.int32)
-
-
 def _between(values: Tensor, low: int, high: Sequence[int]) -> Tensor:
     """The condition that all are within bounds, compared in their own type."""
     kind = values.dtype

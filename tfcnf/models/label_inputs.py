@@ -32,7 +32,7 @@ def read_labels(
     whole = all(label.integer for label in labels)
     if y is None:
         raise ValueError(
-            f"this model learns from labels: each example must have {columns}"
+            f"this model learns from labels: give y, {columns} for each example"
             + ", in training -1 where a class is not known" * (whole and hidden)
             + ". Received: y=None"
         )

@@ -180,7 +180,7 @@ class LatentODE(FlowModel):
         if self.is_supervised:
             identity = options["label_map"] == "identity"
             self.reader = CodeReader(
-                self.partition, self.labels, identity, options["seed"], dtype=policy
+                self.partition, self.labels, identity, dtype=policy
             )
 
     def _track_metrics(self) -> None:
@@ -293,7 +293,7 @@ class LatentODE(FlowModel):
             "kl": kl,
         }
         if self.is_supervised:
-            each = self.reader.losses(z, y)
+            each = self.reader.losses(self.reader.codes(z), y)
             terms["label_nll"] = tf.add_n(
                 [w * nll for w, nll in zip(self.label_weights, each, strict=True)]
             )

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.latent.reader import CodeReader
 from tfcnf.models.metrics import EpochMean, over_replicas, weigh
 from tfcnf.models.trainer import OwnLossModel
 from tfcnf.tolerances.reinforce import Reinforce
@@ -20,23 +21,27 @@ class MeasuredModel(OwnLossModel):
     Attributes:
         flow: has ``num_solves``, the number of its ODE solves.
         is_supervised: whether there are measures of labels.
+        reader: reads labels from the code.
         reinforce: trains the gates; None where the flow has none.
         training_measures: names of terms that an evaluation leaves alone.
     """
 
     flow: Any
     is_supervised: bool
+    reader: CodeReader
     reinforce: Reinforce | None = None
     training_measures: frozenset[str] = frozenset()
 
     def _track_metrics(self) -> None:
         names = ["loss", "bits_per_dim"]
+        measured = self.reader.measure_names if self.is_supervised else {}
         if self.is_supervised:
-            names += ["cross_entropy", "error"]
+            names += [self.reader.loss_name, *measured]
         names += ["gradient_norm", "nfe_forward", "nfe_backward"]
         for i in range(self.flow.num_solves):
             names += [f"{name}/cnf_{i:02d}" for name in self._per_solve]
-        self._trackers = {name: EpochMean(name) for name in names}
+        roots = {k for k, (i, name) in measured.items() if name in self.labels[i].roots}
+        self._trackers = {name: EpochMean(name, name in roots) for name in names}
 
     @property
     def _per_solve(self) -> list[str]:

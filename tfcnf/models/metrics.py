@@ -20,10 +20,12 @@ class EpochMean(keras.metrics.Metric):
 
     Args:
         name: of the metric.
+        root: show the square root of the mean.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, root: bool = False):
         super().__init__(name=name)
+        self.root = root
         self.total, self.count = (
             self.add_variable(
                 shape=(),
@@ -41,7 +43,8 @@ class EpochMean(keras.metrics.Metric):
 
     def result(self) -> Tensor:
         """The mean; NaN where nothing was measured."""
-        return tf.convert_to_tensor(self.total) / tf.convert_to_tensor(self.count)
+        mean = tf.convert_to_tensor(self.total) / tf.convert_to_tensor(self.count)
+        return tf.sqrt(mean) if self.root else mean
 
 
 def over_replicas(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
+from tfcnf.labels.base import Label
+from tfcnf.labels.categorical import Categorical
 from tfcnf.types import Tensor
 
 
@@ -17,10 +19,10 @@ class OwnLossModel(keras.Model):
     """A Keras model with steps of its own, which refuses what they do not keep.
 
     Attributes:
-        num_classes: classes of each label factor; empty where labels are no classes.
+        labels: their kinds.
     """
 
-    num_classes: tuple[int, ...] = ()
+    labels: Sequence[Label] = ()
 
     def set_epoch(self, epoch: int) -> None:
         """Tells the model the epoch, counted from 0."""
@@ -101,12 +103,13 @@ class OwnLossModel(keras.Model):
     def _check_class_weight(self, class_weight: Mapping[int, float] | None) -> None:
         if not class_weight:
             return
-        if len(self.num_classes) != 1:
+        label = self.labels[0] if len(self.labels) == 1 else None
+        if not isinstance(label, Categorical):
             raise ValueError(
                 "class_weight needs labels that are one class an example; give "
                 f"sample_weight. Received: class_weight={dict(class_weight)}"
             )
-        known = range(self.num_classes[0])
+        known = range(label.num_classes)
         if not set(class_weight) <= set(known):
             raise ValueError(
                 f"class_weight must be for classes 0..{known[-1]}. "

@@ -50,8 +50,11 @@ def build_model(config: Mapping[str, Any], data: Source | DataRecord) -> Any:
     Schedules of the learning rate are over all epochs of the configuration.
     """
     start_faster()
+    keywords = data.model_keywords()
+    if config["model"].get("supervised_fraction") == 0:
+        keywords.pop("labels")
     model = MODELS[config["model_name"]](
-        **data.model_keywords(), seed=config["seed"], **config["model"]
+        **keywords, seed=config["seed"], **config["model"]
     )
     training, optimizer = config["training"], config["optimizer"]
     batch_size = training["batch_size"]

@@ -201,8 +201,10 @@ def sample(
         raise ValueError(f"only images are drawn. Received: data={data.name!r}")
     chosen = data.find_class(str(label))
     model = load_model(workdir, data, weights)
-    labels: np.ndarray = np.zeros([num, len(model.num_classes)], np.int32)
-    labels[:, 0] = chosen
+    labels: Any = num
+    if model.labels:
+        labels = np.zeros([num, len(model.labels)], np.int32)
+        labels[:, 0] = chosen
     images = model.sample(labels, seed, temperature).numpy()
     columns = min(num, 10)
     padding = -num % columns

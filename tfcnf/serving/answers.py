@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tfcnf import losses
 from tfcnf.diagnostics.typicality import unusualness
+from tfcnf.models.inference import POSTERIORS
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.seeds import normal
 from tfcnf.serving import inputs
@@ -52,7 +53,7 @@ class Answers:
         self.entropy: Any = entropy
 
     def log_prob(self, image: Tensor, label: Tensor, tol: Tensor) -> Answer:
-        """log p(x | y)."""
+        """log p(x | y); of a model with labels."""
         image, tol = self._image(image), inputs.read_tolerance(tol)
         label = self._label(label, tf.shape(image)[0])
         prior = self.model.prior
@@ -76,12 +77,9 @@ class Answers:
     def classify(self, image: Tensor, tol: Tensor) -> Answer:
         """Both posteriors of each label factor, and their classes."""
         z = self.encode(image, tol)["code_unitless"]
-        posteriors = {
-            "discriminative": self.model.classifier(z),
-            "generative": self.model.prior.class_log_probs(z),
-        }
         answer = {}
-        for name, factors in posteriors.items():
+        for name in POSTERIORS:
+            factors = self.model.class_scores(z, name)
             for i, scores in enumerate(factors):
                 end = f"_{i}" if len(factors) > 1 else ""
                 answer[f"{name}_probability{end}"] = tf.nn.softmax(scores)
@@ -89,6 +87,14 @@ class Answers:
                 best = tf.where(tf.math.is_nan(scores[:, 0]), -1, best)
                 answer[f"{name}_class{end}"] = best
         return answer
+
+    def predict_labels(self, image: Tensor, tol: Tensor) -> Answer:
+        """Label values read from the code, see `InfoCNF.predict_labels`."""
+        z = self.encode(image, tol)["code_unitless"]
+        outside = tf.reduce_any(tf.math.is_nan(z), 1, keepdims=True)
+        found = self.model.reader.estimates(z)
+        nan = tf.constant(math.nan, found.dtype)
+        return {"label_own_units": tf.where(outside, nan, found)}
 
     def encode(self, image: Tensor, tol: Tensor) -> Answer:
         """Codes."""
@@ -104,12 +110,16 @@ class Answers:
     def sample(
         self, label: Tensor, seed: Tensor, temperature: Tensor, tol: Tensor
     ) -> Answer:
-        """One image for each label.
+        """One image for each label; ``label`` is a number of images without labels.
 
         With one seed for all it is `InfoCNF.sample`; an example with a seed of its own
         gets what it would get alone.
         """
-        label, model = self._label(label, None), self.model
+        model = self.model
+        if model.labels:
+            label = self._label(label, None)
+        else:
+            label = tf.zeros([inputs.read_num(label), 0], tf.int32)
         batch, dims, dtype = tf.shape(label)[0], model.num_dims, model.compute_dtype
         seed = inputs.read_seed(seed, batch)
 
@@ -162,7 +172,7 @@ class Answers:
         return inputs.read_image(name, image, model.event_shape, model.num_levels)
 
     def _label(self, label: Tensor, batch: Tensor) -> Tensor:
-        return inputs.read_label(label, self.model.num_classes, batch)
+        return inputs.read_label(label, self.model.labels, batch)
 
     def _middle(self, image: Tensor) -> Tensor:
         """Floats as they are, grey levels at the middle of each."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfcnf.labels.base import Label
 from tfcnf.types import Tensor
 
 MAX_STEPS = 100  # of an interpolation: more would let one request fill the memory
@@ -64,25 +65,33 @@ def read_code(code: Tensor, dims: int) -> Tensor:
     return _require(finite, "code must be finite numbers", code)
 
 
-def read_label(label: Tensor, num_classes: Sequence[int], batch: Tensor) -> Tensor:
-    """Labels ``[B, L]``; ``[B]`` will do for a single factor.
+def read_label(label: Tensor, labels: Sequence[Label], batch: Tensor) -> Tensor:
+    """Label values ``[B, columns]``; ``[B]`` will do for a single column.
 
     Args:
-        label: integers.
-        num_classes: classes K_i of each factor.
+        label: integers where all labels have whole values, else floats.
+        labels: their kinds.
         batch: the B that is expected, or None for any.
     """
-    factors = len(num_classes)
-    if factors == 1:
+    columns = sum(kind.columns for kind in labels)
+    if columns == 1:
         flat = tf.equal(tf.rank(label), 1)
         label = tf.cond(flat, lambda: tf.expand_dims(label, -1), lambda: label)
-    label = _batch("label", label, [factors])
+    label = _batch("label", label, [columns])
     if batch is not None:
         same = tf.equal(tf.shape(label)[0], batch)
         label = _require(same, "label must be one for each image", label)
-    inside = tf.reduce_all((label >= 0) & (label < tf.constant(list(num_classes))))
-    bounds = ", ".join(f"0..{count - 1}" for count in num_classes)
-    return _require(inside, f"label must be in {bounds}", label)
+    parts = tf.split(label, [kind.columns for kind in labels], 1)
+    found = [kind.check(part, False) for kind, part in zip(labels, parts, strict=True)]
+    valid = tf.reduce_all([condition for condition, _ in found])
+    values = ", ".join(text for _, text in found)
+    return _require(valid, f"label must be {values}", label)
+
+
+def read_num(num: Tensor) -> Tensor:
+    """One number of samples."""
+    good = tf.equal(tf.size(num), 1) & tf.reduce_all(num >= 0)
+    return tf.reshape(_require(good, "num must be one number from 0", num), [])
 
 
 def read_tolerance(tol: Tensor) -> Tensor:

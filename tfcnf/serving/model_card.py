@@ -49,11 +49,11 @@ def model_card(
     """
     model, evaluation = module.answers.model, measures.get("evaluation")
     shape = " x ".join(map(str, model.event_shape))
-    classes = " x ".join(map(str, model.num_classes))
+    labels = " and ".join(label.describe() for label in model.labels)
     sections = [
         f"# {type(model).__name__} on {config['data']}",
         f"A conditional continuous normalizing flow of {shape} images with "
-        f"{model.num_levels} grey levels and {classes} classes. It gives exact "
+        f"{model.num_levels} grey levels, with {labels or 'no labels'}. It gives exact "
         "likelihoods, classifies, draws images of a class and encodes images "
         "invertibly. Trained on the training split of "
         f"`{config['data']}`, seed {config['seed']}, {config['training']['epochs']} "

@@ -15,7 +15,7 @@ from tfcnf.types import Tensor
 
 LEVELS = "_uint8"  # ends the names of the functions that take grey levels
 BYTES = "_bytes"  # and of those that take image files
-INTEGERS = {"label", "seed", "steps"}
+INTEGERS = {"num", "seed", "steps"}
 OF_AN_IMAGE = ("marginal_log_prob", "encode", "reconstruct")
 
 
@@ -42,16 +42,18 @@ class FlowModule(tf.Module):
         self.answers = answers
         self.weights = [weight.value for weight in answers.model.weights]
         default = tf.constant(tol)
+        whole = all(label.integer for label in answers.model.labels)
+        label = tf.int32 if whole else tf.float32
         functions = {
-            name: _graph(function)
+            name: _graph(function, label)
             for name, function in _of_codes(answers, default).items()
         }
         for name, function in _of_images(answers, default).items():
-            functions[name] = _graph(function)
-            functions[name + LEVELS] = _graph(function, tf.uint8)
+            functions[name] = _graph(function, label)
+            functions[name + LEVELS] = _graph(function, label, tf.uint8)
             if inputs.can_decode(answers.model.event_shape):
                 of_files = _of_files(answers, function, functions[name + LEVELS])
-                functions[name + BYTES] = _graph(of_files, tf.string)
+                functions[name + BYTES] = _graph(of_files, label, tf.string)
         self.functions = dict(sorted(functions.items()))
         for name, function in functions.items():
             setattr(self, name, function)
@@ -59,24 +61,47 @@ class FlowModule(tf.Module):
 
 def _of_codes(answers: Answers, tol: Tensor) -> dict[str, Any]:
     seed, warm = tf.constant(0), tf.constant(1.0)
+
+    def of_labels(
+        label: Tensor,
+        seed: Tensor = seed,
+        temperature: Tensor = warm,
+        tol: Tensor = tol,
+    ) -> Answer:
+        return answers.sample(label, seed, temperature, tol)
+
+    def of_none(
+        num: Tensor, seed: Tensor = seed, temperature: Tensor = warm, tol: Tensor = tol
+    ) -> Answer:
+        return answers.sample(num, seed, temperature, tol)
+
     return {
         "decode": lambda code, tol=tol: answers.decode(code, tol),
-        "sample": lambda label, seed=seed, temperature=warm, tol=tol: answers.sample(
-            label, seed, temperature, tol
-        ),
+        "sample": of_labels if answers.model.labels else of_none,
     }
 
 
 def _of_images(answers: Answers, tol: Tensor) -> dict[str, Any]:
     steps = tf.constant(8)
-    names = OF_AN_IMAGE + ("classify",) * answers.model.is_supervised
+    model = answers.model
+    names = OF_AN_IMAGE + ("predict_labels",) * bool(model.labels)
+    names += ("classify",) * bool(model.labels and model.reader.of_classes)
     names += ("ood_score",) * (answers.entropy is not None)
-    return {
-        "log_prob": lambda image, label, tol=tol: answers.log_prob(image, label, tol),
-        "interpolate": lambda image_a, image_b, steps=steps, tol=tol: (
-            answers.interpolate(image_a, image_b, steps, tol)
-        ),
-    } | {name: _of_an_image(getattr(answers, name), tol) for name in names}
+    conditional = {
+        "log_prob": lambda image, label, tol=tol: answers.log_prob(image, label, tol)
+    }
+    marginal = {
+        "log_prob": lambda image, tol=tol: answers.marginal_log_prob(image, tol)
+    }
+    return (
+        (conditional if model.labels else marginal)
+        | {
+            "interpolate": lambda image_a, image_b, steps=steps, tol=tol: (
+                answers.interpolate(image_a, image_b, steps, tol)
+            ),
+        }
+        | {name: _of_an_image(getattr(answers, name), tol) for name in names}
+    )
 
 
 def _of_an_image(answer: Callable[..., Answer], tol: Tensor) -> Callable[..., Answer]:
@@ -101,7 +126,9 @@ def _of_files(answers: Answers, function: Callable[..., Answer], of_levels: Any)
     return call
 
 
-def _graph(function: Callable[..., Answer], image: tf.DType = tf.float32) -> Any:
+def _graph(
+    function: Callable[..., Answer], label: tf.DType, image: tf.DType = tf.float32
+) -> Any:
     """The function as a graph; no input has a shape, see `tfcnf.serving.inputs`.
 
     What is not inlined keeps the options it was traced with, so that a server's graph
@@ -111,6 +138,8 @@ def _graph(function: Callable[..., Answer], image: tf.DType = tf.float32) -> Any
     def dtype(name: str) -> tf.DType:
         if name.startswith("image"):
             return image
+        if name == "label":
+            return label
         return tf.int32 if name in INTEGERS else tf.float32
 
     names = inspect.signature(function).parameters
