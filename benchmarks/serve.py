@@ -17,8 +17,8 @@ from tfcnf.data import catalog
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.ode.divergence import Exact, NoTrace, Trace, value_and_divergence
-from tfcnf.runs import trained_run
 from tfcnf.runs.folder import read_config
+from tfcnf.runs.run import Run
 from tfcnf.serving.export import make_module
 from tfcnf.types import Control, On, Tensor
 
@@ -47,9 +47,11 @@ def run(workdir: str | None, log: Log, rounds: int = 3) -> dict[str, Any]:
             "the serve suite needs the run folder of a model. Received: checkpoint=None"
         )
     source = catalog.get(read_config(workdir)["data"])
-    model = trained_run.load_model(workdir, source)
+    model = Run(workdir).model
     with tempfile.TemporaryDirectory() as folder:
-        exported = trained_run.export(workdir, str(Path(folder, "saved")), TOL, "exact")
+        exported = Run(workdir).export(
+            str(Path(folder, "saved")), tol=TOL, trace="exact"
+        )
         saved = tf.saved_model.load(str(exported))
     module = make_module(model, 0.0, TOL, "exact")
     cases = []

@@ -20,7 +20,7 @@ from tfcnf.ode.discrete import Checkpoint
 from tfcnf.ode.divergence import Probes, value_and_divergence
 from tfcnf.ode.solve import Method, solve
 from tfcnf.runs.folder import read_config
-from tfcnf.runs.trained_run import load_model
+from tfcnf.runs.run import Run
 from tfcnf.types import Control
 
 EXACT_TOL = 1e-12
@@ -147,7 +147,7 @@ def load_cnfs(workdir: str, batch_size: int) -> list[TrainedCNF]:
         ValueError: for a folder without a run or without a checkpoint.
     """
     source = catalog.get(read_config(workdir)["data"])
-    flow = load_model(workdir, source).flow
+    flow = Run(workdir).model.flow
     x = tf.constant(source.test.x[:batch_size])
     return [
         _in_float64(f"trained CNF {i}", layer, z)

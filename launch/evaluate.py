@@ -16,7 +16,7 @@ from absl import flags
 
 from tfcnf import command_line, uses
 from tfcnf.diagnostics import Diagnostic
-from tfcnf.runs import trained_run
+from tfcnf.runs import Run
 from tfcnf.tolerances.policy import parse_tolerances
 from tfcnf.training.averaging import KEPT
 
@@ -55,26 +55,25 @@ WEIGHTS = flags.DEFINE_enum(
 
 
 def main() -> None:
-    place = (DATA.value, CHANGED_DATA.value)
+    place = {
+        "data_dir": DATA_DIR.value,
+        "changed_data": CHANGED_DATA.value,
+    }
+    run = Run(
+        WORKDIR.value,
+        moved_to=DATA.value,
+        weights=WEIGHTS.value,
+        best=BEST.value and not LEARNED.value,
+        **place,
+    )
     if LEARNED.value:
-        trained_run.evaluate_tolerances(
-            WORKDIR.value, DATA_DIR.value, WEIGHTS.value, *place
-        )
+        run.evaluate_tolerances()
         return
     tols = parse_tolerances(TOL.value)
     if USES.value:
-        uses.evaluate(WORKDIR.value, USES.value, tols[0], DATA_DIR.value, *place)
+        uses.evaluate(WORKDIR.value, USES.value, tols[0], data=DATA.value, **place)
         return
-    trained_run.evaluate(
-        WORKDIR.value,
-        tols,
-        SPLIT.value,
-        DATA_DIR.value,
-        DTYPE.value,
-        WEIGHTS.value,
-        BEST.value,
-        *place,
-    )
+    run.evaluate(tols, split=SPLIT.value, dtypes=DTYPE.value)
 
 
 if __name__ == "__main__":

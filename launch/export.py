@@ -12,7 +12,7 @@ entropy that ood_score compares with; without them the export has no ood_score.
 from absl import flags
 
 from tfcnf import command_line
-from tfcnf.runs import trained_run
+from tfcnf.runs import Run
 from tfcnf.serving import export
 from tfcnf.training.averaging import KEPT
 
@@ -40,16 +40,18 @@ WEIGHTS = flags.DEFINE_enum(
 
 
 def main() -> None:
-    made = trained_run.export(
+    run = Run(
         WORKDIR.value,
+        data_dir=DATA_DIR.value,
+        moved_to=DATA.value,
+        weights=WEIGHTS.value,
+    )
+    made = run.export(
         EXPORT_DIR.value,
-        TOL.value,
-        TRACE.value,
-        DRAWS.value,
-        OVERWRITE.value,
-        DATA_DIR.value,
-        WEIGHTS.value,
-        DATA.value,
+        tol=TOL.value,
+        trace=TRACE.value,
+        draws=DRAWS.value,
+        overwrite=OVERWRITE.value,
     )
     print(f"exported to {made}")
 

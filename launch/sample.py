@@ -8,7 +8,7 @@ The data of the run are not needed.
 from absl import flags
 
 from tfcnf import command_line
-from tfcnf.runs import trained_run
+from tfcnf.runs import Run
 from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
@@ -31,15 +31,13 @@ WEIGHTS = flags.DEFINE_enum(
 
 
 def main() -> None:
-    trained_run.sample(
-        WORKDIR.value,
+    run = Run(WORKDIR.value, data_dir=DATA_DIR.value, weights=WEIGHTS.value)
+    run.sample(
         LABEL.value,
         NUM.value,
-        OUT.value,
-        SEED.value,
-        TEMPERATURE.value,
-        DATA_DIR.value,
-        WEIGHTS.value,
+        out=OUT.value,
+        seed=SEED.value,
+        temperature=TEMPERATURE.value,
     )
 
 

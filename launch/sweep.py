@@ -23,7 +23,7 @@ DATA_DIR = flags.DEFINE_string(
 
 def main() -> None:
     table = SWEEP.value.to_dict()
-    sweep.run(table["arms"], table["seeds"], OUT.value, DATA_DIR.value)
+    sweep.run(table["arms"], table["seeds"], out=OUT.value, data_dir=DATA_DIR.value)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from tfcnf import command_line
-from tfcnf.runs import experiment
+from tfcnf.runs import train
 from tfcnf.training import callbacks, checkpoints, strategy
 from tfcnf.training.tracing import parse_steps
 
@@ -71,18 +71,18 @@ CHANGED_DATA = flags.DEFINE_bool(
 
 def main() -> None:
     strategy.split_cpu(LOGICAL_CPUS.value)
-    experiment.train(
+    train(
         CONFIG.value.to_dict(),
         WORKDIR.value,
-        DATA_DIR.value,
-        STRATEGY.value,
-        EVERY.value,
-        KEEP.value,
-        WAIT.value,
-        parse_steps(PROFILE.value) if PROFILE.value else None,
-        LOG_EVERY.value,
-        INIT_FROM.value,
-        CHANGED_DATA.value,
+        data_dir=DATA_DIR.value,
+        strategy=STRATEGY.value,
+        checkpoint_every=EVERY.value,
+        keep=KEEP.value,
+        wait=WAIT.value,
+        profile=parse_steps(PROFILE.value) if PROFILE.value else None,
+        log_every=LOG_EVERY.value,
+        init_from=INIT_FROM.value,
+        changed_data=CHANGED_DATA.value,
     )
 
 

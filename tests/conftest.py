@@ -107,7 +107,7 @@ def finished_run(once, make_config, data_dir):
     """The folder of a finished run of the tiny configuration; only to be read."""
 
     def fill(folder):
-        experiment.train(make_config(), str(folder), data_dir)
+        experiment.train(make_config(), str(folder), data_dir=data_dir)
 
     return once("finished_run", fill)
 

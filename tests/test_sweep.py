@@ -61,7 +61,7 @@ def trained(monkeypatch):
 
 
 def test_every_arm_is_trained_with_the_first_seed_first(arms, trained, tmp_path):
-    sweep.run(arms, (3, 5), str(tmp_path))
+    sweep.run(arms, (3, 5), out=str(tmp_path))
     assert trained == [
         *("small/a/seed_3", "small/b/seed_3", "small/a/seed_5", "small/b/seed_5")
     ]
@@ -70,11 +70,11 @@ def test_every_arm_is_trained_with_the_first_seed_first(arms, trained, tmp_path)
 
 
 def test_the_same_command_trains_what_is_missing(arms, trained, tmp_path, capsys):
-    sweep.run(arms, (0,), str(tmp_path))
+    sweep.run(arms, (0,), out=str(tmp_path))
     (tmp_path / "small/b/seed_0/eval.json").unlink()
     (tmp_path / "small/b/seed_0/checkpoints/ckpt-1.index").unlink()
     (tmp_path / "small/b/seed_0/checkpoints").rmdir()
-    sweep.run(arms, (0,), str(tmp_path))
+    sweep.run(arms, (0,), out=str(tmp_path))
     assert trained == ["small/a/seed_0", "small/b/seed_0", "small/b/seed_0"]
     out = capsys.readouterr().out
     assert "a/seed_0 (1 of 2): finished before" in out
@@ -82,11 +82,11 @@ def test_the_same_command_trains_what_is_missing(arms, trained, tmp_path, capsys
 
 
 def test_another_configuration_is_refused_before_anything(arms, trained, tmp_path):
-    sweep.run(arms, (0,), str(tmp_path))
+    sweep.run(arms, (0,), out=str(tmp_path))
     changed = copy.deepcopy(arms)
     changed["small"]["b"]["model"]["filters"] = 7
     with pytest.raises(ValueError, match=r"filters=2.* Received: config.model"):
-        sweep.run(changed, (0, 1), str(tmp_path))
+        sweep.run(changed, (0, 1), out=str(tmp_path))
     assert len(trained) == 2
 
 
@@ -94,7 +94,7 @@ def test_another_configuration_is_refused_before_anything(arms, trained, tmp_pat
 def test_a_bad_arm_does_not_stop_the_others(tol, arms, trained, tmp_path, capsys):
     arms["small"]["a"]["model"]["tol"] = tol
     with pytest.raises(RunsFailed, match=r"^1 of 2 runs failed: .*a/seed_0$"):
-        sweep.run(arms, (0,), str(tmp_path))
+        sweep.run(arms, (0,), out=str(tmp_path))
     assert trained == ["small/a/seed_0", "small/b/seed_0"]
     reason = str(BAD[tol]) or "its process was killed"
     rows = capsys.readouterr().out.splitlines()[-2:]
@@ -113,21 +113,21 @@ def test_a_run_that_was_evaluated_but_not_trained_to_its_end_is_resumed(
     note_training(folder)
     for name in ("config", "eval"):
         (folder / f"{name}.json").write_text("{}")
-    sweep.run(arms, (0,), str(tmp_path))
+    sweep.run(arms, (0,), out=str(tmp_path))
     assert trained == ["small/a/seed_0", "small/b/seed_0"]
 
 
 def test_a_finished_run_of_fewer_epochs_is_trained_on(arms, trained, tmp_path):
-    sweep.run(arms, (0,), str(tmp_path))
+    sweep.run(arms, (0,), out=str(tmp_path))
     arms["small"]["b"]["training"]["epochs"] = 7
     for _ in range(2):
-        sweep.run(arms, (0,), str(tmp_path))
+        sweep.run(arms, (0,), out=str(tmp_path))
     assert trained == ["small/a/seed_0", "small/b/seed_0", "small/b/seed_0"]
 
 
 def test_names_of_arms_stay_below_the_folder(arms, trained, tmp_path):
     out = tmp_path / "out"
-    sweep.run({"../..": {"/x/../y": arms["small"]["a"]}}, (0,), str(out))
+    sweep.run({"../..": {"/x/../y": arms["small"]["a"]}}, (0,), out=str(out))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert len(list(out.glob("*/*/seed_0/eval.json"))) == 1
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tfcnf.checks import check_choice
 from tfcnf.diagnostics import Diagnostic
 from tfcnf.files import save_arrays, write_json
 from tfcnf.models.failures import named_failures
-from tfcnf.runs import trained_run
-from tfcnf.runs.folder import read_config
+from tfcnf.runs.run import Run
 
 
 @named_failures()
@@ -33,7 +31,7 @@ def evaluate(
         tol: solver tolerance.
         data_dir: of tensorflow-datasets; with it, digits are also told from MNIST and
             MNIST from digits.
-        data: see `tfcnf.runs.trained_run.read_data`.
+        data: where they are now, see `Run`.
         changed_data: see there; the files then are ``NAME_changed_data``.
 
     Returns:
@@ -45,18 +43,17 @@ def evaluate(
     """
     for name in names:
         check_choice("uses", name, Diagnostic.known)
-    config = read_config(workdir)
-    chosen = [Diagnostic.find(name).of_run(config, data_dir) for name in names]
-    source, suffix = trained_run.read_data(workdir, data_dir, data, changed_data)
+    run = Run(workdir, data_dir=data_dir, moved_to=data, changed_data=changed_data)
+    chosen = [Diagnostic.find(name).of_run(run.config, data_dir) for name in names]
     for diagnostic in chosen:
-        diagnostic.check(source)
-    model = trained_run.load_model(workdir, source)
+        diagnostic.check(run.source)
     results = {}
     for diagnostic in chosen:
-        name, arrays = diagnostic.key, diagnostic.compute(model, source, tol=tol)
+        name = diagnostic.key
+        arrays = diagnostic.compute(run.model, run.source, tol=tol)
         results[name] = dict(diagnostic.measures(arrays)) | {"tolerance": tol}
-        save_arrays(Path(workdir) / f"{name}{suffix}.npz", arrays)
-        write_json(Path(workdir) / f"{name}{suffix}.json", results[name])
+        save_arrays(run.folder / f"{name}{run.suffix}.npz", arrays)
+        write_json(run.folder / f"{name}{run.suffix}.json", results[name])
         for measure, value in results[name].items():
             print(f"{name}/{measure}: {value:.4g}", flush=True)
     return results

@@ -10,8 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tfcnf import InfoCNF
 from tfcnf.data.source import DataSource, Split
 from tfcnf.diagnostics.tolerances import ToleranceEvaluator
-from tfcnf.runs import experiment, trained_run
+from tfcnf.runs import experiment
 from tfcnf.runs.config import default_config
+from tfcnf.runs.run import Run
 
 RNG = np.random.default_rng(0)
 SHAPE = (4, 4, 1)
@@ -89,7 +90,7 @@ def learned_run(make_config, data_dir, tmp_path_factory):
     config["model"] |= {k: v for k, v in tiny["model"].items() if k not in keep}
     config["training"]["epochs"] = 1
     folder = tmp_path_factory.mktemp("learned") / "run"
-    experiment.train(config, str(folder), data_dir)
+    experiment.train(config, str(folder), data_dir=data_dir)
     return folder
 
 
@@ -104,7 +105,7 @@ def test_a_run_with_gates_records_its_tolerances(learned_run, data_dir):
     assert -6 <= line["log10_tol/cnf_00"] <= -1
     assert np.isfinite(line["log_pi/cnf_00"])
     path.unlink()
-    trained_run.evaluate_tolerances(str(learned_run), data_dir)
+    Run(learned_run, data_dir=data_dir).evaluate_tolerances()
     assert json.loads(path.read_text()) == results
 
 
@@ -126,4 +127,4 @@ def test_tensorboard_has_histograms_of_the_tolerances(learned_run):
 
 def test_constant_tolerances_have_no_distribution(finished_run, data_dir):
     with pytest.raises(ValueError, match=r"neither random nor learned .* Received: wo"):
-        trained_run.evaluate_tolerances(str(finished_run), data_dir)
+        Run(finished_run, data_dir=data_dir).evaluate_tolerances()

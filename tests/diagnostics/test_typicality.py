@@ -10,12 +10,12 @@ from tfcnf.diagnostics.typicality import (
     training_entropy,
     unusualness,
 )
-from tfcnf.runs import trained_run
+from tfcnf.runs.run import Run
 
 
 @pytest.fixture(scope="module")
 def model(finished_run, digits):
-    return trained_run.load_model(str(finished_run), digits)
+    return Run(finished_run).model
 
 
 def test_scores_by_hand():

@@ -17,8 +17,9 @@ from tfcnf import command_line
 from tfcnf.data import catalog, spirals, toy2d
 from tfcnf.data.source import DataSource, Split
 from tfcnf.ode.status import SolverError
-from tfcnf.runs import build, experiment, trained_run
+from tfcnf.runs import build, experiment
 from tfcnf.runs.config import check_config, default_config, parse_variant
+from tfcnf.runs.run import Run
 from tfcnf.tolerances.policy import parse_tolerances
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ def refused(config, data_dir, tmp_path, monkeypatch):
     def train(key, value, workdir=tmp_path / "run"):
         change(config, key, value)
         with pytest.raises(ValueError, match="Received: ") as failure:
-            experiment.train(config, str(workdir), data_dir)
+            experiment.train(config, str(workdir), data_dir=data_dir)
         return str(failure.value)
 
     return train
@@ -126,7 +127,7 @@ def test_every_configuration_of_spirals_makes_a_model(data, partition):
 def test_a_model_for_other_data_is_refused(model, data, data_dir, tmp_path):
     config = default_config(model) | {"data": data}
     with pytest.raises(ValueError, match=f"Received: model_name='{model}'"):
-        experiment.train(config, str(tmp_path / "run"), data_dir)
+        experiment.train(config, str(tmp_path / "run"), data_dir=data_dir)
     assert not (tmp_path / "run").exists()
 
 
@@ -368,48 +369,46 @@ def test_evaluation_at_a_bad_tolerance_leaves_the_results_alone(
 ):
     before = (run_copy / "eval.json").read_bytes()
     with pytest.raises(ValueError, match=f"Received: tol={tol}"):
-        trained_run.evaluate(str(run_copy), [tol], data_dir=data_dir)
+        Run(run_copy, data_dir=data_dir).evaluate([tol])
     assert (run_copy / "eval.json").read_bytes() == before
 
 
 def test_an_unknown_split_is_refused(run_copy, data_dir):
     with pytest.raises(ValueError, match=r"train, test\. Received: split='validation'"):
-        trained_run.evaluate(str(run_copy), [1e-2], "validation", data_dir)
+        Run(run_copy, data_dir=data_dir).evaluate([1e-2], split="validation")
     assert sorted(path.name for path in run_copy.glob("eval*")) == ["eval.json"]
 
 
 def test_a_folder_without_a_run_cannot_be_evaluated(tmp_path, data_dir):
     with pytest.raises(ValueError, match="no run in this folder") as failure:
-        trained_run.evaluate(str(tmp_path), [1e-2], data_dir=data_dir)
+        Run(tmp_path, data_dir=data_dir).evaluate([1e-2])
     assert f"Received: workdir={str(tmp_path)!r}" in str(failure.value)
 
 
 def test_a_run_without_a_checkpoint_cannot_be_evaluated(config, tmp_path, data_dir):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="no checkpoint yet") as failure:
-        trained_run.evaluate(str(tmp_path), [1e-2], data_dir=data_dir)
+        Run(tmp_path, data_dir=data_dir).evaluate([1e-2])
     assert f"Received: workdir={str(tmp_path)!r}" in str(failure.value)
 
 
 def test_a_damaged_config_json_is_refused(run_copy, data_dir):
     (run_copy / "config.json").write_text('{"data": "dig')
     with pytest.raises(ValueError, match="damaged") as failure:
-        trained_run.evaluate(str(run_copy), [1e-2], data_dir=data_dir)
+        Run(run_copy, data_dir=data_dir).evaluate([1e-2])
     assert f"Received: {run_copy / 'config.json'}" in str(failure.value)
 
 
 @pytest.mark.parametrize("num", [0, -3])
 def test_no_samples_are_refused(num, finished_run, data_dir, tmp_path):
     with pytest.raises(ValueError, match=f"Received: num={num}"):
-        trained_run.sample(
-            str(finished_run), 3, num, str(tmp_path / "x.png"), data_dir=data_dir
-        )
+        Run(finished_run, data_dir=data_dir).sample(3, num, out=str(tmp_path / "x.png"))
 
 
 def test_a_picture_in_a_missing_folder_is_refused(finished_run, data_dir, tmp_path):
     out = str(tmp_path / "missing" / "x.png")
     with pytest.raises(ValueError, match="Received: out=") as failure:
-        trained_run.sample(str(finished_run), 3, 2, out, data_dir=data_dir)
+        Run(finished_run, data_dir=data_dir).sample(3, 2, out=out)
     assert str(failure.value).endswith(f"out={out!r}")
 
 
@@ -558,13 +557,18 @@ def test_evaluate_and_sample_do_what_their_flags_say(
     script, run_copy, data_dir, tmp_path, monkeypatch
 ):
     called = []
-    monkeypatch.setattr(trained_run, "evaluate", lambda *args: called.append(args))
+
+    def evaluate(run, tols, **options):
+        called.append((run.workdir, run.data_dir, run.weights, run.best, tols, options))
+
+    monkeypatch.setattr(Run, "evaluate", evaluate)
     folder, data = f"--workdir={run_copy}", f"--data_dir={data_dir}"
     assert (
         script("evaluate", folder, data, "--tol=1e-3,0.5", "--split=train")[0] is None
     )
     tols = [1e-3, 0.5]
-    assert called == [(str(run_copy), tols, "train", data_dir, [], None, False)]
+    options = {"split": "train", "dtypes": []}
+    assert called == [(str(run_copy), data_dir, None, False, tols, options)]
     out = tmp_path / "three.png"
     arguments = [folder, data, "--label=3", "--num=2", f"--out={out}"]
     assert script("sample", *arguments) == (None, "")

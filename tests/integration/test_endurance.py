@@ -35,7 +35,7 @@ def test_memory_is_flat_and_nothing_is_traced_again(
     monkeypatch.setattr(func_graph.FuncGraph, "__init__", count)
     monkeypatch.setattr(callbacks.Progress, "on_epoch_end", watch)
     config["training"]["epochs"] = EPOCHS
-    experiment.train(config, str(tmp_path / "run"), data_dir)
+    experiment.train(config, str(tmp_path / "run"), data_dir=data_dir)
     print(f"resident memory, pages: {memory[1]} after 2 epochs, {memory[-1]} after 50")
     print(f"graphs built: {built[0]}, then {built[-1] - built[0]}")
     assert len(memory) == EPOCHS

@@ -12,8 +12,9 @@ from sklearn.datasets import load_digits
 
 from tfcnf.ode.status import SolverError
 from tfcnf.run_state import read_state
-from tfcnf.runs import experiment, trained_run
+from tfcnf.runs import experiment, run
 from tfcnf.runs.folder import hold_folder, open_folder
+from tfcnf.runs.run import Run
 from tfcnf.training.callbacks import read_metrics
 from tfcnf.training.checkpoints import Checkpoints, Position
 from tfcnf.types import Control
@@ -67,7 +68,7 @@ def no_training(monkeypatch):
 @pytest.fixture(scope="module")
 def model(finished_run, digits):
     """The model of the finished run."""
-    return trained_run.load_model(str(finished_run), digits)
+    return Run(finished_run).model
 
 
 # what a run leaves behind
@@ -205,7 +206,7 @@ def test_the_same_command_again_does_not_train_again(
     run_copy, config, data_dir, no_training
 ):
     before = contents(run_copy)
-    results = experiment.train(config, str(run_copy), data_dir)
+    results = experiment.train(config, str(run_copy), data_dir=data_dir)
     after = contents(run_copy)
     assert set(after) == set(before)
     for name in before:
@@ -223,7 +224,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
         (run_copy / name).unlink()
     for end in ("index", DATA):
         (run_copy / "checkpoints" / f"ckpt-2.{end}").unlink()
-    experiment.train(config, str(run_copy), data_dir)
+    experiment.train(config, str(run_copy), data_dir=data_dir)
     said = capsys.readouterr().out
     assert said.startswith("digits: 10 classes, 1 factor, 8x8x1, 17 levels; ")
     assert f"resuming {run_copy} after epoch 1 of 2" in said
@@ -263,7 +264,7 @@ def test_another_configuration_in_the_folder_names_the_key(
     before = contents(run_copy)
     config[group][key] = value
     with pytest.raises(ValueError, match=rf"Received: config\.{group}\.{key}="):
-        experiment.train(config, str(run_copy), data_dir)
+        experiment.train(config, str(run_copy), data_dir=data_dir)
     assert contents(run_copy) == before
 
 
@@ -271,7 +272,7 @@ def test_another_configuration_in_the_folder_names_the_key(
 def test_a_foreign_folder_is_refused_and_left_alone(name, config, data_dir, tmp_path):
     (tmp_path / name).write_text("precious")
     with pytest.raises(ValueError, match="not of a run") as failure:
-        experiment.train(config, str(tmp_path), data_dir)
+        experiment.train(config, str(tmp_path), data_dir=data_dir)
     assert f"Received: workdir={str(tmp_path)!r}" in str(failure.value)
     assert contents(tmp_path) == {name: b"precious"}
 
@@ -332,7 +333,7 @@ def test_a_training_goes_on_though_its_evaluation_fails(
     config["evaluation"]["tol"] = 1e-20
     message = "is finished and saved, its evaluation failed: .*cnf.*Received: tol="
     with pytest.raises(SolverError, match=message) as failure:
-        experiment.train(config, str(folder), data_dir)
+        experiment.train(config, str(folder), data_dir=data_dir)
     lines = read_metrics(folder / "metrics.jsonl")
     assert [line["epoch"] for line in lines] == [1, 2]
     for line in lines:
@@ -353,7 +354,7 @@ def test_a_training_goes_on_though_its_evaluation_fails(
         assert said.splitlines()[-1].startswith("error: ")
         assert said.count("\n") == 1
     # its results at another tolerance do not make it a finished run
-    trained_run.evaluate(str(folder), [1e-2], data_dir=data_dir)
+    Run(folder, data_dir=data_dir).evaluate([1e-2])
     assert not read_state(folder).is_finished
 
 
@@ -362,11 +363,11 @@ def test_a_training_goes_on_though_its_evaluation_fails(
 
 def test_evaluate_at_two_tolerances(run_copy, digits, data_dir, capsys):
     # larger weights, so that the tolerance makes a difference
-    model = trained_run.load_model(str(run_copy), digits)
+    model = Run(run_copy).model
     for weight in model.flow.trainable_variables:
         weight.assign(5.0 * weight)
     Checkpoints(run_copy / "checkpoints", model).save(Position(3))
-    results = trained_run.evaluate(str(run_copy), [1e-5, 1e-2], data_dir=data_dir)
+    results = Run(run_copy, data_dir=data_dir).evaluate([1e-5, 1e-2])
     after = read_json(run_copy / "eval.json")
     assert after == results[0] | {"evaluations": results}
     fine, coarse = results
@@ -384,14 +385,14 @@ def test_evaluate_at_two_tolerances(run_copy, digits, data_dir, capsys):
 def drawn(finished_run, data_dir, tmp_path_factory):
     """Samples drawn into PNG files, and the arrays they were drawn from."""
     folder, arrays = tmp_path_factory.mktemp("drawn"), {}
-    draw_grid = trained_run.draw_grid
+    draw_grid = run.draw_grid
 
     def spy(images, path, *rest):
         arrays[path.name] = np.array(images)
         draw_grid(images, path, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trained_run, "draw_grid", spy)
+        patch.setattr(run, "draw_grid", spy)
         for name, label, num, seed in [
             ("threes", 3, 12, 0),
             ("again", 3, 12, 0),
@@ -400,9 +401,7 @@ def drawn(finished_run, data_dir, tmp_path_factory):
             ("one", 3, 1, 0),
         ]:
             path = str(folder / f"{name}.png")
-            trained_run.sample(
-                str(finished_run), label, num, path, seed, data_dir=data_dir
-            )
+            Run(finished_run, data_dir=data_dir).sample(label, num, out=path, seed=seed)
     return folder, arrays
 
 
@@ -436,16 +435,16 @@ def test_sample_of_a_label_out_of_range_is_a_value_error(
     label, finished_run, data_dir, tmp_path
 ):
     with pytest.raises(ValueError, match=r"labels must be in 0\.\.9, or be the name"):
-        trained_run.sample(
-            str(finished_run), label, 2, str(tmp_path / "x.png"), data_dir=data_dir
+        Run(finished_run, data_dir=data_dir).sample(
+            label, 2, out=str(tmp_path / "x.png")
         )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_folder_can_be_moved(finished_run, digits, tmp_path):
     shutil.copytree(finished_run, tmp_path / "moved")
-    moved = trained_run.load_model(str(tmp_path / "moved"), digits)
-    original = trained_run.load_model(str(finished_run), digits)
+    moved = Run(tmp_path / "moved").model
+    original = Run(finished_run).model
     assert moved.weights
     for mine, theirs in zip(moved.weights, original.weights, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
@@ -458,9 +457,7 @@ def test_the_best_checkpoint_is_kept_and_evaluated(run_copy, data_dir):
     lines = read_lines(run_copy)
     best = min(lines, key=lambda line: line["test/bits_per_dim"])
     before = (run_copy / "eval.json").read_bytes()
-    (result,) = trained_run.evaluate(
-        str(run_copy), [1e-2], data_dir=data_dir, best=True
-    )
+    (result,) = Run(run_copy, data_dir=data_dir, best=True).evaluate([1e-2])
     assert read_json(run_copy / "eval_best.json")["evaluations"] == [result]
     assert result["bits_per_dim"] == pytest.approx(best["test/bits_per_dim"], rel=1e-6)
     assert (run_copy / "eval.json").read_bytes() == before
@@ -470,8 +467,8 @@ def test_a_folder_in_which_another_process_trains_is_refused(
     run_copy, config, data_dir, no_training
 ):
     with hold_folder(run_copy), pytest.raises(ValueError, match="another process"):
-        experiment.train(config, str(run_copy), data_dir)
-    experiment.train(config, str(run_copy), data_dir)
+        experiment.train(config, str(run_copy), data_dir=data_dir)
+    experiment.train(config, str(run_copy), data_dir=data_dir)
 
 
 def test_a_run_that_was_killed_while_its_folder_was_made_is_begun(config, tmp_path):

@@ -12,10 +12,11 @@ from tfcnf import studies, uses
 from tfcnf.data import catalog
 from tfcnf.data.record import record_of
 from tfcnf.data.source import Split
-from tfcnf.runs import build, experiment, trained_run
+from tfcnf.runs import build, experiment, run
 from tfcnf.runs.config import default_config
 from tfcnf.runs.data import read_record, renew_folder
 from tfcnf.runs.folder import open_folder
+from tfcnf.runs.run import Run
 from tfcnf.runs.warm_start import take_weights
 from tfcnf.serving import export, model_card
 from tfcnf.training.checkpoints import Checkpoints, Position
@@ -65,11 +66,11 @@ def trained(monkeypatch):
     """What `experiment.train` would train; the training itself is left out."""
     calls = []
 
-    def spy(model, source, scope, size, epochs, start, *_):
+    def spy(model, source, scope, size, epochs, *, start, **_):
         calls.append((model, epochs, start))
 
     monkeypatch.setattr(experiment, "run_epochs", spy)
-    monkeypatch.setattr(experiment, "_leave_results", lambda *_: {})
+    monkeypatch.setattr(experiment, "leave_results", lambda *_, **__: {})
     return calls
 
 
@@ -95,7 +96,7 @@ def test_a_resume_on_exchanged_data_is_refused_or_asked_for(
     with pytest.raises(ValueError, match=words):
         experiment.train(config, str(run_copy))
     assert contents(run_copy) == before
-    renew_folder(config, str(run_copy), record_of(exchanged), changed_data=True)
+    renew_folder(config, str(run_copy), data=record_of(exchanged), changed_data=True)
     record = read_record(str(run_copy))
     assert record.splits == record_of(exchanged).splits
     assert record.exchanged == ["the examples or labels of test are others"]
@@ -108,13 +109,13 @@ def test_measures_on_exchanged_data_stand_in_files_of_their_own(
     before = contents(run_copy)
     monkeypatch.setattr(catalog, "get", lambda *_: exchanged)
     for evaluate in (
-        lambda **options: trained_run.evaluate(str(run_copy), [1e-2], **options),
-        lambda **options: trained_run.evaluate_tolerances(str(run_copy), **options),
+        lambda **options: Run(run_copy, **options).evaluate([1e-2]),
+        lambda **options: Run(run_copy, **options).evaluate_tolerances(),
         lambda **options: uses.evaluate(str(run_copy), ["gallery"], 1e-2, **options),
     ):
         with pytest.raises(ValueError, match="the data are not those of the run"):
             evaluate()
-    trained_run.evaluate(str(run_copy), [1e-2], changed_data=True)
+    Run(run_copy, changed_data=True).evaluate([1e-2])
     after = contents(run_copy)
     assert set(after) - set(before) == {"eval_changed_data.json"}
     assert {name: after[name] for name in before} == before
@@ -128,8 +129,8 @@ def test_data_that_have_moved_are_known(run_copy, config, digits, monkeypatch, t
         return dataclasses.replace(digits, name=name)
 
     monkeypatch.setattr(catalog, "get", get)
-    source, ending = trained_run.read_data(str(run_copy), data="elsewhere")
-    assert (source.name, ending, asked) == ("elsewhere", "", ["elsewhere"])
+    moved = Run(run_copy, moved_to="elsewhere")
+    assert (moved.source.name, moved.suffix, asked) == ("elsewhere", "", ["elsewhere"])
     config["data"] = "elsewhere"
     config["training"]["epochs"] = 3
     experiment.train(config, str(run_copy))
@@ -140,7 +141,7 @@ def test_data_that_have_moved_are_known(run_copy, config, digits, monkeypatch, t
 
 def test_a_run_without_a_record_is_given_one(run_copy, config, digits):
     (run_copy / "data.json").unlink()
-    renew_folder(config, str(run_copy), record_of(digits), changed_data=False)
+    renew_folder(config, str(run_copy), data=record_of(digits), changed_data=False)
     assert read_record(str(run_copy)) == record_of(digits)
 
 
@@ -148,7 +149,7 @@ def test_a_run_without_a_record_is_given_one(run_copy, config, digits):
 def test_a_damaged_record_is_named(text, run_copy):
     (run_copy / "data.json").write_text(text)
     with pytest.raises(ValueError, match=r"data\.json is damaged") as failure:
-        trained_run.load_model(str(run_copy))
+        Run(run_copy).sample(3)
     assert str(failure.value).endswith(f"Received: workdir={str(run_copy)!r}")
 
 
@@ -157,14 +158,14 @@ def test_a_damaged_record_is_named(text, run_copy):
 
 def test_classes_are_drawn_by_name_without_data(named, no_data, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(trained_run, "draw_grid", lambda *args: drawn.append(args))
+    monkeypatch.setattr(run, "draw_grid", lambda *args: drawn.append(args))
     for label in ("three", "3", 3):
-        trained_run.sample(str(named), label, 2, str(tmp_path / "x.png"))
+        Run(named).sample(label, 2, out=str(tmp_path / "x.png"))
     titles = [args[3] for args in drawn]
     assert titles == ["class three"] * 3
     np.testing.assert_array_equal(drawn[0][0], drawn[1][0])
     with pytest.raises(ValueError, match=r"in 0\.\.9, or be the name .*zero, one, "):
-        trained_run.sample(str(named), "eleven", 2, str(tmp_path / "x.png"))
+        Run(named).sample("eleven", 2, out=str(tmp_path / "x.png"))
 
 
 def test_rows_of_samples_have_the_names_of_their_classes(digits, tmp_path, monkeypatch):
@@ -199,7 +200,7 @@ def test_an_export_without_data_has_names_and_no_score(
 
     monkeypatch.setattr(export.tf.saved_model, "save", save)
     monkeypatch.setattr(model_card, "_functions", lambda _: "")
-    trained_run.export(str(named), str(tmp_path / "export"))
+    Run(named).export(str(tmp_path / "export"))
     *_, labels, module = saved
     assert labels == [DIGITS]
     assert "classify" in module.functions
@@ -220,13 +221,13 @@ def test_the_card_names_the_classes(digits):
 
 def test_a_run_may_be_given_more_epochs(run_copy, config, data_dir, trained):
     config["training"]["epochs"] = 5
-    experiment.train(config, str(run_copy), data_dir)
+    experiment.train(config, str(run_copy), data_dir=data_dir)
     ((_, epochs, start),) = trained
     assert (epochs, start) == (5, (2, 0))
     assert read_json(run_copy / "config.json")["training"]["epochs"] == 5
     config["training"]["epochs"] = 4
     with pytest.raises(ValueError, match=r"more and not fewer.*training\.epochs=4"):
-        experiment.train(config, str(run_copy), data_dir)
+        experiment.train(config, str(run_copy), data_dir=data_dir)
 
 
 def test_the_schedule_of_more_epochs_is_over_all_of_them(config, digits):
@@ -246,11 +247,13 @@ def test_a_new_run_begins_with_the_weights_of_another(
     config["optimizer"]["learning_rate"] = 1e-3
     config["seed"] = 5
     workdir = tmp_path / "new"
-    experiment.train(config, str(workdir), data_dir, init_from=str(finished_run))
+    experiment.train(
+        config, str(workdir), data_dir=data_dir, init_from=str(finished_run)
+    )
     ((model, _, start),) = trained
     assert start == (0, 0)
     assert int(model.optimizer.iterations.numpy()) == 0
-    theirs = trained_run.load_model(str(finished_run))
+    theirs = Run(finished_run).model
     for mine, other in zip(model.flow_weights, theirs.flow_weights, strict=True):
         np.testing.assert_array_equal(mine.numpy(), other.numpy())
     kept = read_json(workdir / "metadata.json")["init_from"]
@@ -258,7 +261,7 @@ def test_a_new_run_begins_with_the_weights_of_another(
 
 
 def test_the_last_good_state_is_something_to_begin_with(run_copy, digits, config):
-    model = trained_run.load_model(str(run_copy))
+    model = Run(run_copy).model
     for weight in model.flow_weights:
         weight.assign(weight + 1.0)
     Checkpoints(run_copy / "last_good", model).save(Position(0, 2))
@@ -288,18 +291,22 @@ def test_weights_that_do_not_fit_are_refused(finished_run, config, data_dir, tmp
     workdir = tmp_path / "new"
     for path in (tmp_path, finished_run / "last_good"):
         with pytest.raises(ValueError, match="a run with a checkpoint") as failure:
-            experiment.train(config, str(workdir), data_dir, init_from=str(path))
+            experiment.train(
+                config, str(workdir), data_dir=data_dir, init_from=str(path)
+            )
         assert f"Received: init_from={str(path)!r}" in str(failure.value)
         assert not workdir.exists()
     config["model"]["filters"] = 3
     with pytest.raises(ValueError, match=r"other shapes.*with weight 0 of shape"):
-        experiment.train(config, str(workdir), data_dir, init_from=str(finished_run))
+        experiment.train(
+            config, str(workdir), data_dir=data_dir, init_from=str(finished_run)
+        )
 
 
 def test_a_run_that_goes_on_has_its_own_weights(run_copy, config, data_dir, trained):
     config["training"]["epochs"] = 3
-    own = trained_run.load_model(str(run_copy))
-    experiment.train(config, str(run_copy), data_dir, init_from=str(run_copy))
+    own = Run(run_copy).model
+    experiment.train(config, str(run_copy), data_dir=data_dir, init_from=str(run_copy))
     ((model, _, start),) = trained
     assert start == (2, 0)
     np.testing.assert_array_equal(

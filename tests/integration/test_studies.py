@@ -10,8 +10,9 @@ import pytest
 from tfcnf.data import catalog, mixture1d, spirals
 from tfcnf.data.source import Density
 from tfcnf.reporting.runs import report
-from tfcnf.runs import experiment, trained_run
+from tfcnf.runs import experiment
 from tfcnf.runs.config import default_config, points_config
+from tfcnf.runs.run import Run
 
 
 def merge(config, changes):
@@ -57,7 +58,7 @@ def test_points_are_trained_evaluated_in_both_float_types_and_reported(
         *("checkpoints", "tensorboard", "curves.png", "density.npz", "density.png"),
     }
     dtypes = ["float32", "float64"]
-    rows = trained_run.evaluate(str(folder), [1e-2, 1e-6], dtypes=dtypes)
+    rows = Run(folder).evaluate([1e-2, 1e-6], dtypes=dtypes)
     assert [(r["dtype"], r["tolerance"]) for r in rows] == [
         (dtype, tol) for dtype in dtypes for tol in (1e-2, 1e-6)
     ]
@@ -67,7 +68,7 @@ def test_points_are_trained_evaluated_in_both_float_types_and_reported(
         *("area_error.png", "tolerances.png", "density.png", "report.html")
     }
     with pytest.raises(ValueError, match="Received: data='mixture1d'"):
-        trained_run.sample(str(folder), 0, 1, str(tmp_path / "x.png"))
+        Run(folder).sample(0, 1, out=str(tmp_path / "x.png"))
 
 
 def test_spirals_are_trained_resumed_evaluated_and_reported(few_spirals, tmp_path):
@@ -84,13 +85,13 @@ def test_spirals_are_trained_resumed_evaluated_and_reported(few_spirals, tmp_pat
     for domain in ("", "shift_2/", "shift_4/", "held_out/"):
         assert result[f"{domain}rmse_forward"] > 0
         assert 0 <= result[f"{domain}clockwise_error"] <= 100
-    model = trained_run.load_model(str(folder), catalog.get("spirals"))
+    model = Run(folder).model
     assert float(model._trackers["running_elbo"].result()) == pytest.approx(
         lines[1]["running_elbo"], rel=1e-6
     )
-    again = trained_run.evaluate(str(folder), [1e-3])[0]
+    again = Run(folder).evaluate([1e-3])[0]
     assert again["rmse_forward"] == pytest.approx(result["rmse_forward"], rel=1e-5)
-    train = trained_run.evaluate(str(folder), [1e-3], "train")[0]
+    train = Run(folder).evaluate([1e-3], split="train")[0]
     assert not any("/" in name for name in train)
     assert (folder / "eval_train.json").exists()
     written = {path.name for path in report([str(folder)])}
@@ -101,8 +102,8 @@ def test_spirals_are_trained_resumed_evaluated_and_reported(few_spirals, tmp_pat
 
 
 def test_images_have_the_same_bits_in_both_float_types(run_copy, data_dir):
-    rows = trained_run.evaluate(
-        str(run_copy), [1e-6], data_dir=data_dir, dtypes=["float32", "float64"]
+    rows = Run(run_copy, data_dir=data_dir).evaluate(
+        [1e-6], dtypes=["float32", "float64"]
     )
     assert [row["dtype"] for row in rows] == ["float32", "float64"]
     near, exact = (row["bits_per_dim"] for row in rows)

@@ -12,9 +12,10 @@ from tfcnf.data.labels import hide_labels
 from tfcnf.diagnostics import Diagnostic
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.reporting.runs import report
-from tfcnf.runs import experiment, trained_run
+from tfcnf.runs import experiment
 from tfcnf.runs.config import default_config, points_config
 from tfcnf.runs.folder import check_folder
+from tfcnf.runs.run import Run
 
 USES = ["calibration", "outliers", "gallery"]
 
@@ -112,7 +113,7 @@ def few_labels(make_config, data_dir, tmp_path_factory):
     """The folder of a run with three labels of each class."""
     config, folder = make_config(), tmp_path_factory.mktemp("few") / "run"
     config["training"] |= {"labels": 3, "labelled_part": 0.25, "epochs": 1}
-    experiment.train(config, str(folder), data_dir)
+    experiment.train(config, str(folder), data_dir=data_dir)
     return folder
 
 
@@ -123,7 +124,7 @@ def test_a_run_with_hidden_labels_is_evaluated_on_all(few_labels, digits, data_d
     assert left == {"labelled": 30, "logistic_regression_error": error}
     assert 10 < error < 60
     assert read_json(few_labels / "eval.json")["num_examples"] == 360
-    (train,) = trained_run.evaluate(str(few_labels), [1e-2], "train", data_dir)
+    (train,) = Run(few_labels, data_dir=data_dir).evaluate([1e-2], split="train")
     assert train["num_examples"] == 1437
     line = json.loads((few_labels / "metrics.jsonl").read_text())
     assert np.isfinite(
@@ -136,7 +137,7 @@ def test_too_many_labels_are_refused_before_a_folder_is_made(
 ):
     config["training"]["labels"] = 1000
     with pytest.raises(ValueError, match="Received: labels=1000"):
-        experiment.train(config, str(tmp_path / "run"), data_dir)
+        experiment.train(config, str(tmp_path / "run"), data_dir=data_dir)
     assert not (tmp_path / "run").exists()
 
 

@@ -162,7 +162,9 @@ def test_the_loop_tells_scheduled_tolerances_the_epoch_and_resumes(tmp_path):
         done = checkpoints.restore()
         metrics = MetricsLog(tmp_path / "metrics.jsonl", done.epoch)
         calls = [metrics, SaveCheckpoints(checkpoints)]
-        run_epochs(model, SOURCE, get_strategy(), 8, epochs, done, callbacks=calls)
+        run_epochs(
+            model, SOURCE, get_strategy(), 8, epochs, start=done, callbacks=calls
+        )
     lines = read_metrics(tmp_path / "metrics.jsonl")
     # the first CNF of each of the two scales is strict
     first = [line["log10_tol/cnf_00"] for line in lines]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.runs import trained_run
+from tfcnf.runs.run import Run
 from tfcnf.training.checkpoints import Checkpoints, Position
 
 
@@ -16,7 +16,7 @@ def served_run(once, finished_run, digits):
         (folder / "checkpoints").mkdir(parents=True)
         for name in ("config.json", "data.json", "metadata.json", "eval.json"):
             (folder / name).write_bytes((finished_run / name).read_bytes())
-        model = trained_run.load_model(str(finished_run), digits)
+        model = Run(finished_run).model
         for weight in model.flow.trainable_variables:
             weight.assign(2.0 * weight)
         for weight in model.prior.trainable_variables:
@@ -31,7 +31,7 @@ def export_dir(once, served_run, data_dir):
     """The folder of an export with the exact trace; only to be read."""
 
     def fill(folder):
-        trained_run.export(str(served_run), str(folder), draws=3, data_dir=data_dir)
+        Run(served_run, data_dir=data_dir).export(str(folder), draws=3)
 
     return once("export", fill)
 
@@ -39,7 +39,7 @@ def export_dir(once, served_run, data_dir):
 @pytest.fixture(scope="session")
 def in_memory(served_run, digits):
     """The model that was exported."""
-    return trained_run.load_model(str(served_run), digits)
+    return Run(served_run).model
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,9 @@ from tfcnf.training.cluster import read_cluster
 
 def failure(config, workdir):
     try:
-        experiment.train(config, workdir, sys.argv[2], "multi_worker", wait=120)
+        experiment.train(
+            config, workdir, data_dir=sys.argv[2], strategy="multi_worker", wait=120
+        )
     except ValueError as error:
         return str(error)
 

@@ -199,7 +199,8 @@ def run_noisily(model, points, folder, epochs, **options):
     start, recovery = checkpoints.restore(), Recovery(**options, folder=folder)
     calls = [SaveCheckpoints(checkpoints)]
     run_epochs(
-        *(model, points, get_strategy(), 1, epochs, start),
+        *(model, points, get_strategy(), 1, epochs),
+        start=start,
         callbacks=calls,
         recovery=recovery,
     )

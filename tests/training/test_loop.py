@@ -97,7 +97,9 @@ def test_the_loop_descends_as_by_hand(name, strategies, make_line, points, tmp_p
 def test_callbacks_are_called_in_the_order_of_keras(make_line, points):
     record = Record()
     run_epochs(
-        make_line(), points, get_strategy(), 5, 4, Position(2), callbacks=[record]
+        *(make_line(), points, get_strategy(), 5, 4),
+        start=Position(2),
+        callbacks=[record],
     )
     assert record.events == [
         "train",
@@ -117,7 +119,10 @@ def test_a_later_initial_epoch_sees_the_data_of_that_epoch(make_line, points):
     losses, after = by_hand(points, 5, 3, seed=1)
     model.w.assign(before)
     run_epochs(
-        model, points, get_strategy(), 5, 3, Position(2), seed=1, callbacks=[record]
+        *(model, points, get_strategy(), 5, 3),
+        start=Position(2),
+        seed=1,
+        callbacks=[record],
     )
     np.testing.assert_allclose(record.logs[0]["loss"], losses[2], rtol=1e-5)
     np.testing.assert_allclose(model.w.numpy(), after, rtol=1e-5)
@@ -283,7 +288,9 @@ def fit(folder, source, *callbacks):
     done = checkpoints.restore()
     metrics = MetricsLog(folder / "metrics.jsonl", done.epoch)
     calls = [metrics, SaveCheckpoints(checkpoints), *callbacks]
-    run_epochs(model, source, get_strategy(), 32, EPOCHS, done, 5, calls)
+    run_epochs(
+        model, source, get_strategy(), 32, EPOCHS, start=done, seed=5, callbacks=calls
+    )
     state = [*model.variables, *model.optimizer.variables]
     return done, {f"{i:04d}": v.numpy() for i, v in enumerate(state)}
 

@@ -56,7 +56,10 @@ def fit(folder, model, points, *callbacks, preemption=None):
     calls = [*callbacks, SaveCheckpoints(checkpoints)]
     with (preemption or Preemption()).watch():
         run_epochs(
-            model, points, get_strategy(), 2, 3, start, 0, calls, preemption=preemption
+            *(model, points, get_strategy(), 2, 3),
+            start=start,
+            callbacks=calls,
+            preemption=preemption,
         )
     return start
 

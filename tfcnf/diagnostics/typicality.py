@@ -101,7 +101,7 @@ def kept_entropy(
 
     Args:
         workdir: run folder.
-        model: the run's model, as `tfcnf.runs.trained_run.load_model` gives it.
+        model: the run's model.
         read: reads its training data where they are needed; gives None without any.
         tol: solver tolerance.
         batch_size: examples solved at a time.

@@ -30,7 +30,7 @@ def check_data(workdir: str, data: DataRecord, hint: str = "") -> None:
 
 
 def renew_folder(
-    config: Mapping[str, Any], workdir: str, data: DataRecord, changed_data: bool
+    config: Mapping[str, Any], workdir: str, *, data: DataRecord, changed_data: bool
 ) -> None:
     """Writes down what a resumed run has more of: epochs, or the new place of its data.
 

@@ -36,7 +36,7 @@ BEGUN = {
 
 
 def open_folder(
-    config: Mapping[str, Any], workdir: str, init_from: str | None = None
+    config: Mapping[str, Any], workdir: str, *, init_from: str | None = None
 ) -> Path:
     """Makes the folder of a run, or checks that it holds the same run.
 

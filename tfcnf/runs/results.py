@@ -15,8 +15,9 @@ TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
 
 
 def write_results(
-    workdir: str,
+    folder: Path,
     evaluators: Sequence[Any],
+    *,
     tols: Sequence[float],
     draws: int,
     suffix: str = "",
@@ -31,19 +32,19 @@ def write_results(
     split = evaluators[0].split_name
     name = "eval" if split == "test" else f"eval_{split}"
     write_json(
-        Path(workdir) / f"{name}{suffix}.json", results[0] | {"evaluations": results}
+        folder / f"{name}{suffix}.json", results[0] | {"evaluations": results}
     )
     print(results_table(results))
     return results
 
 
 def write_tolerances(
-    workdir: str, model: Any, source: Any, batch_size: int, suffix: str = ""
+    folder: Path, model: Any, *, source: Any, batch_size: int, suffix: str = ""
 ) -> None:
     """Evaluates at the policies' own tolerances and writes a JSON file."""
     evaluator = ToleranceEvaluator(model, source)
     write_json(
-        Path(workdir) / f"tolerances{suffix}.json",
+        folder / f"tolerances{suffix}.json",
         {
             "evaluations": dict(evaluator.run()),
             "distribution": {

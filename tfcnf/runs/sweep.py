@@ -27,7 +27,7 @@ from tfcnf.run_state import RunState, note_failed, read_state
 from tfcnf.training.preemption import insist_on_signals
 
 
-class Run(NamedTuple):
+class Planned(NamedTuple):
     """One arm with one seed."""
 
     arm: str
@@ -52,6 +52,7 @@ class Run(NamedTuple):
 def run(
     arms: Mapping[str, Mapping[str, Mapping[str, Any]]],
     seeds: Sequence[int],
+    *,
     out: str,
     data_dir: str | None = None,
 ) -> None:
@@ -95,7 +96,7 @@ def run(
         raise RunsFailed(f"{len(failures)} of {len(runs)} runs failed: {names}")
 
 
-def _attempt(item: Run, data_dir: str | None) -> str:
+def _attempt(item: Planned, data_dir: str | None) -> str:
     """Trains a run; why that failed, in one line, and "" where it did not."""
     try:
         _train(item.config, str(item.folder), data_dir)
@@ -110,7 +111,7 @@ def _attempt(item: Run, data_dir: str | None) -> str:
     return reason
 
 
-def _print_table(runs: Sequence[Run], failures: Mapping[Path, str]) -> None:
+def _print_table(runs: Sequence[Planned], failures: Mapping[Path, str]) -> None:
     rows = [["run", "state"], ["", ""]]
     for item in runs:
         reason = failures.get(item.folder)
@@ -122,9 +123,9 @@ def _plan(
     arms: Mapping[str, Mapping[str, Mapping[str, Any]]],
     seeds: Sequence[int],
     out: Path,
-) -> list[Run]:
+) -> list[Planned]:
     return [
-        Run(
+        Planned(
             f"{regime}/{arm}",
             out / file_name(regime) / file_name(arm) / f"seed_{seed}",
             {**config, "seed": seed},
@@ -136,15 +137,15 @@ def _plan(
 
 
 def _train(config: Mapping[str, Any], folder: str, data_dir: str | None) -> None:
-    run_apart(experiment.train, config, folder, data_dir)
+    run_apart(experiment.train, config, folder, data_dir=data_dir)
 
 
-def run_apart(function: Callable[..., Any], *args: Any) -> Any:
+def run_apart(function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
     """Calls a function in a process of its own, which ends when this one does."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, _end_with_parent) as pool:
         try:
-            return pool.submit(function, *args).result()
+            return pool.submit(function, *args, **keywords).result()
         except KeyboardInterrupt:  # which the child need not have heard
             for child in multiprocessing.active_children():
                 child.terminate()
@@ -171,7 +172,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _remaining(todo: Sequence[Run], runs: Sequence[Run]) -> str:
+def _remaining(todo: Sequence[Planned], runs: Sequence[Planned]) -> str:
     """The time the unfinished runs will take if they take as long as those before."""
     done: dict[str, list[float]] = {}
     for item in runs:

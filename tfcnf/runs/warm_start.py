@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcnf.runs.build import build_model
-from tfcnf.runs.folder import read_config
-from tfcnf.runs.trained_run import load_record
+from tfcnf.runs.run import Run
 from tfcnf.training.averaging import use_weights
 from tfcnf.training.checkpoints import Checkpoints
 from tfcnf.training.divergence import LAST_GOOD
@@ -49,8 +48,9 @@ def take_weights(model: Any, init_from: str) -> None:
     Raises:
         ValueError: for a run of another architecture.
     """
-    run, checkpoints = find_run(init_from)
-    other = build_model(read_config(str(run)), load_record(str(run)))
+    folder, checkpoints = find_run(init_from)
+    run = Run(str(folder))
+    other = build_model(run.config, run.data)
     position = Checkpoints(checkpoints, other).restore()
     use_weights(other, None)
     _copy(other.flow_weights, model.flow_weights, init_from)

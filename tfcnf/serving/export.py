@@ -66,11 +66,12 @@ def make_module(
 
 def export_run(
     workdir: str,
+    export_dir: str,
+    *,
     config: dict[str, Any],
     model: InfoCNF,
     data: DataRecord,
     read: Callable[[], Split | None],
-    export_dir: str,
     tol: float = 1e-5,
     trace: str = "auto",
     draws: int = DRAWS,
@@ -80,11 +81,11 @@ def export_run(
 
     Args:
         workdir: run folder; its measures go along, and ``entropy.json`` is kept there.
+        export_dir: folder to make.
         config: of the run.
         model: the run's model.
         data: record of the run's data.
         read: see `kept_entropy`.
-        export_dir: folder to make.
         tol: see `make_module`.
         trace: see `make_module`.
         draws: see `make_module`.

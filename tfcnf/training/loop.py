@@ -31,6 +31,7 @@ def run_epochs(
     strategy: tf.distribute.Strategy,
     batch_size: int,
     epochs: int,
+    *,
     start: Position = START,
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),

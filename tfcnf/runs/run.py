@@ -1,0 +1,252 @@
+"""A run that was trained: evaluate it, draw from it, export it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcnf.data.record import DataRecord, record_of
+from tfcnf.data.source import Split
+from tfcnf.models.failures import named_failures
+from tfcnf.models.precision import copy_in
+from tfcnf.reporting.figures import draw_grid
+from tfcnf.runs.build import build_model, read_source
+from tfcnf.runs.data import check_data, read_record
+from tfcnf.runs.folder import read_config
+from tfcnf.runs.results import write_results, write_tolerances
+from tfcnf.serving.export import DRAWS, export_run
+from tfcnf.studies import Source, make_evaluator
+from tfcnf.training.averaging import use_weights
+from tfcnf.training.callbacks import best_epoch, read_metrics
+from tfcnf.training.checkpoints import START, Checkpoints
+
+
+class Run:
+    """A trained run in its folder; each part is read or made when first asked for.
+
+    Args:
+        workdir: folder of the run.
+        data_dir: of tensorflow-datasets.
+        moved_to: name or path of the data now; None where they have not moved.
+        changed_data: the data may be others than those of the run.
+        weights: ``"average"`` or ``"last"``; if None, the average where the run keeps
+            one.
+        best: take the checkpoint of the best test measure, not the newest.
+    """
+
+    def __init__(
+        self,
+        workdir: str,
+        *,
+        data_dir: str | None = None,
+        moved_to: str | None = None,
+        changed_data: bool = False,
+        weights: str | None = None,
+        best: bool = False,
+    ):
+        self.workdir, self.folder = str(workdir), Path(workdir)
+        self.data_dir, self.moved_to = data_dir, moved_to
+        self.changed_data = changed_data
+        self.weights, self.best = weights, best
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The configuration.
+
+        Raises:
+            ValueError: for a folder without a run, or a damaged configuration.
+        """
+        return read_config(self.workdir)
+
+    @cached_property
+    def data(self) -> DataRecord:
+        """The record of the data, which are read if the run has none."""
+        kept = read_record(self.workdir)
+        return kept or record_of(self.source)
+
+    @property
+    def source(self) -> Source:
+        """The data, with all labels.
+
+        Raises:
+            ValueError: for data that are not those of the run.
+        """
+        return self._read[0]
+
+    @property
+    def suffix(self) -> str:
+        """End of the names of files about other data than the run's, else empty."""
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[Source, str]:
+        name = self.moved_to or self.config["data"]
+        source = read_source({**self.config, "data": name}, self.data_dir)
+        found, kept = record_of(source), read_record(self.workdir)
+        if not self.changed_data:
+            hint = ", with --data where they have moved, or take these with "
+            check_data(self.workdir, found, f"{hint}--changed_data")
+        return source, "_changed_data" if kept and kept.changes(found) else ""
+
+    @cached_property
+    def model(self) -> Any:
+        """The model with the weights of the newest readable checkpoint, or the best.
+
+        Raises:
+            ValueError: for a folder without a run or without a checkpoint, or an
+                average that the run does not keep.
+        """
+        model = build_model(self.config, self.data)
+        metrics = self.folder / "metrics.jsonl"
+        epoch = best_epoch(read_metrics(metrics)) if self.best else None
+        if Checkpoints(self.folder / "checkpoints", model).restore(epoch) == START:
+            raise ValueError(
+                f"the run has no checkpoint yet. Received: workdir={self.workdir!r}"
+            )
+        use_weights(model, self.weights)
+        return model
+
+    @named_failures()
+    def evaluate(
+        self, tols: Sequence[float], *, split: str = "test", dtypes: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Evaluates at each tolerance, writes the results and prints a table.
+
+        The test split's go to ``eval.json`` (the first tolerance's measures, and all
+        under ``"evaluations"``), another split's to ``eval_SPLIT.json``, those of the
+        best checkpoint to ``eval_best.json`` or ``eval_SPLIT_best.json``. What is
+        measured on other data than the run's has ``_changed_data`` behind these names.
+
+        Args:
+            tols: solver tolerances.
+            split: ``"test"`` or ``"train"``.
+            dtypes: float types to evaluate copies of the model in; its own if empty.
+
+        Raises:
+            ValueError: for other data, or a model that cannot take them.
+        """
+        suffix = "_best" * self.best + self.suffix
+        models = [copy_in(self.model, dtype) for dtype in dtypes] or [self.model]
+        size, draws = (
+            self.config["evaluation"][key] for key in ("batch_size", "draws")
+        )
+        evaluators = [make_evaluator(m, self.source, size, split) for m in models]
+        return write_results(
+            self.folder, evaluators, tols=tols, draws=draws, suffix=suffix
+        )
+
+    @named_failures()
+    def evaluate_tolerances(self) -> None:
+        """Evaluates at the tolerances of the run's own policies.
+
+        ``tolerances.json`` gets ``"evaluations"``, what `ToleranceEvaluator.run`
+        yields, and ``"distribution"``, the tolerances of the batches of both splits; of
+        other data than the run's, ``tolerances_changed_data.json``.
+
+        Raises:
+            ValueError: where the tolerances are constants.
+        """
+        suffix = self.suffix
+        if not self.model.samples_tolerances:
+            raise ValueError(
+                "the run has neither random nor learned tolerances. "
+                f"Received: workdir={self.workdir!r}"
+            )
+        write_tolerances(
+            self.folder,
+            self.model,
+            source=self.source,
+            batch_size=self.config["training"]["batch_size"],
+            suffix=suffix,
+        )
+
+    @named_failures()
+    def sample(
+        self,
+        label: int | str,
+        num: int = 10,
+        *,
+        out: str | None = None,
+        seed: int = 0,
+        temperature: float = 1.0,
+    ) -> np.ndarray:
+        """Draws images of one class; needs no data.
+
+        Args:
+            label: class of the first label factor, by number or, if text, by name; see
+                `DataRecord.find_class`.
+            num: images.
+            out: path of a PNG to write as well.
+            seed: the same seed gives the same images.
+            temperature: see `InfoCNF.sample`.
+
+        Returns:
+            Images ``[num, H, W, C]`` in [0, 1].
+
+        Raises:
+            ValueError: for a run that is not on images, or a keyword out of range.
+        """
+        if num < 1:
+            raise ValueError(f"num must be positive. Received: num={num}")
+        if out and not Path(out).absolute().parent.is_dir():
+            raise ValueError(
+                f"out must be in an existing folder. Received: out={out!r}"
+            )
+        data = self.data
+        if len(data.model_keywords().get("event_shape", ())) != 3:
+            raise ValueError(f"only images are drawn. Received: data={data.name!r}")
+        chosen = data.find_class(str(label))
+        labels: Any = num
+        if self.model.labels:
+            labels = np.zeros([num, len(self.model.labels)], np.int32)
+            labels[:, 0] = chosen
+        images = self.model.sample(labels, seed, temperature).numpy()
+        if out:
+            columns = min(num, 10)
+            blank = np.ones([-num % columns, *self.model.event_shape])
+            rows = np.concatenate([images, blank])
+            rows = rows.reshape(-1, columns, *self.model.event_shape)
+            title = f"class {data.class_names[0][chosen]}"
+            draw_grid(rows, Path(out), [""] * len(rows), title)
+        return images
+
+    @named_failures()
+    def export(
+        self,
+        export_dir: str,
+        *,
+        tol: float = 1e-5,
+        trace: str = "auto",
+        draws: int = DRAWS,
+        overwrite: bool = False,
+    ) -> Path:
+        """Exports the run as a SavedModel, see `export_run`.
+
+        Data are read where the entropy of the training data is not kept yet; without
+        them the export has no ``ood_score``.
+        """
+
+        def read() -> Split | None:
+            try:
+                return self.source.train
+            except ValueError as failure:
+                print(f"the export has no ood_score: {failure}", file=sys.stderr)
+                return None
+
+        return export_run(
+            self.workdir,
+            export_dir,
+            config=self.config,
+            model=self.model,
+            data=self.data,
+            read=read,
+            tol=tol,
+            trace=trace,
+            draws=draws,
+            overwrite=overwrite,
+        )
