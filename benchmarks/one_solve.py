@@ -18,10 +18,10 @@ def main(gradient: str, tol: str) -> None:
     """Solves with a loose tolerance for the trace, then with ``tol``."""
     import tensorflow as tf
 
-    from tfcnf.ode.divergence import Hutchinson
     from tfcnf.ode.dynamics import ConvDynamics
     from tfcnf.ode.gradient import Gradient
     from tfcnf.ode.solve import Method, solve
+    from tfcnf.ode.trace import Hutchinson
 
     dynamics = ConvDynamics((FILTERS, FILTERS), seed=0, dtype=DTYPE)
     dynamics.build((None, SIDE, SIDE, CHANNELS))

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from benchmarks.network import Size
 from benchmarks.tfcnf_contender import TfcnfContender
-from tfcnf.ode.divergence import Probes, value_and_divergence
+from tfcnf.ode.trace import Probes, value_and_divergence
 from tfcnf.types import Tensor
 
 REPEATS = 8  # evaluations of a tight loop

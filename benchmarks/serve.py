@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfcnf.data import catalog
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.ode.divergence import Exact, NoTrace, Trace, value_and_divergence
+from tfcnf.ode.trace import Exact, NoTrace, Trace, value_and_divergence
 from tfcnf.runs.folder import read_config
 from tfcnf.runs.run import Run
 from tfcnf.serving.export import make_module

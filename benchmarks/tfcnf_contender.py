@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from benchmarks.network import Size, plan, weight_names
 from tfcnf.flows.reshape import Squeeze, flatten_code, split_channels
-from tfcnf.ode.divergence import Probes
 from tfcnf.ode.dynamics import ConvDynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solve import Method, solve
+from tfcnf.ode.trace import Probes
 from tfcnf.types import Tensor
 
 

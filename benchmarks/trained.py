@@ -17,8 +17,8 @@ from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.reshape import split_channels
 from tfcnf.losses import bits_per_dim
 from tfcnf.ode.discrete import Checkpoint
-from tfcnf.ode.divergence import Probes, value_and_divergence
 from tfcnf.ode.solve import Method, solve
+from tfcnf.ode.trace import Probes, value_and_divergence
 from tfcnf.runs.folder import read_config
 from tfcnf.runs.run import Run
 from tfcnf.types import Control

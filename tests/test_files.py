@@ -12,7 +12,7 @@ import pytest
 
 from tfcnf import files
 from tfcnf.files import file_name, hold, replace_file, temporary_folder, write_json
-from tfcnf.serving.tables import open_table
+from tfcnf.serving.answer_files import open_table
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):

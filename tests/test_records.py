@@ -19,7 +19,7 @@ from tfcnf.reporting.spread import spread_table
 from tfcnf.reporting.tables import arms_table, learned_table, results_table
 from tfcnf.runs.folder import read_config
 from tfcnf.training.callbacks import MetricsLog, StepsLog, best_epoch, read_metrics
-from tfcnf.training.divergence import Recovery
+from tfcnf.training.recovery import Recovery
 
 GOOD = [{"step": 1, "loss": 0.5}, {"step": 2, "loss": float("inf")}]
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tfcnf import InfoCNF, seeds
-from tfcnf.ode.divergence import Hutchinson
+from tfcnf.ode.trace import Hutchinson
 from tfcnf.seeds import next_int, next_seed, shared_seed
 
 DRAWS = [seeds.uniform, seeds.normal, seeds.signs]

@@ -237,12 +237,12 @@ CASES = [
     train("no parts", "--config.training.accumulation_steps=0", "steps=0"),
     train(
         "unknown recovery",
-        "--config.training.divergence.action=ignore",
+        "--config.training.recovery.action=ignore",
         "stop, skip, restore",
     ),
     train(
         "rate that is not lowered",
-        "--config.training.divergence.rate_factor=1.",
+        "--config.training.recovery.rate_factor=1.",
         "rate_factor=1.0",
     ),
     train("negative seed", "--config.seed=-1", "Received: seed=-1"),

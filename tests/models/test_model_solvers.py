@@ -11,9 +11,9 @@ from tfcnf import CNF
 from tfcnf.data.source import DataSource, Split
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.ode.discrete import Checkpoint
-from tfcnf.ode.divergence import Hutchinson
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.solvers.tsit5 import Tsit5
+from tfcnf.ode.trace import Hutchinson
 from tfcnf.runs.build import build_model
 from tfcnf.runs.config import check_config
 

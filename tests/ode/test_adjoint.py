@@ -7,10 +7,10 @@ import tensorflow as tf
 from scipy.integrate import solve_ivp
 
 from tfcnf.ode import solve as solving
-from tfcnf.ode.divergence import Exact
 from tfcnf.ode.dynamics import DenseDynamics
 from tfcnf.ode.solve import Method, solve
 from tfcnf.ode.solvers.dopri5 import Dopri5
+from tfcnf.ode.trace import Exact
 
 DIMS, BATCH = 3, 4
 

@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 
 from tfcnf import losses
-from tfcnf.ode.divergence import Exact
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solve import Method, solve
 from tfcnf.ode.solvers.bosh3 import Bosh3
 from tfcnf.ode.solvers.dopri5 import Dopri5
+from tfcnf.ode.trace import Exact
 from tfcnf.ode.trajectory import solve_on_grid
 
 RATE = 0.7

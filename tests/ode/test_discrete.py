@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from tfcnf.ode.discrete import Checkpoint
-from tfcnf.ode.divergence import Exact, value_and_divergence
 from tfcnf.ode.dynamics import DenseDynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solve import Method, solve
 from tfcnf.ode.solvers.dopri5 import Dopri5
+from tfcnf.ode.trace import Exact, value_and_divergence
 
 TOL = tf.constant(1e-4, tf.float64)
 

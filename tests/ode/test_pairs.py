@@ -12,7 +12,6 @@ from tfcnf.ode import tableau as tableaus
 from tfcnf.ode.adjoint import Adjoint
 from tfcnf.ode.autonomous import AutonomousField
 from tfcnf.ode.discrete import Checkpoint, Store
-from tfcnf.ode.divergence import Exact, Trace
 from tfcnf.ode.quadrature import Quadrature
 from tfcnf.ode.runge_kutta import advance, moved
 from tfcnf.ode.solve import Method, solve
@@ -20,6 +19,7 @@ from tfcnf.ode.solver import RungeKutta, Solver
 from tfcnf.ode.solvers.bosh3 import Bosh3
 from tfcnf.ode.solvers.dopri5 import Dopri5
 from tfcnf.ode.solvers.tsit5 import Tsit5
+from tfcnf.ode.trace import Exact, Trace
 from tfcnf.ode.trajectory import solve_on_grid
 
 PAIRS = [made for made in Solver.known.values() if made.keeps_steps]

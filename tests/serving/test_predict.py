@@ -12,7 +12,7 @@ from PIL import Image
 from tfcnf.data import arrays as foreign
 from tfcnf.data import catalog
 from tfcnf.serving import predict
-from tfcnf.serving.examples import open_images
+from tfcnf.serving.question_files import open_images
 
 NAMES = ["ant", "bee", "c, d", "é", *"456789"]
 

@@ -9,11 +9,11 @@ import keras
 import tensorflow as tf
 
 from tfcnf.flows.base import FlowLayer, Policies
-from tfcnf.ode.divergence import Exact, NoTrace, Probes, Trace
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solve import Method, solve
 from tfcnf.ode.solver import Solver
+from tfcnf.ode.trace import Exact, NoTrace, Probes, Trace
 from tfcnf.ode.trajectory import solve_on_grid
 from tfcnf.seeds import next_seed
 from tfcnf.tolerances.fixed import FixedTolerance

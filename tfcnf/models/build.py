@@ -12,10 +12,10 @@ from tfcnf.flows.base import Chain, FlowLayer
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale
-from tfcnf.ode.divergence import Trace
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solver import Solver
+from tfcnf.ode.trace import Trace
 from tfcnf.seeds import next_int
 from tfcnf.tolerances.policy import build_policies
 

@@ -18,11 +18,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfcnf.ode.control import Solution
-from tfcnf.ode.divergence import adjoint_dynamics
 from tfcnf.ode.gradient import CNFSolve, Gradient
 from tfcnf.ode.quadrature import Quadrature
 from tfcnf.ode.solver import RungeKutta
 from tfcnf.ode.status import check_solved
+from tfcnf.ode.trace import adjoint_dynamics
 from tfcnf.types import Tensor
 
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tfcnf.ode.control import Solution
 from tfcnf.ode.derivatives import check_captured, first_order_only
-from tfcnf.ode.divergence import Probes
 from tfcnf.ode.solver import Solver, check_keeps_steps
+from tfcnf.ode.trace import Probes
 from tfcnf.registry import Record
 from tfcnf.types import SolveStats, Tensor
 

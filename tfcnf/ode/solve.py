@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from tfcnf.ode.adjoint import Adjoint
 from tfcnf.ode.derivatives import check_forward_mode
-from tfcnf.ode.divergence import Probes, value_and_divergence
 from tfcnf.ode.gradient import CNFSolve, Gradient
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.solvers.dopri5 import Dopri5
 from tfcnf.ode.status import check_solved
+from tfcnf.ode.trace import Probes, value_and_divergence
 from tfcnf.types import SolveStats, Tensor
 
 

@@ -15,7 +15,7 @@ from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.tolerances.policy import TolerancePolicy, check_tolerance
 from tfcnf.tolerances.reinforce import Reinforce
-from tfcnf.training.divergence import Recovery
+from tfcnf.training.recovery import Recovery
 from tfcnf.training.schedules import DECAYS
 
 MODELS = {"infocnf": InfoCNF, "ccnf": CCNF, "cnf": CNF, "latent_ode": LatentODE}
@@ -80,8 +80,8 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         ``clipnorm`` (0 for none), ``ema_momentum`` (of the moving average of the
         weights, which is then what is evaluated; 0 for none). ``training``:
         ``batch_size``, ``epochs``, ``accumulation_steps`` (parts that a batch is
-        computed in), ``divergence`` (keywords of
-        `tfcnf.training.divergence.Recovery`), for flows ``labels`` and
+        computed in), ``recovery`` (keywords of
+        `tfcnf.training.recovery.Recovery`), for flows ``labels`` and
         ``labelled_part`` as `tfcnf.data.labels.hide_labels` has them, and for latent
         ODEs the ``passes`` over the data that make an epoch.
         ``evaluation``: ``tol``, ``batch_size``, ``every`` epochs, and the ``draws`` of
@@ -95,7 +95,7 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         "batch_size": 900,
         "epochs": 400,
         "accumulation_steps": 1,
-        "divergence": _defaults(Recovery),
+        "recovery": _defaults(Recovery),
     }
     if is_flow:
         training |= {"labels": 0, "labelled_part": 0.5}
@@ -231,7 +231,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         if not isinstance(value, (int, float)) or not value >= least:
             raise ValueError(f"{key} must be at least {least}. Received: {key}={value}")
     check_tolerance("evaluation.tol", config["evaluation"]["tol"])
-    Recovery(**config["training"]["divergence"])
+    Recovery(**config["training"]["recovery"])
     momentum = config["optimizer"]["ema_momentum"]
     if not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
         raise ValueError(

@@ -42,7 +42,7 @@ from tfcnf.training.checkpoints import (
     Position,
     SaveCheckpoints,
 )
-from tfcnf.training.divergence import Recovery
+from tfcnf.training.recovery import Recovery
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.preemption import Preemption
 from tfcnf.training.strategy import WAIT, cluster_of, get_strategy
@@ -195,6 +195,6 @@ def _run(
             seed=config["seed"],
             callbacks=callbacks,
             accumulation_steps=training["accumulation_steps"],
-            recovery=Recovery(**training["divergence"], folder=folder),
+            recovery=Recovery(**training["recovery"], folder=folder),
             preemption=preemption,
         )

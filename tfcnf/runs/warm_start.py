@@ -11,7 +11,7 @@ from tfcnf.runs.build import build_model
 from tfcnf.runs.run import Run
 from tfcnf.training.averaging import use_weights
 from tfcnf.training.checkpoints import Checkpoints
-from tfcnf.training.divergence import LAST_GOOD
+from tfcnf.training.recovery import LAST_GOOD
 
 
 def find_run(path: str) -> tuple[Path, Path]:
@@ -19,7 +19,7 @@ def find_run(path: str) -> tuple[Path, Path]:
 
     Args:
         path: a run folder, or ``last_good`` in one, see
-            `tfcnf.training.divergence.Recovery`.
+            `tfcnf.training.recovery.Recovery`.
 
     Raises:
         ValueError: for anything else.

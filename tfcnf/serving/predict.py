@@ -14,9 +14,9 @@ import tensorflow as tf
 from tfcnf.checks import asserted, check_choice
 from tfcnf.models.failures import FAILURES, named_failures
 from tfcnf.records import read_json, read_record
-from tfcnf.serving.examples import ImageArrays, ImageFolder, open_images
+from tfcnf.serving.answer_files import Answer, check_table, open_table
 from tfcnf.serving.module import LEVELS
-from tfcnf.serving.tables import Answer, check_table, open_table
+from tfcnf.serving.question_files import ImageArrays, ImageFolder, open_images
 from tfcnf.tolerances.policy import check_tolerance
 
 QUESTIONS = (
@@ -46,7 +46,7 @@ def predict(
 
     Args:
         saved_model: folder that `launch/export.py` made.
-        images: see `tfcnf.serving.examples.open_images`.
+        images: see `tfcnf.serving.question_files.open_images`.
         out: new file that ends in .csv or .npz.
         questions: of `QUESTIONS`; ``"log_prob"`` needs labels in the .npz.
         batch_size: images asked about at a time.

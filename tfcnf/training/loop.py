@@ -20,8 +20,8 @@ from tfcnf.models.failures import FAILURES, named_failures
 from tfcnf.training.accumulation import check_parts, make_step
 from tfcnf.training.agreement import make_vote
 from tfcnf.training.checkpoints import START, Position
-from tfcnf.training.divergence import Recovery
 from tfcnf.training.preemption import Preempted, Preemption
+from tfcnf.training.recovery import Recovery
 from tfcnf.training.strategy import distribute, share_of
 
 

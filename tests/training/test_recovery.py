@@ -14,8 +14,8 @@ from tfcnf.models.infocnf import InfoCNF
 from tfcnf.ode.status import SolverError
 from tfcnf.seeds import next_seed
 from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
-from tfcnf.training.divergence import Recovery
 from tfcnf.training.loop import run_epochs
+from tfcnf.training.recovery import Recovery
 from tfcnf.training.schedules import WarmupPiecewise
 from tfcnf.training.strategy import get_strategy
 
@@ -254,7 +254,7 @@ def test_an_epoch_of_skipped_steps_is_no_measure_and_said_once(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"action": "ignore"}, "stop, skip, restore. Received: divergence.action="),
+        ({"action": "ignore"}, "stop, skip, restore. Received: recovery.action="),
         ({"limit": -1}, "Received: limit=-1"),
         ({"limit": 1.5}, "Received: limit=1.5"),
         ({"rate_factor": 1.0}, "Received: rate_factor=1.0"),

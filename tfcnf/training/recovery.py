@@ -64,14 +64,14 @@ class Recovery:
         rate_factor: float = 0.5,
         folder: Path | None = None,
     ):
-        check_choice("divergence.action", action, ACTIONS)
+        check_choice("recovery.action", action, ACTIONS)
         if not isinstance(limit, int) or limit < 0:
             raise ValueError(
-                f"divergence.limit must be an integer from 0. Received: limit={limit!r}"
+                f"recovery.limit must be an integer from 0. Received: limit={limit!r}"
             )
         if not 0 < rate_factor < 1:
             raise ValueError(
-                "divergence.rate_factor must be between 0 and 1. "
+                "recovery.rate_factor must be between 0 and 1. "
                 f"Received: rate_factor={rate_factor!r}"
             )
         self.action, self.limit, self.rate_factor = action, limit, rate_factor
