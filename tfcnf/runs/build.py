@@ -7,13 +7,13 @@ from typing import Any
 
 import keras
 
-from tfcnf.runs.config import MODELS
 from tfcnf.data import catalog
 from tfcnf.data.labels import hide_labels
 from tfcnf.data.pipeline import steps_per_epoch
 from tfcnf.data.record import DataRecord
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.spirals import with_passes
+from tfcnf.runs.config import MODELS
 from tfcnf.studies import Source
 from tfcnf.training.schedules import learning_rate
 from tfcnf.training.strategy import start_faster

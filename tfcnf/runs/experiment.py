@@ -42,9 +42,9 @@ from tfcnf.training.checkpoints import (
     Position,
     SaveCheckpoints,
 )
-from tfcnf.training.recovery import Recovery
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.preemption import Preemption
+from tfcnf.training.recovery import Recovery
 from tfcnf.training.strategy import WAIT, cluster_of, get_strategy
 from tfcnf.training.tracing import Profile
 
@@ -140,7 +140,11 @@ def train(
                             log_every=log_every,
                             done=start.epoch,
                         ),
-                        *([Profile(folder / "tensorboard", profile)] if profile else []),
+                        *(
+                            [Profile(folder / "tensorboard", profile)]
+                            if profile
+                            else []
+                        ),
                         saver,
                     ]
                 _run(
@@ -155,9 +159,7 @@ def train(
                 )
                 if not leads:
                     return None
-                return leave_results(
-                    config, folder, evaluator=evaluator, source=source
-                )
+                return leave_results(config, folder, evaluator=evaluator, source=source)
 
 
 def _tell_start(config: Mapping[str, Any], folder: Path, start: Position) -> None:

@@ -21,10 +21,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfcnf
-from tfcnf.runs.config import check_config, complete
 from tfcnf.files import hold, is_temporary, write_json
 from tfcnf.records import read_record
 from tfcnf.run_state import EARLIER, FILE
+from tfcnf.runs.config import check_config, complete
 
 DATA = "data.json"
 LOCK = ".lock"  # file that is held while a process trains in the folder

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfcnf.evaluation.image import SPLITS
 from tfcnf.diagnostics.tolerances import MODES, ToleranceEvaluator
+from tfcnf.evaluation.image import SPLITS
 from tfcnf.files import write_json
 from tfcnf.reporting.tables import results_table
 
@@ -31,9 +31,7 @@ def write_results(
     ]
     split = evaluators[0].split_name
     name = "eval" if split == "test" else f"eval_{split}"
-    write_json(
-        folder / f"{name}{suffix}.json", results[0] | {"evaluations": results}
-    )
+    write_json(folder / f"{name}{suffix}.json", results[0] | {"evaluations": results})
     print(results_table(results))
     return results
 

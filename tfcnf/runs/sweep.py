@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfcnf.runs import experiment
-from tfcnf.runs.config import check_config
 from tfcnf.files import file_name
 from tfcnf.models.failures import FAILURES, RunsFailed
 from tfcnf.records import read_record
 from tfcnf.reporting.tables import markdown
-from tfcnf.runs.folder import check_folder
 from tfcnf.run_state import RunState, note_failed, read_state
+from tfcnf.runs import experiment
+from tfcnf.runs.config import check_config
+from tfcnf.runs.folder import check_folder
 from tfcnf.training.preemption import insist_on_signals
 
 

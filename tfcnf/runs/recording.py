@@ -1,0 +1,127 @@
+"""Records of a training in its folder: measures, steps, failures, results."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfcnf.data.source import HIDDEN
+from tfcnf.evaluation.pixels import PixelClassifier
+from tfcnf.files import write_json
+from tfcnf.models.failures import FAILURES, named_failures, tell_once
+from tfcnf.run_state import note_failed, note_finished
+from tfcnf.runs.results import write_results, write_tolerances
+from tfcnf.tasks import Source, Task
+from tfcnf.training import callbacks as calls
+from tfcnf.training.averaging import averaged, use_weights
+from tfcnf.training.board import TensorBoardLog
+
+
+def write_labels(folder: Path, seen: Any) -> None:
+    """Writes the error with the labels that are left and no other image."""
+    judge = PixelClassifier(seen.train, seen.num_levels)
+    known = int(np.sum(seen.train.y[:, 0] != HIDDEN))
+    error = judge.error(seen.test)
+    write_json(
+        folder / "labels.json",
+        {"labelled": known, "logistic_regression_error": error},
+    )
+
+
+def best_epoch(folder: Path) -> int | None:
+    """The epoch of the best test measure so far."""
+    return calls.best_epoch(calls.read_metrics(folder / "metrics.jsonl"))
+
+
+def recorders(
+    config: Mapping[str, Any],
+    folder: Path,
+    *,
+    evaluator: Any,
+    source: Any,
+    log_every: int,
+    done: int,
+) -> list[keras.callbacks.Callback]:
+    """Callbacks that measure and record a training, in this order.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        evaluator: measures the model.
+        source: data, with all labels.
+        log_every: steps between the lines of ``steps.jsonl``.
+        done: epochs that were done before.
+    """
+    evaluation, model, task = config["evaluation"], evaluator.model, Task.of(source)
+    tolerances, solves = task.tolerances(model, source), None
+    if tolerances:
+        solves = functools.partial(tolerances.solves, "train", evaluation["batch_size"])
+
+    def measure() -> Iterator[tuple[str, float]]:
+        with averaged(model):
+            yield from evaluator.run(evaluation["tol"])
+
+    board = TensorBoardLog(
+        folder / "tensorboard",
+        task.epoch_images(model, source),
+        solves=solves,
+        config=config,
+    )
+    return [
+        calls.Evaluate(measure, evaluation["every"], task.measure),
+        calls.MetricsLog(folder / "metrics.jsonl", done),
+        board,
+        calls.StepsLog(folder / "steps.jsonl", log_every, board.writer),
+        calls.Progress(),
+    ]
+
+
+def leave_results(
+    config: Mapping[str, Any], folder: Path, *, evaluator: Any, source: Source
+) -> dict[str, Any]:
+    """Evaluates a finished training and leaves its pictures.
+
+    Returns:
+        The measures of ``eval.json``.
+    """
+    evaluation, model = config["evaluation"], evaluator.model
+    tol = evaluation["tol"]
+    use_weights(model, None)
+    tell = tell_once("what is drawn of the finished training is not complete")
+    tell(lambda: _draw(model, source, folder, tol), None)
+    failed = "the training is finished and saved, its evaluation failed: "
+    with noting(folder, failed):
+        if model.samples_tolerances:
+            size = config["training"]["batch_size"]
+            write_tolerances(folder, model, source=source, batch_size=size)
+        draws = evaluation["draws"]
+        results = write_results(folder, [evaluator], tols=[tol], draws=draws)[0]
+    note_finished(folder)
+    return results
+
+
+def _draw(model: Any, source: Any, folder: Path, tol: float) -> None:
+    from tfcnf.reporting.figures import draw_curves
+
+    metrics = calls.read_metrics(folder / "metrics.jsonl")
+    draw_curves(metrics, folder / "curves.png")
+    Task.of(source).draw(model, source, folder, tol)
+
+
+@contextlib.contextmanager
+def noting(folder: Path | None, where: str = "") -> Iterator[None]:
+    """Notes in a run's folder, if this process writes it, why it failed."""
+    try:
+        with named_failures():
+            yield
+    except FAILURES as failure:
+        told = type(failure)(f"{where}{failure}")
+        if folder:
+            note_failed(folder, str(told))
+        raise told from None
