@@ -11,8 +11,9 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from tfcnf.ode.status import SolverError
+from tfcnf.reporting import figures
 from tfcnf.run_state import read_state
-from tfcnf.runs import experiment, run
+from tfcnf.runs import experiment
 from tfcnf.runs.folder import hold_folder, open_folder
 from tfcnf.runs.run import Run
 from tfcnf.training.callbacks import read_metrics
@@ -385,14 +386,14 @@ def test_evaluate_at_two_tolerances(run_copy, digits, data_dir, capsys):
 def drawn(finished_run, data_dir, tmp_path_factory):
     """Samples drawn into PNG files, and the arrays they were drawn from."""
     folder, arrays = tmp_path_factory.mktemp("drawn"), {}
-    draw_grid = run.draw_grid
+    draw_grid = figures.draw_grid
 
     def spy(images, path, *rest):
         arrays[path.name] = np.array(images)
         draw_grid(images, path, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "draw_grid", spy)
+        patch.setattr(figures, "draw_grid", spy)
         for name, label, num, seed in [
             ("threes", 3, 12, 0),
             ("again", 3, 12, 0),

@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfcnf import studies, uses
+from tfcnf import uses
 from tfcnf.data import catalog
 from tfcnf.data.record import record_of
 from tfcnf.data.source import Split
-from tfcnf.runs import build, experiment, run
+from tfcnf.diagnostics import pictures
+from tfcnf.reporting import figures
+from tfcnf.runs import build, experiment
 from tfcnf.runs.config import default_config
 from tfcnf.runs.data import read_record, renew_folder
 from tfcnf.runs.folder import open_folder
 from tfcnf.runs.run import Run
 from tfcnf.runs.warm_start import take_weights
 from tfcnf.serving import export, model_card
+from tfcnf.tasks import Task
 from tfcnf.training.checkpoints import Checkpoints, Position
 
 DIGITS = [
@@ -158,7 +161,7 @@ def test_a_damaged_record_is_named(text, run_copy):
 
 def test_classes_are_drawn_by_name_without_data(named, no_data, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(run, "draw_grid", lambda *args: drawn.append(args))
+    monkeypatch.setattr(figures, "draw_grid", lambda *args: drawn.append(args))
     for label in ("three", "3", 3):
         Run(named).sample(label, 2, out=str(tmp_path / "x.png"))
     titles = [args[3] for args in drawn]
@@ -174,13 +177,13 @@ def test_rows_of_samples_have_the_names_of_their_classes(digits, tmp_path, monke
     def spy(images, path, rows, *_):
         drawn[path.name] = list(rows)
 
-    monkeypatch.setattr(studies, "draw_grid", spy)
-    monkeypatch.setattr(studies, "class_samples", lambda *_, **__: None)
-    monkeypatch.setattr(studies, "reconstructions", lambda *_: np.zeros([3, 1]))
+    monkeypatch.setattr(figures, "draw_grid", spy)
+    monkeypatch.setattr(pictures, "class_samples", lambda *_, **__: None)
+    monkeypatch.setattr(pictures, "reconstructions", lambda *_: np.zeros([3, 1]))
     source = dataclasses.replace(digits, class_names=(DIGITS,))
     for supervised, rows in [(True, DIGITS), (False, [""] * 10)]:
         model = types.SimpleNamespace(is_supervised=supervised)
-        studies._leave_images(model, source, tmp_path, 1e-3)
+        Task.of(source).draw(model, source, tmp_path, 1e-3)
         assert drawn["samples.png"] == rows
 
 

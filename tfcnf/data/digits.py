@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 NUM_LEVELS = 17
 TEST_EXAMPLES = 360
@@ -41,6 +39,9 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
         pixels, labels = load_digits(return_X_y=True)
         images = pixels.reshape(-1, 8, 8, 1).astype(np.uint8)
         train, test = train_test_split(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -151,7 +151,7 @@ class SeriesSource:
     labels: tuple[Label, ...]
     window: float
     flip: bool = False
-    density: None = None
+    task: ClassVar[str] = "series"
 
     @property
     def event_shape(self) -> tuple[int, ...]:

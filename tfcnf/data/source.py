@@ -71,6 +71,11 @@ class DataSource:
     class_names: tuple[tuple[str, ...], ...] = ()
 
     @property
+    def task(self) -> str:
+        """Name of the kind of data, see `tfcnf.tasks`."""
+        return "points" if self.density is not None else "images"
+
+    @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one example."""
         return self.train.x.shape[1:]

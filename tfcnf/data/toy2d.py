@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.datasets import make_moons
 
 from tfcnf.data.source import DataSource, Density, Split
 
@@ -49,6 +48,8 @@ def pinwheel(count: int, rng: np.random.Generator) -> Points:
 
 def two_moons(count: int, rng: np.random.Generator) -> Points:
     """scikit-learn's half circles with noise 0.1, centred and doubled."""
+    from sklearn.datasets import make_moons
+
     x, y = make_moons(count, noise=0.1, random_state=int(rng.integers(2**31)))
     return 2.0 * x + [-1.0, -0.2], y
 

@@ -8,13 +8,10 @@ from typing import Any
 import keras
 
 from tfcnf.data import catalog
-from tfcnf.data.labels import hide_labels
 from tfcnf.data.pipeline import steps_per_epoch
 from tfcnf.data.record import DataRecord
-from tfcnf.data.series import SeriesSource
-from tfcnf.data.spirals import with_passes
 from tfcnf.runs.config import MODELS
-from tfcnf.studies import Source
+from tfcnf.tasks import Source, Task
 from tfcnf.training.schedules import learning_rate
 from tfcnf.training.strategy import start_faster
 
@@ -26,22 +23,9 @@ def read_source(config: Mapping[str, Any], data_dir: str | None) -> Source:
         ValueError: for data that the model is not made for.
     """
     source = catalog.get(config["data"], data_dir)
-    if isinstance(source, SeriesSource) != (config["model_name"] == "latent_ode"):
-        raise ValueError(
-            "latent ODEs are for series, flows for images and points. "
-            f"Received: model_name={config['model_name']!r}, data={source.name!r}"
-        )
-    if isinstance(source, SeriesSource):
-        return with_passes(source, config["training"]["passes"])
-    return source
-
-
-def hide_labels_of(config: Mapping[str, Any], source: Source) -> Source:
-    """What the training sees of the data; evaluations see all labels."""
-    if isinstance(source, SeriesSource):
-        return source
-    labels, part = (config["training"][key] for key in ("labels", "labelled_part"))
-    return hide_labels(source, labels, part, config["seed"])
+    task = Task.of(source)
+    task.check_model(config["model_name"], source)
+    return task.prepare(source, config["training"])
 
 
 def build_model(config: Mapping[str, Any], data: Source | DataRecord) -> Any:

@@ -3,7 +3,7 @@
 A run folder holds ``config.json``, ``data.json`` (a record of its data),
 ``metadata.json``, ``metrics.jsonl``, ``steps.jsonl``, ``checkpoints/``,
 ``tensorboard/`` and, when done, ``eval.json``, ``curves.png`` and the pictures of its
-kind of data (`tfcnf.studies`); where tolerances are random or learned, also
+kind of data (`tfcnf.tasks`); where tolerances are random or learned, also
 ``tolerances.json``, and where labels were hidden ``labels.json``.
 """
 
@@ -20,7 +20,7 @@ import tensorflow as tf
 from tfcnf.data.record import record_of
 from tfcnf.models.failures import named_failures
 from tfcnf.run_state import note_training
-from tfcnf.runs.build import build_model, hide_labels_of, read_source
+from tfcnf.runs.build import build_model, read_source
 from tfcnf.runs.config import check_config
 from tfcnf.runs.recording import (
     best_epoch,
@@ -31,7 +31,7 @@ from tfcnf.runs.recording import (
 )
 from tfcnf.runs.start import check_batches, check_start, find_start, run_folder
 from tfcnf.runs.warm_start import find_run
-from tfcnf.studies import Source, make_evaluator
+from tfcnf.tasks import Source, Task
 from tfcnf.training.agreement import check_same_data, stay_together
 from tfcnf.training.callbacks import STEPS
 from tfcnf.training.checkpoints import (
@@ -103,7 +103,8 @@ def train(
             source = read_source(config, data_dir)
             data = record_of(source)
             check_same_data(scope, data)
-            seen = hide_labels_of(config, source)
+            task = Task.of(source)
+            seen = task.hide_labels(source, config["training"], config["seed"])
             check_batches(scope, config)
             with scope.scope():
                 model = build_model(config, source)
@@ -122,9 +123,8 @@ def train(
                     checkpoint_every,
                     functools.partial(best_epoch, folder),
                 )
-                evaluator = make_evaluator(
-                    model, source, config["evaluation"]["batch_size"]
-                )
+                size = config["evaluation"]["batch_size"]
+                evaluator = task.evaluator(model, source, size)
                 start = find_start(
                     scope, model, checkpoints=checkpoints, init_from=init_from
                 )

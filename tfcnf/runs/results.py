@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfcnf.diagnostics.tolerances import MODES, ToleranceEvaluator
+from tfcnf.diagnostics.tolerances import MODES
 from tfcnf.evaluation.image import SPLITS
 from tfcnf.files import write_json
 from tfcnf.reporting.tables import results_table
+from tfcnf.tasks import Task
 
 TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
 
@@ -40,7 +41,11 @@ def write_tolerances(
     folder: Path, model: Any, *, source: Any, batch_size: int, suffix: str = ""
 ) -> None:
     """Evaluates at the policies' own tolerances and writes a JSON file."""
-    evaluator = ToleranceEvaluator(model, source)
+    evaluator = Task.of(source).tolerances(model, source)
+    if evaluator is None:
+        raise ValueError(
+            f"no tolerances are sampled on these data. Received: data={source.name!r}"
+        )
     write_json(
         folder / f"tolerances{suffix}.json",
         {

@@ -14,13 +14,12 @@ from tfcnf.data.record import DataRecord, record_of
 from tfcnf.data.source import Split
 from tfcnf.models.failures import named_failures
 from tfcnf.models.precision import copy_in
-from tfcnf.reporting.figures import draw_grid
 from tfcnf.runs.build import build_model, read_source
 from tfcnf.runs.data import check_data, read_record
 from tfcnf.runs.folder import read_config
 from tfcnf.runs.results import write_results, write_tolerances
 from tfcnf.serving.export import DRAWS, export_run
-from tfcnf.studies import Source, make_evaluator
+from tfcnf.tasks import Source, Task
 from tfcnf.training.averaging import use_weights
 from tfcnf.training.callbacks import best_epoch, read_metrics
 from tfcnf.training.checkpoints import START, Checkpoints
@@ -135,7 +134,8 @@ class Run:
         size, draws = (
             self.config["evaluation"][key] for key in ("batch_size", "draws")
         )
-        evaluators = [make_evaluator(m, self.source, size, split) for m in models]
+        task = Task.of(self.source)
+        evaluators = [task.evaluator(m, self.source, size, split) for m in models]
         return write_results(
             self.folder, evaluators, tols=tols, draws=draws, suffix=suffix
         )
@@ -207,6 +207,8 @@ class Run:
             labels[:, 0] = chosen
         images = self.model.sample(labels, seed, temperature).numpy()
         if out:
+            from tfcnf.reporting.figures import draw_grid
+
             columns = min(num, 10)
             blank = np.ones([-num % columns, *self.model.event_shape])
             rows = np.concatenate([images, blank])

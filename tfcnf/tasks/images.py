@@ -1,0 +1,59 @@
+"""Images of whole grey levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcnf.data.source import DataSource
+from tfcnf.evaluation.image import Evaluator
+from tfcnf.tasks.base import Task
+from tfcnf.training.averaging import averaged
+
+
+class Images(Task):
+    """Images, of which a run leaves samples and reconstructions."""
+
+    def evaluator(
+        self, model: Any, source: DataSource, batch_size: int, split: str = "test"
+    ) -> Evaluator:
+        """See `Task.evaluator`."""
+        return Evaluator(model, source, batch_size, split)
+
+    def epoch_images(
+        self, model: Any, source: DataSource
+    ) -> Callable[[], dict[str, np.ndarray]] | None:
+        """Samples, interpolations, swaps and reconstructions."""
+        if len(source.event_shape) != 3:
+            return None
+        from tfcnf.diagnostics.grid import tiled
+        from tfcnf.diagnostics.pictures import gallery_pages, reconstructions
+
+        def draw() -> dict[str, np.ndarray]:
+            x, y = source.test.x, source.test.y
+            with averaged(model):
+                restored = reconstructions(model, x[:10], tol=1e-3)
+                pages = gallery_pages(model, x, y, tol=1e-3)
+            return {**pages, "reconstructions": tiled(restored)[None]}
+
+        return draw
+
+    def draw(self, model: Any, source: DataSource, folder: Path, tol: float) -> None:
+        """Leaves ``samples.png``, a row for each class, and ``reconstructions.png``."""
+        from tfcnf.diagnostics.pictures import class_samples, reconstructions
+        from tfcnf.reporting.figures import draw_grid
+
+        classes = [name * model.is_supervised for name in source.class_names[0]]
+        samples = class_samples(model, tol=tol, rows=len(classes))
+        draw_grid(samples, folder / "samples.png", classes)
+        rows = reconstructions(model, source.test.x[:10], tol)
+        worst = rows[2].max()
+        draw_grid(
+            rows,
+            folder / "reconstructions.png",
+            ["x", "decode(encode(x))", "difference"],
+            f"largest difference {worst:.1e}",
+        )
