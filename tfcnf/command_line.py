@@ -102,6 +102,8 @@ def _one_line(failure: BaseException) -> str:
     if isinstance(inner, BaseException) and inner is not failure:
         return _one_line(inner)
     text = str(inner)
+    if "\x1b[1m" in text:  # Keras' frame around an error of a layer's call
+        text = text.partition("\x1b[1m")[2].partition("\x1b[0m")[0]
     if "Traceback" in text:
         text = re.findall(r"^\w+: (.+)", text, re.MULTILINE)[-1]
     return " ".join(text.split())

@@ -17,10 +17,13 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags
+from PIL import Image
 
 from tfcnf import InfoCNF, command_line
 from tfcnf.data import catalog
+from tfcnf.data.series import make_series, pad_series
 from tfcnf.data.source import DataSource, Split
 from tfcnf.flows.multiscale import build_multiscale
 from tfcnf.runs.config import check_config, default_config
@@ -62,6 +65,12 @@ def train(what, change, part, prepare=None):
 def images(data):
     """Trains on the images of ``data``."""
     return f"train {CONFIG} {NEW} --config.data={data}"
+
+
+def with_deep(tmp):
+    class_folder(tmp)
+    deep = Image.fromarray(np.zeros([4, 4], np.uint16))
+    deep.save(tmp / "own" / "cats" / "deep.png")
 
 
 def write_image(path, shape=(4, 4, 1)):
@@ -128,6 +137,23 @@ def another_run(tmp):
     shutil.copytree(tmp / "finished", tmp / "run")
 
 
+def as_configured(tmp):
+    """A copy of RUN, and its configuration as a file."""
+    shutil.copytree(tmp / "finished", tmp / "run")
+    config = json.loads((tmp / "run" / "config.json").read_text())
+    text = f"import ml_collections as m\nget_config = lambda: m.ConfigDict({config!r})"
+    (tmp / "same.py").write_text(text)
+
+
+def with_other_data(tmp):
+    """As above, and its record is of other test images."""
+    as_configured(tmp)
+    path = tmp / "run" / "data.json"
+    record = json.loads(path.read_text())
+    record["splits"]["test"]["fingerprint"] = ["0", "0"]
+    path.write_text(json.dumps(record))
+
+
 def damaged(name):
     def truncate(tmp):
         shutil.copytree(tmp / "finished", tmp / "run")
@@ -158,6 +184,46 @@ def tiny(**options):
     return InfoCNF((2,), 2, flows_per_block=1, filters=2, hidden_layers=1, **options)
 
 
+POINTS = np.array([[0.5, -1.0], [2.0, 0.3]], np.float32)
+CLASSES, WEIGHTS = np.array([0, 1]), np.array([1.0, -1.0])
+
+
+def compiled():
+    model = tiny()
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    return model
+
+
+def second_derivative():
+    model, x = tiny(gradient="checkpoint"), tf.constant(POINTS)
+    tf.config.run_functions_eagerly(True)  # traced, it takes long
+    try:
+        derive_twice(model, x)
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def derive_twice(model, x):
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            log_prob = model.log_prob(x, CLASSES)
+        slope = inner.gradient(log_prob, x)
+    outer.gradient(slope, x)
+
+
+def forward_mode():
+    x = tf.constant(POINTS)
+    with tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)):
+        tiny().encode(x)
+
+
+def in_a_graph():
+    with tf.Graph().as_default():
+        tiny()
+
+
 def library(what, call, part, main):
     return Case(what, f"`{call}`", part, None, main)
 
@@ -181,6 +247,7 @@ def small_loop(batch_size, **options):
 
 EVALUATE = f"evaluate --workdir=RUN {DATA}"
 SAMPLE = f"sample --workdir=RUN {DATA}"
+SAME = "--config=TMP/same.py"
 
 CASES = [
     # flags
@@ -294,6 +361,43 @@ CASES = [
         "the same shapes",
         arrays(x_test=np.zeros([2, 6, 4], np.uint8)),
     ),
+    Case(
+        "images with the channels first",
+        images("TMP/own.npz"),
+        "channels must come last",
+        arrays(x_train=np.zeros([4, 3, 8, 8], np.uint8)),
+    ),
+    Case(
+        "12 bits in integers of 16",
+        images("TMP/own.npz"),
+        "12 bits for instance",
+        arrays(x_train=np.full([4, 4, 4], 4095, np.uint16)),
+    ),
+    Case("16 bits a pixel", images("TMP/own"), "deep.png", with_deep),
+    Case(
+        "one-hot labels",
+        images("TMP/own.npz"),
+        "not one-hot vectors",
+        arrays(
+            y_train=np.eye(2, dtype=np.int32)[[0, 1, 0, 1]],
+            y_test=np.eye(2, dtype=np.int32),
+        ),
+    ),
+    Case(
+        "a class without training images",
+        images("TMP/own.npz"),
+        "none of class 1",
+        arrays(y_test=np.array([0, 1])),
+    ),
+    Case(
+        "labels beyond 32 bits",
+        images("TMP/own.npz"),
+        "from 0 to 1099511627776",
+        arrays(y_train=np.array([0, 0, 0, 2**40])),
+    ),
+    train("unknown version", "--config.data=tfds:mnist:9.9.9", "tfds:mnist:9.9.9"),
+    train("unknown option", "--config.data=tfds:mnist/foo=1", "tfds:mnist/foo=1"),
+    train("another collection", "--config.data=tfds:huggingface:mnist", "huggingface"),
     # run folders
     Case(
         "folder below a file",
@@ -333,6 +437,31 @@ CASES = [
         "another architecture",
         other_architecture,
     ),
+    Case(
+        "fewer epochs than before",
+        f"train {SAME} --workdir=TMP/run {DATA} --config.training.epochs=1",
+        "more and not fewer",
+        as_configured,
+    ),
+    Case(
+        "exchanged data",
+        f"train {SAME} --workdir=TMP/run {DATA} --config.training.epochs=3",
+        "--changed_data",
+        with_other_data,
+    ),
+    Case(
+        "evaluation on exchanged data",
+        f"evaluate --workdir=TMP/run {DATA}",
+        "--changed_data",
+        with_other_data,
+    ),
+    Case(
+        "truncated data.json",
+        f"evaluate --workdir=TMP/run {DATA}",
+        "data.json is damaged",
+        damaged("data.json"),
+    ),
+    train("weights of no run", "--init_from=TMP", "a run with a checkpoint"),
     # evaluation, sampling, reports
     Case("text for a tolerance", f"{EVALUATE} --tol=1e-3,abc", "tol='abc'"),
     Case("negative tolerance", f"{EVALUATE} --tol=-1", "tol='-1'"),
@@ -344,6 +473,11 @@ CASES = [
         "label out of range",
         f"{SAMPLE} --label=10 --out=TMP/x.png",
         "labels must be in 0..9",
+    ),
+    Case(
+        "unknown name of a class",
+        "sample --workdir=RUN --label=ten --out=TMP/x.png",
+        "or be the name of a class",
     ),
     Case("no images", f"{SAMPLE} --label=1 --num=0 --out=TMP/x.png", "num=0"),
     Case(
@@ -382,7 +516,7 @@ CASES = [
     library(
         "float labels",
         "model.sample([0.5])",
-        "there must be integer labels",
+        "must be integers",
         lambda: tiny().sample([0.5]),
     ),
     library(
@@ -402,6 +536,84 @@ CASES = [
         'model.encode(x, tol="1e-3")',
         "tol must be a number",
         lambda: tiny().encode(np.zeros([2, 2], np.float32), tol="1e-3"),
+    ),
+    library(
+        "no examples at a time",
+        "model.log_prob(x, y, batch_size=0)",
+        "Received: batch_size=0",
+        lambda: tiny().log_prob(POINTS, CLASSES, batch_size=0),
+    ),
+    library(
+        "times outside the flow",
+        "model.trajectory(x, [0.5, 2.0])",
+        "in [0, 1]",
+        lambda: tiny().trajectory(POINTS, [0.5, 2.0]),
+    ),
+    library(
+        "negative weights",
+        "model.fit(x, y, sample_weight=[1.0, -1.0])",
+        "finite and not negative",
+        lambda: compiled().fit(POINTS, CLASSES, sample_weight=WEIGHTS, verbose=0),
+    ),
+    library(
+        "weights of classes that there are not",
+        "model.fit(x, y, class_weight={2: 1.0})",
+        "for classes 0..1",
+        lambda: compiled().fit(POINTS, CLASSES, class_weight={2: 1.0}),
+    ),
+    library(
+        "training without labels",
+        "model.fit(x)",
+        "labels",
+        lambda: compiled().fit(POINTS, verbose=0),
+    ),
+    library(
+        "measures of Keras",
+        'model.compile("sgd", metrics=["mse"])',
+        "metrics=['mse']",
+        lambda: tiny().compile("sgd", metrics=["mse"]),
+    ),
+    library(
+        "a second derivative",
+        "outer.gradient(inner.gradient(model.log_prob(x, y), x), x)",
+        "only the gradient `store`",
+        second_derivative,
+    ),
+    library(
+        "a forward-mode derivative",
+        "with tf.autodiff.ForwardAccumulator(x, ones): model.encode(x)",
+        "a solve has no forward-mode derivative",
+        forward_mode,
+    ),
+    library(
+        "a model in a graph",
+        "with tf.Graph().as_default(): InfoCNF(...)",
+        "outside of tf.function",
+        in_a_graph,
+    ),
+    library(
+        "export by Keras",
+        "model.export(path)",
+        "launch/export.py",
+        lambda: tiny().export("somewhere"),
+    ),
+    library(
+        "series of one dimension",
+        "make_series(zeros([2, 5]), times)",
+        "[batch, times, dimensions]",
+        lambda: make_series(np.zeros([2, 5]), np.arange(5)),
+    ),
+    library(
+        "times that do not increase",
+        "make_series(values, [0, 1, 1])",
+        "a step of 0 in series 0",
+        lambda: make_series(np.zeros([2, 3, 1]), [0, 1, 1]),
+    ),
+    library(
+        "series of two widths",
+        "pad_series([zeros([3, 1]), zeros([3, 2])], times)",
+        "shape [times, 1]",
+        lambda: pad_series([np.zeros([3, 1]), np.zeros([3, 2])], [range(3)] * 2),
     ),
     library(
         "classes that are no number",
@@ -537,6 +749,7 @@ def test_a_wrong_call_is_one_line_and_status_2(
     case, call, finished_run, data_dir, tmp_path, written, monkeypatch
 ):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(socket, "getaddrinfo", offline)
     (tmp_path / "finished").symlink_to(finished_run)
     if case.prepare:
@@ -555,6 +768,7 @@ def test_a_wrong_call_is_one_line_and_status_2(
     assert message.startswith("error: ")
     assert message.count("\n") == 1
     assert "Traceback" not in message
+    assert "\x1b" not in message
     assert case.part in message
     assert tree(tmp_path) == before
     said = message.removeprefix("error: ").strip().replace("|", "\\|")

@@ -64,9 +64,10 @@ def read_record(workdir: str) -> DataRecord | None:
     path = Path(workdir) / DATA
     if not path.is_file():
         return None
+    value = read_json(path)
     try:
-        return DataRecord.from_json(read_json(path))
+        return DataRecord.from_json(value)
     except ValueError as failure:
         raise ValueError(
-            f"{DATA} is damaged ({failure}). Received: workdir={workdir!r}"
+            f"{DATA} is damaged ({failure}). Received: {path}"
         ) from failure

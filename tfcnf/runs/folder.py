@@ -108,16 +108,16 @@ def check_folder(config: Mapping[str, Any], workdir: str) -> bool:
     if not has_checkpoint(folder):
         return False
     plain, old = json.loads(json.dumps(config)), read_config(workdir)
-    epochs = plain["training"]["epochs"]
-    if epochs < old["training"]["epochs"]:
-        raise ValueError(
-            f"{folder} holds a run of {old['training']['epochs']} epochs, which may "
-            f"become more and not fewer. Received: config.training.epochs={epochs}"
-        )
+    epochs, before = (each["training"]["epochs"] for each in (plain, old))
     old["training"]["epochs"] = epochs
     if (folder / DATA).is_file():
         old["data"] = plain["data"]
     _check_same(plain, old, folder, "config")
+    if epochs < before:
+        raise ValueError(
+            f"{folder} holds a run of {before} epochs, which may become more and not "
+            f"fewer. Received: config.training.epochs={epochs}"
+        )
     return True
 
 
