@@ -769,6 +769,7 @@ def test_a_wrong_call_is_one_line_and_status_2(
     assert message.count("\n") == 1
     assert "Traceback" not in message
     assert "\x1b" not in message
+    assert "object at 0x" not in message
     assert case.part in message
     assert tree(tmp_path) == before
     said = message.removeprefix("error: ").strip().replace("|", "\\|")

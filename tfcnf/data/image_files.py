@@ -86,7 +86,8 @@ def read_image(path: Path, channels: int | None = None) -> np.ndarray:
             deep |= file.format == "PNG" and content[PNG_DEPTH] == 16
             image = file if deep else ImageOps.exif_transpose(_plain(file))
     except Exception as failure:  # a damaged file may fail anywhere in the decoder
-        reason = str(failure).partition("\n")[0] or type(failure).__name__
+        reason = str(failure).partition("\n")[0].partition(" <")[0]
+        reason = reason or type(failure).__name__
         raise ValueError(
             f"the file cannot be read as an image ({reason}). Received: {str(path)!r}"
         ) from failure

@@ -39,5 +39,5 @@ def _make(label: Any, dtype: Any) -> Label:
         return Categorical(label, dtype=dtype)
     raise ValueError(
         "labels must be numbers of classes or Label objects of registered kinds. "
-        f"Received: {label!r}"
+        f"Received: label={label!r}"
     )
