@@ -4,7 +4,7 @@
         --dtype=float32,float64
     python launch/evaluate.py --workdir=runs/digits --learned
     python launch/evaluate.py --workdir=runs/digits \\
-        --uses=calibration,outliers,gallery --data_dir=DIR
+        --uses=calibration,outliers,gallery,paths --data_dir=DIR
 
 Writes eval.json into the run folder and prints a table; with --learned, evaluates at
 the tolerances that the run's own policies give and writes tolerances.json; with --uses,

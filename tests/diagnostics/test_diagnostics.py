@@ -31,7 +31,7 @@ def images():
     return InfoCNF((4, 4, 1), 3, num_levels=17, num_scales=1, **SMALL), data
 
 
-MADE = {"calibration": images, "gallery": images, "outliers": images}
+MADE = {"calibration": images, "gallery": images, "outliers": images, "paths": images}
 
 
 @pytest.fixture(scope="module")

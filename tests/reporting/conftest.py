@@ -41,11 +41,19 @@ def gallery():
     }
 
 
+def paths():
+    return {
+        "positions": grid(10, 4),
+        "times": np.linspace(1, 0, 4),
+        "rows": np.arange(10),
+    }
+
+
 @pytest.fixture(scope="session")
 def used_run(tmp_path_factory):
     """The folder of a run on images with all uses evaluated."""
     folder = tmp_path_factory.mktemp("run")
-    arrays = {make.__name__: make() for make in (calibration, outliers, gallery)}
+    arrays = {make.__name__: make() for make in (calibration, outliers, gallery, paths)}
     training = {"epochs": 3, "batch_size": 128, "labels": 10}
     config = {"seed": 0, "model_name": "infocnf", "data": "digits"}
     row = {"tolerance": 1e-5, "dtype": "float32", "bits_per_dim": 1.971}
@@ -57,6 +65,7 @@ def used_run(tmp_path_factory):
         "metadata": {"date": "2026-11-22T07:43:04+0000", "note": "<&>"},
         "calibration": dict(Calibration().measures(arrays["calibration"])),
         "outliers": dict(Outliers().measures(arrays["outliers"])),
+        "paths": {"detour": 1.2},
         "gallery": {"swaps/agreement": 87.5, "judge_error": 3.3},
     }
     for name, value in files.items():

@@ -34,7 +34,7 @@ class Diagnostic(Registered, kind="diagnostic"):
         caption: what the section shows, in a sentence or two.
         columns: measures ``ROW/NAME`` that the table of the section shows, and the
             titles of their columns, by NAME; all of them if empty.
-        files: names of the PNG files of the section; the key if empty.
+        files: names of the PNG and GIF files of the section; the key if empty.
         subject: data that it is for, as messages say it.
     """
 
@@ -101,6 +101,10 @@ class Diagnostic(Registered, kind="diagnostic"):
     def figures(self, arrays: Arrays) -> dict[str, Callable[[], Figure]]:
         """Functions that draw whole figures, by the name of the PNG file."""
         return {self.key: partial(self._figure, arrays)}
+
+    def animations(self, arrays: Arrays) -> dict[str, Callable[[], Iterator[Figure]]]:
+        """Functions that draw the frames of an animation, by the name of the GIF."""
+        return {}
 
     def _figure(self, arrays: Arrays) -> Figure:
         figure = new_figure(6, 4)

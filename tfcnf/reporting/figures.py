@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from tfcnf.diagnostics.grid import grid_figure
 from tfcnf.files import replace_file
 
+COLORS = 64  # of an animation
+FRAME, LAST_FRAME = 150, 1500  # milliseconds
 CURVES = {
     "error (%)": {"train": "error", "test": "test/test_error"},
     "bits/dim": {
@@ -69,3 +73,22 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG, whole or not at all."""
     with replace_file(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
+
+
+def save_animation(frames: Iterable[Figure], path: Path) -> None:
+    """Writes figures of one size as the frames of a GIF, whole or not at all."""
+    images = []
+    for figure in frames:
+        picture = io.BytesIO()
+        figure.savefig(picture, dpi=80, format="png")
+        image = Image.open(picture).convert("RGB")
+        images.append(image.quantize(COLORS))
+    with replace_file(path) as temporary:
+        images[0].save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=[FRAME] * (len(images) - 1) + [LAST_FRAME],
+            loop=0,
+        )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
+
+from PIL import Image
 
 from tfcnf.diagnostics import Diagnostic
 from tfcnf.files import replace_file
@@ -110,7 +111,7 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
         for key, d in Diagnostic.known.items()
     ]
     for part in [*FIRST, *diagnostics, *LAST]:
-        names = [f"{name}.png" for name in part.files]
+        names = [f"{n}.{end}" for n in part.files for end in ("png", "gif")]
         shown = [p for f in names for p in (pictures / f, run / f) if p.is_file()]
         shown = list({path.name: path for path in reversed(shown)}.values())[::-1]
         if shown:
@@ -201,7 +202,8 @@ def _section(body: Element, part: Section, pictures: Sequence[Path], run: Path) 
 
 def _picture(place: Element, path: Path, section: str) -> None:
     data = path.read_bytes()
-    width, height = struct.unpack(">II", data[16:24])  # of the PNG's first chunk
+    with Image.open(path) as image:
+        (width, height), kind = image.size, str(image.format).lower()
     figure = SubElement(place, "figure")
     label = f"{section}: {path.stem.replace('_', ' ')}"
     scroll = {"class": "scroll wide" if width >= WIDE else "scroll"}
@@ -211,7 +213,7 @@ def _picture(place: Element, path: Path, section: str) -> None:
     SubElement(
         box,
         "img",
-        src=f"data:image/png;base64,{base64.b64encode(data).decode()}",
+        src=f"data:image/{kind};base64,{base64.b64encode(data).decode()}",
         alt=label,
         width=str(width),
         height=str(height),

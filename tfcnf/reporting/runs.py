@@ -15,7 +15,7 @@ from tfcnf.diagnostics import Diagnostic
 from tfcnf.files import replace_file
 from tfcnf.records import read_lines, read_record
 from tfcnf.reporting import density, steps, trajectories
-from tfcnf.reporting.figures import save_figure
+from tfcnf.reporting.figures import save_animation, save_figure
 from tfcnf.reporting.page import write_page
 from tfcnf.reporting.read import read_results, read_steps
 from tfcnf.reporting.spread import spread_table
@@ -121,6 +121,8 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
         if key in first:
             for name, draw in diagnostic().figures(first[key]).items():
                 items.append((f"{name}.png", partial(_draw, draw)))
+            for name, draw in diagnostic().animations(first[key]).items():
+                items.append((f"{name}.gif", partial(_animate, draw)))
     if len(named) > 1:
         groups = group_by_configuration(list(named.values()))
         measures = [k for k, v in first["eval"].items() if isinstance(v, (int, float))]
@@ -131,6 +133,10 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
 
 def _draw(draw: Callable[[], Figure], path: Path) -> None:
     save_figure(draw(), path)
+
+
+def _animate(draw: Callable[[], Iterable[Figure]], path: Path) -> None:
+    save_animation(draw(), path)
 
 
 def _labels(runs: Iterable[Path]) -> dict[Path, str]:
