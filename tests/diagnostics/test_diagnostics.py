@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfcnf import InfoCNF
-from tfcnf.data.source import DataSource, Split
+from tfcnf.data.source import DataSource, Density, Split
 from tfcnf.diagnostics import Diagnostic
 
 RNG = np.random.default_rng(0)
@@ -31,7 +31,17 @@ def images():
     return InfoCNF((4, 4, 1), 3, num_levels=17, num_scales=1, **SMALL), data
 
 
-MADE = {"calibration": images, "gallery": images, "outliers": images, "paths": images}
+def points():
+    """InfoCNF and points in the plane."""
+    x = RNG.normal(size=(40, 2)).astype(np.float32)
+    split = Split(x, np.arange(40, dtype=np.int32)[:, None] % 2)
+    density = Density((-4.0, -4.0), (4.0, 4.0), 21)
+    data = DataSource("points", split, split, (2,), 1, density=density)
+    return InfoCNF((2,), 2, trace="exact", **SMALL), data
+
+
+MADE = dict.fromkeys(("calibration", "gallery", "outliers", "paths"), images)
+MADE |= {"density": points}
 
 
 @pytest.fixture(scope="module")

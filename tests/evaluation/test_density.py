@@ -5,11 +5,11 @@ import pytest
 from tfcnf import CNF, InfoCNF
 from tfcnf.data import catalog, mixture1d, toy2d
 from tfcnf.data.source import DataSource, Density, Split
+from tfcnf.diagnostics import LearnedDensity
 from tfcnf.evaluation.density import (
     DensityEvaluator,
     area,
     area_measures,
-    density_arrays,
     divergence,
     grid_of,
 )
@@ -96,7 +96,7 @@ def test_the_area_follows_the_tolerance_in_both_float_types(line):
 
 def test_the_curves_densities_are_those_of_the_model(line):
     source, model = line
-    arrays = density_arrays(model, source, 1e-5)
+    arrays = LearnedDensity().compute(model, source)
     x = arrays["axis_0"][500:505].astype(np.float32)[:, None]
     np.testing.assert_allclose(
         arrays["model/marginal"][500:505], model.marginal_log_prob(x), atol=1e-3

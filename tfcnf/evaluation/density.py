@@ -9,8 +9,7 @@ by the largest density on the edge of the box.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +20,6 @@ from tfcnf.models.infocnf import InfoCNF
 from tfcnf.types import Control, Tensor
 
 CHUNK = 25_000  # points solved at a time; those of a line are solved together
-SAMPLES = 4_000
 
 
 class DensityEvaluator(Evaluator):
@@ -52,23 +50,18 @@ class DensityEvaluator(Evaluator):
     def run(
         self, tol: float, draws: int = 1, backward: bool = False
     ) -> Iterator[tuple[str, float]]:
-        """As `Evaluator.run`, with the measures of `area_measures`.
+        """As `Evaluator.run`, with the measures of `density_measures`.
 
         Yields:
-            Also ``kl_from_truth`` (nats, by the trapezoid rule) where the truth is
-            known; with ``backward`` also ``own_tolerance``, the mean tolerance of the
+            With ``backward`` also ``own_tolerance``, the mean tolerance of the
             layers' own policies on the grid, and ``own_area_error`` there.
         """
         yield from super().run(tol, draws, backward)
         grid = grid_of(self.density)
         logs, _ = self.log_densities(grid, tol)
-        yield from area_measures(logs["marginal"], self.density)
-        for name, values in logs.items():
-            if name != "marginal":
-                yield f"area_error/{name}", abs(1 - area(values, self.density))
-        if self.density.log_prob is not None:
-            truth = self.density.log_prob(grid)
-            yield "kl_from_truth", divergence(truth, logs["marginal"], self.density)
+        log_prob = self.density.log_prob
+        truth = None if log_prob is None else log_prob(grid)
+        yield from density_measures(logs, truth, self.density)
         if backward:
             logs, tolerance = self.log_densities(grid, None)
             yield "own_tolerance", tolerance
@@ -140,13 +133,13 @@ class LogDensities:
 
 def grid_of(density: Density) -> np.ndarray:
     """The points of the grid, the last axis fastest, ``[points^D, D]``."""
-    mesh = np.meshgrid(*_axes(density), indexing="ij")
+    mesh = np.meshgrid(*axes_of(density), indexing="ij")
     return np.stack([m.ravel() for m in mesh], 1)
 
 
 def area(log_density: np.ndarray, density: Density) -> float:
     """The integral of a density over the box by the trapezoid rule."""
-    return _trapezoid(_on_grid(log_density, density), _axes(density))
+    return _trapezoid(_on_grid(log_density, density), axes_of(density))
 
 
 def area_measures(
@@ -160,7 +153,7 @@ def area_measures(
         ``quadrature_error`` (change of the trapezoid rule at twice the spacing) and
         ``edge_density`` (the largest on the edge of the box).
     """
-    values, axes = _on_grid(log_density, density), _axes(density)
+    values, axes = _on_grid(log_density, density), axes_of(density)
     cell = np.prod([axis[1] - axis[0] for axis in axes])
     left = values[(slice(-1),) * values.ndim]
     riemann = float(left.sum() * cell)
@@ -181,37 +174,33 @@ def divergence(truth: np.ndarray, log_density: np.ndarray, density: Density) -> 
     """KL(truth || model) in nats over the box, both as log-densities on the grid."""
     gap = np.where(np.isfinite(truth), truth - log_density, 0.0)
     values = _on_grid(truth, density) * gap.reshape(_shape(density))
-    return _trapezoid(values, _axes(density))
+    return _trapezoid(values, axes_of(density))
 
 
-def density_arrays(
-    model: InfoCNF, source: DataSource, tol: float
-) -> dict[str, np.ndarray]:
-    """What the pictures of a density are drawn from.
+def density_measures(
+    logs: Mapping[str, np.ndarray], truth: np.ndarray | None, density: Density
+) -> Iterator[tuple[str, float]]:
+    """Measures of log-densities on the grid, by the trapezoid rule.
 
-    Returns:
-        ``axis_0``, ``axis_1``: the axes of the grid; ``model/...`` log-densities on
-        it; ``truth`` where known; ``data`` and ``samples`` with their labels.
+    Args:
+        logs: of the model, ``"marginal"`` and others, ``[points^D]`` nats.
+        truth: the true one, or None.
+        density: the box and its grid.
+
+    Yields:
+        Those of `area_measures` of the marginal, ``area_error/NAME`` of each other
+        density, and ``kl_from_truth`` (nats) where the truth is known.
     """
-    density = source.density
-    if density is None:
-        raise ValueError(f"no density to draw. Received: source={source.name!r}")
-    grid = grid_of(density)
-    logs, _ = LogDensities(model)(grid, tol)
-    labels = source.test.y[:SAMPLES]
-    arrays: dict[str, Any] = {
-        f"model/{name}": values.reshape(_shape(density))
-        for name, values in logs.items()
-    }
-    arrays |= {f"axis_{i}": axis for i, axis in enumerate(_axes(density))}
-    if density.log_prob is not None:
-        arrays["truth"] = density.log_prob(grid).reshape(_shape(density))
-    samples = model.sample(labels, seed=0, tol=tol).numpy()
-    arrays |= {"data": source.test.x[:SAMPLES], "labels": labels, "samples": samples}
-    return arrays
+    yield from area_measures(logs["marginal"], density)
+    for name, values in logs.items():
+        if name != "marginal":
+            yield f"area_error/{name}", abs(1 - area(values, density))
+    if truth is not None:
+        yield "kl_from_truth", divergence(truth, logs["marginal"], density)
 
 
-def _axes(density: Density) -> list[np.ndarray]:
+def axes_of(density: Density) -> list[np.ndarray]:
+    """The axes of the grid, ``[points]`` each."""
     ends = zip(density.low, density.high, strict=True)
     return [np.linspace(low, high, density.points) for low, high in ends]
 

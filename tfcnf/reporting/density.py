@@ -1,4 +1,4 @@
-"""Pictures of learned densities: InfoCNF Fig. 2a and Fig. 8, and densities in 2-D."""
+"""Errors of areas and of bits/dim against the tolerance (InfoCNF Fig. 2a)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from tfcnf.reporting.figures import save_figure
@@ -70,57 +69,3 @@ def draw_bits_against_tolerance(rows: Sequence[Mapping[str, Any]], path: Path) -
     panel.grid(alpha=0.3)
     panel.legend()
     save_figure(figure, path)
-
-
-def draw_density(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """The learned density beside the true one, from a ``density.npz``."""
-    draw = _draw_plane if "axis_1" in arrays else _draw_line
-    save_figure(draw(arrays), path)
-
-
-def _draw_line(arrays: Mapping[str, np.ndarray]) -> Figure:
-    """Fig. 8: true and learned density, and the learned one of each component."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    panel, axis = figure.subplots(), arrays["axis_0"]
-    names = _class_names(arrays)
-    for name in names:
-        panel.plot(axis, np.exp(arrays[name]) / len(names), alpha=0.5, label=name)
-    if "truth" in arrays:
-        panel.plot(axis, np.exp(arrays["truth"]), "k", label="truth")
-    panel.plot(axis, np.exp(arrays["model/marginal"]), "r--", label="model")
-    low, high = arrays["data"].min(), arrays["data"].max()
-    panel.set(xlim=(low - 2, high + 2), xlabel="x", ylabel="density")
-    panel.legend()
-    return figure
-
-
-def _draw_plane(arrays: Mapping[str, np.ndarray]) -> Figure:
-    """Data, samples and densities as panels."""
-    shown = [name for name in ("truth", "model/marginal") if name in arrays]
-    shown += _class_names(arrays)
-    columns = min(len(shown) + 2, 4)
-    rows = -(-(len(shown) + 2) // columns)
-    figure = Figure(figsize=(2.8 * columns, 2.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel, name in zip(panels, ("data", "samples"), strict=False):
-        x, label = arrays[name], arrays["labels"][:, 0]
-        panel.scatter(x[:, 0], x[:, 1], c=label, s=1, cmap="tab10")
-        panel.set(title=name)
-    extent = [arrays[f"axis_{i}"][j] for i in (0, 1) for j in (0, -1)]
-    for panel, name in zip(panels[2:], shown, strict=False):
-        panel.imshow(
-            np.exp(arrays[name]).T, origin="lower", extent=extent, cmap="magma"
-        )
-        panel.set(title=name.removeprefix("model/"))
-    reach = 1.1 * np.abs(arrays["data"]).max()
-    for panel in panels:
-        panel.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[])
-        panel.set_aspect("equal")
-    for panel in panels[len(shown) + 2 :]:
-        panel.set_visible(False)
-    return figure
-
-
-def _class_names(arrays: Mapping[str, np.ndarray]) -> list[str]:
-    names = [name for name in arrays if name.startswith("model/class_")]
-    return sorted(names, key=lambda name: int(name.rpartition("_")[2]))

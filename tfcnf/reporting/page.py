@@ -61,12 +61,6 @@ FIRST = [
         ("samples",),
     ),
     Section(
-        "Density",
-        "What the model has learned beside the truth, and how far from one it "
-        "integrates.",
-        ("density", "area_error", "tolerances"),
-    ),
-    Section(
         "Trajectories",
         "Curves that the model continues, and its ELBO beside the authors'.",
         ("trajectories", "spirals", "elbo"),

@@ -70,7 +70,7 @@ def _read(workdir: str) -> dict[str, Any]:
         raise ValueError(
             f"no run with results in this folder. Received: workdir={workdir!r}"
         )
-    for name in ("density", "trajectories", *Diagnostic.known):
+    for name in ("trajectories", *Diagnostic.known):
         path = folder / f"{name}.npz"
         if path.is_file():
             with np.load(path) as arrays:
@@ -103,10 +103,6 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
     if "bits_per_dim" in first["eval"] and len(rows) > 1:
         items.append(
             ("tolerances.png", lambda p: density.draw_bits_against_tolerance(rows, p))
-        )
-    if "density" in first:
-        items.append(
-            ("density.png", lambda p: density.draw_density(first["density"], p))
         )
     if "trajectories" in first:
         arrays = first["trajectories"]

@@ -15,7 +15,9 @@ import numpy as np
 from tfcnf.data.labels import hide_labels
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
+from tfcnf.diagnostics.base import Diagnostic
 from tfcnf.diagnostics.tolerances import ToleranceEvaluator
+from tfcnf.files import save_arrays
 from tfcnf.registry import Registered
 
 Source = DataSource | SeriesSource
@@ -106,3 +108,14 @@ class Task(Registered, kind="task"):
             tol: solver tolerance.
         """
         raise NotImplementedError
+
+
+def leave(
+    diagnostic: Diagnostic, model: Any, source: Any, folder: Path, tol: float
+) -> None:
+    """Leaves the arrays and the main picture of a diagnostic in a run's folder."""
+    from tfcnf.reporting.figures import save_figure
+
+    key, arrays = diagnostic.key, diagnostic.compute(model, source, tol=tol)
+    save_arrays(folder / f"{key}.npz", arrays)
+    save_figure(diagnostic.figures(arrays)[key](), folder / f"{key}.png")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tfcnf.data.source import DataSource
-from tfcnf.evaluation.density import DensityEvaluator, density_arrays
-from tfcnf.files import save_arrays
-from tfcnf.tasks.base import Task
+from tfcnf.diagnostics.density import LearnedDensity
+from tfcnf.evaluation.density import DensityEvaluator
+from tfcnf.tasks.base import Task, leave
 
 
 class Points(Task):
@@ -22,8 +22,4 @@ class Points(Task):
 
     def draw(self, model: Any, source: DataSource, folder: Path, tol: float) -> None:
         """Leaves ``density.npz`` and ``density.png``."""
-        from tfcnf.reporting.density import draw_density
-
-        arrays = density_arrays(model, source, tol)
-        save_arrays(folder / "density.npz", arrays)
-        draw_density(arrays, folder / "density.png")
+        leave(LearnedDensity(), model, source, folder, tol)
