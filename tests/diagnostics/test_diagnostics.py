@@ -12,8 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfcnf import InfoCNF
+from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource, Density, Split
+from tfcnf.data.spirals import Design, draw, labels
 from tfcnf.diagnostics import Diagnostic
+from tfcnf.models.latent_ode import LatentODE
 
 RNG = np.random.default_rng(0)
 SMALL = {"filters": 2, "hidden_layers": 1, "flows_per_block": 1, "seed": 0}
@@ -40,8 +43,18 @@ def points():
     return InfoCNF((2,), 2, trace="exact", **SMALL), data
 
 
+def spirals():
+    """A latent ODE and a few spirals."""
+    design = Design(spirals=6, length=60, window=12)
+    train, test = draw(design, 0), draw(design, 1)
+    window = float(test.x.times.max())
+    data = SeriesSource("few", train, test, {}, labels(), window)
+    small = {"encoder_units": 4, "dynamics_units": (3,), "decoder_units": 3}
+    return LatentODE(**data.model_keywords(), **small, seed=0), data
+
+
 MADE = dict.fromkeys(("calibration", "gallery", "outliers", "paths"), images)
-MADE |= {"density": points}
+MADE |= {"density": points, "trajectories": spirals}
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ import tensorflow as tf
 
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.spirals import Design, draw, labels
+from tfcnf.diagnostics import Trajectories
 from tfcnf.evaluation import trajectories
-from tfcnf.evaluation.trajectories import TrajectoryEvaluator, trajectory_arrays
+from tfcnf.evaluation.trajectories import TrajectoryEvaluator
 from tfcnf.models.latent_ode import LatentODE
 
 DESIGN = Design(spirals=24, length=60, window=12)
@@ -93,7 +94,7 @@ def test_perfect_curves_have_no_distance(model, source, monkeypatch):
 
 
 def test_arrays_for_the_pictures(model, source):
-    arrays = trajectory_arrays(model, source, 1e-3, curves=3)
+    arrays = Trajectories(3).compute(model, source, tol=1e-3)
     assert arrays["model"].shape == (3, 601, 2)
     assert arrays["truth"].shape == (3, 36, 2)
     assert arrays["values"].shape == (3, 12, 2)
@@ -101,6 +102,16 @@ def test_arrays_for_the_pictures(model, source):
     z = model.posterior(tf.nest.map_structure(lambda p: p[:3], source.test.x)).mean()
     start = model.decode(z, [arrays["model_times"][middle]])[:, 0]
     np.testing.assert_allclose(arrays["model"][:, middle], start, atol=1e-3)
+
+
+def test_distances_of_all_shown_curves_are_those_of_the_evaluation(
+    model, source, scores
+):
+    arrays = Trajectories(len(source.test)).compute(model, source)
+    measures = dict(Trajectories().measures(arrays))
+    assert len(measures) == 6
+    for name, value in measures.items():
+        assert value == pytest.approx(scores[name], rel=1e-2), name
 
 
 def test_bad_input_is_refused(model, source):

@@ -147,34 +147,6 @@ def predict(
     return curves, labels
 
 
-def trajectory_arrays(
-    model: LatentODE, source: SeriesSource, tol: float, curves: int = 8
-) -> dict[str, np.ndarray]:
-    """What the pictures of trajectories are drawn from: the first test curves.
-
-    Returns:
-        ``times`` and ``truth``, ``truth_mask``; ``values``, ``mask`` and
-        ``value_times`` observed; ``model_times`` and ``model`` on a fine grid;
-        ``labels``.
-    """
-    split = source.test
-    x = Series(*(part[:curves] for part in split.x))
-    grid = np.linspace(split.truth_times[0], split.truth_times[-1], 601)
-    predicted, _ = predict(model, x, grid, tol)
-    return {
-        "times": split.truth_times,
-        "truth": split.truth[:curves],
-        "truth_mask": split.truth_mask[:curves],
-        "values": x.values,
-        "value_times": x.times,
-        "mask": x.mask,
-        "model_times": grid,
-        "model": predicted,
-        "labels": split.y[:curves],
-        "window": np.array(source.window),
-    }
-
-
 def distances(squares: np.ndarray, split: SeriesSplit) -> Iterator[tuple[str, float]]:
     """Root mean squares over the parts of the curves that exist.
 

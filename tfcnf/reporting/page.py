@@ -60,11 +60,6 @@ FIRST = [
         "Images that the model draws, one row for each class.",
         ("samples",),
     ),
-    Section(
-        "Trajectories",
-        "Curves that the model continues, and its ELBO beside the authors'.",
-        ("trajectories", "spirals", "elbo"),
-    ),
 ]
 LAST = [
     Section(

@@ -70,7 +70,7 @@ def _read(workdir: str) -> dict[str, Any]:
         raise ValueError(
             f"no run with results in this folder. Received: workdir={workdir!r}"
         )
-    for name in ("trajectories", *Diagnostic.known):
+    for name in Diagnostic.known:
         path = folder / f"{name}.npz"
         if path.is_file():
             with np.load(path) as arrays:
@@ -108,7 +108,6 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
         arrays = first["trajectories"]
         table = trajectories.elbo_table(lines)
         items += [
-            ("trajectories.png", lambda p: trajectories.draw_trajectories(arrays, p)),
             ("spirals.png", lambda p: trajectories.draw_spirals(arrays, p)),
             ("elbo.png", lambda p: trajectories.draw_elbo(lines, p)),
             ("elbo.md", lambda p: _write(p, table)),

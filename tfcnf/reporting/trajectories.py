@@ -10,30 +10,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfcnf.diagnostics.trajectories import Trajectories, add_legend, parameters
 from tfcnf.reporting.figures import save_figure
 from tfcnf.reporting.tables import markdown
 
 REFERENCE = Path(__file__).with_name("latent_ode_reference.json")
-
-
-def draw_trajectories(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """Truth, samples and learned trajectories of several curves (Fig. 6).
-
-    Args:
-        arrays: of a ``trajectories.npz``.
-        path: the PNG.
-    """
-    count = len(arrays["truth"])
-    columns = min(count, 4)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(3.2 * columns, 3.5 * rows + 0.5), layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
-    for i, panel in enumerate(panels[:count]):
-        _draw_curve(panel, arrays, i)
-        panel.set_title(_name(arrays["labels"][i]), fontsize="small")
-    for panel in panels[count:]:
-        panel.set_visible(False)
-    _finish(figure, panels[0], path)
 
 
 def draw_trajectories_of_arms(
@@ -53,53 +34,15 @@ def draw_trajectories_of_arms(
     figure = Figure(
         figsize=(3.2 * shape[1], 3.2 * shape[0] + 0.4), layout="constrained"
     )
-    panels = figure.subplots(*shape, squeeze=False)
+    panels: Any = figure.subplots(*shape, squeeze=False)
     for row, (label, arrays) in zip(panels, arms.items(), strict=True):
         for panel, i in zip(row, chosen, strict=True):
-            _draw_curve(panel, arrays, i)
+            Trajectories().plot(arrays, panel, i)
         row[0].set_ylabel(label)
-    for panel, i in zip(panels[0], chosen, strict=True):
-        panel.set_title(_name(labels[i]), fontsize="small")
-    _finish(figure, panels[0, 0], path)
-
-
-def _finish(figure: Figure, panel: Any, path: Path) -> None:
-    figure.legend(
-        *panel.get_legend_handles_labels(), loc="outside lower center", ncol=5
-    )
+    for panel in panels[1:].ravel():
+        panel.set_title("")
+    add_legend(figure, panels[0, 0])
     save_figure(figure, path)
-
-
-def _name(labels: np.ndarray) -> str:
-    turn = "clockwise" if labels[-1] > 0.5 else "counter-clockwise"
-    return f"{turn}, {_parameters(labels)}"
-
-
-def _parameters(labels: np.ndarray) -> str:
-    return f"a = {labels[0]:.2f}, b = {labels[1]:.2f}"
-
-
-def _draw_curve(panel: Any, arrays: Mapping[str, np.ndarray], i: int) -> None:
-    truth = arrays["truth"][i][arrays["truth_mask"][i] > 0]
-    seen = arrays["values"][i][arrays["mask"][i] > 0]
-    times, window = arrays["model_times"], arrays["window"]
-    panel.plot(*truth.T, color="0.75", linewidth=5, label="truth")
-    panel.plot(*seen.T, ".", color="C0", markersize=2, label="sampled data")
-    parts = {
-        "learned": (times >= 0) & (times <= window),
-        "extrapolated forward": times >= window,
-        "extrapolated backward": times <= 0,
-    }
-    for (name, part), color in zip(parts.items(), ("C3", "C1", "C2"), strict=True):
-        panel.plot(*arrays["model"][i][part].T, color=color, label=name)
-    low, high = truth.min(0), truth.max(0)
-    middle, reach = (low + high) / 2, 0.65 * (high - low).max()
-    panel.set(
-        xlim=(middle[0] - reach, middle[0] + reach),
-        ylim=(middle[1] - reach, middle[1] + reach),
-    )
-    panel.set_aspect("equal")
-    panel.tick_params(labelsize="x-small")
 
 
 def draw_spirals(arrays: Mapping[str, np.ndarray], path: Path) -> None:
@@ -114,7 +57,7 @@ def draw_spirals(arrays: Mapping[str, np.ndarray], path: Path) -> None:
             arrays["truth"], arrays["truth_mask"], arrays["labels"], strict=True
         ):
             if round(float(label[-1])) == clockwise:
-                (line,) = panel.plot(*curve[mask > 0].T, label=_parameters(label))
+                (line,) = panel.plot(*curve[mask > 0].T, label=parameters(label))
                 panel.plot(*curve[0], "o", color=line.get_color(), markersize=4)
         panel.set(title=title)
         panel.set_aspect("equal")

@@ -8,9 +8,9 @@ from typing import Any
 
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.spirals import with_passes
-from tfcnf.evaluation.trajectories import TrajectoryEvaluator, trajectory_arrays
-from tfcnf.files import save_arrays
-from tfcnf.tasks.base import Task
+from tfcnf.diagnostics.trajectories import Trajectories
+from tfcnf.evaluation.trajectories import TrajectoryEvaluator
+from tfcnf.tasks.base import Task, leave
 
 
 class Series(Task):
@@ -41,8 +41,4 @@ class Series(Task):
 
     def draw(self, model: Any, source: SeriesSource, folder: Path, tol: float) -> None:
         """Leaves ``trajectories.npz`` and ``trajectories.png``."""
-        from tfcnf.reporting.trajectories import draw_trajectories
-
-        arrays = trajectory_arrays(model, source, tol)
-        save_arrays(folder / "trajectories.npz", arrays)
-        draw_trajectories(arrays, folder / "trajectories.png")
+        leave(Trajectories(), model, source, folder, tol)
