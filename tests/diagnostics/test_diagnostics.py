@@ -34,6 +34,13 @@ def images():
     return InfoCNF((4, 4, 1), 3, num_levels=17, num_scales=1, **SMALL), data
 
 
+def gates():
+    """InfoCNF with learned tolerances."""
+    _, data = images()
+    options = {"num_levels": 17, "num_scales": 1, "policy": "learned", "tol": 1e-3}
+    return InfoCNF((4, 4, 1), 3, **options, **SMALL), data
+
+
 def points():
     """InfoCNF and points in the plane."""
     x = RNG.normal(size=(40, 2)).astype(np.float32)
@@ -54,7 +61,7 @@ def spirals():
 
 
 MADE = dict.fromkeys(("calibration", "gallery", "outliers", "paths"), images)
-MADE |= {"density": points, "trajectories": spirals}
+MADE |= {"density": points, "trajectories": spirals, "learned_tolerances": gates}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +106,7 @@ def test_a_diagnostic_computes_measures_and_plots(kind, made):
     other = DataSource(
         "points", *[Split(np.zeros([2, 3]), np.zeros([2, 1]))] * 2, (2,), 1
     )
-    if kind.subject != "examples with classes":
+    if kind.key not in ("calibration", "learned_tolerances"):
         with pytest.raises(ValueError, match=rf"{kind.key} is for .* data='points'"):
             diagnostic.compute(model, other)
 

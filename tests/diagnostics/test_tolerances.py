@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tfcnf import InfoCNF
 from tfcnf.data.source import DataSource, Split
-from tfcnf.diagnostics.tolerances import ToleranceEvaluator
+from tfcnf.diagnostics.tolerances import LearnedTolerances, ToleranceEvaluator
 from tfcnf.runs import experiment
 from tfcnf.runs.config import default_config
 from tfcnf.runs.run import Run
@@ -68,6 +68,22 @@ def test_the_whole_split_at_once_agrees_with_the_model(evaluator):
     x, y = SOURCE.test.x, SOURCE.test.y
     bits = -(model.log_prob(x, y, seed=0) / 16 - np.log(17)) / np.log(2)
     assert results["mean/batch_7/bits_per_dim"] == pytest.approx(np.mean(bits), 1e-5)
+
+
+def test_the_diagnostic_has_the_measures_and_the_distributions(evaluator):
+    tolerances = LearnedTolerances((3, 100), batch_size=5, draws=2)
+    arrays = tolerances.compute(evaluator.model, SOURCE)
+    assert dict(tolerances.measures(arrays)) == dict(evaluator.run((3, 100)))
+    assert type(dict(tolerances.measures(arrays))["mean/batch_3/num_examples"]) is int
+    expected = evaluator.distribution("train", 5, "sampled", draws=2)
+    np.testing.assert_array_equal(arrays["train/sampled"], expected)
+    assert arrays["test/mean"].shape == (2, 2)
+
+
+def test_the_diagnostic_is_for_tolerances_that_vary():
+    model = InfoCNF(SHAPE, 3, num_levels=17, filters=2, hidden_layers=1, num_scales=1)
+    with pytest.raises(ValueError, match=r"neither random nor learned .* Received: mo"):
+        LearnedTolerances().compute(model, SOURCE)
 
 
 def test_the_distribution_has_a_row_for_each_batch_and_draw(evaluator):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -10,15 +11,134 @@ import tensorflow as tf
 from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
+from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
 from tfcnf.evaluation.image import SPLITS, Evaluator
 from tfcnf.evaluation.means import Means
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.types import Control, Tensor, Weighted
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 BATCH_SIZES = (1, 10, 100, 1000)
 MOST_BATCHES = 500
 SHOWN_BATCHES = 20
 MODES = {"mean": 0.0, "sampled": 1.0}  # `Control.sample_tol`
+
+
+class LearnedTolerances(Diagnostic, key="learned_tolerances"):
+    """The tolerances that a model's own policies give, and its measures at them.
+
+    Example:
+        ```python
+        from tfcnf.diagnostics import LearnedTolerances
+
+        tolerances = LearnedTolerances(batch_sizes=(1, 10))
+        arrays = tolerances.compute(model, data)
+        measures = dict(tolerances.measures(arrays))
+        measures["mean/batch_10/nfe_forward"]
+        tolerances.plot(arrays)
+        ```
+
+    Args:
+        batch_sizes: examples that share a tolerance where the model is measured.
+        batch_size: examples that share one where the tolerances alone are shown.
+        draws: samples for each batch that are shown.
+    """
+
+    title = "Learned tolerances"
+    caption = (
+        "Tolerances that the model's own policies give each CNF, and its measures at "
+        "them by the size of the batch."
+    )
+    columns = {
+        "test_error": "error (%)",
+        "bits_per_dim": "bits/dim",
+        "nfe_forward": "function evaluations",
+    }
+    subject = "flows"
+
+    def __init__(
+        self,
+        batch_sizes: Sequence[int] = BATCH_SIZES,
+        *,
+        batch_size: int = 100,
+        draws: int = 10,
+    ):
+        self.batch_sizes, self.batch_size, self.draws = batch_sizes, batch_size, draws
+
+    @classmethod
+    def of_run(cls, config: Mapping[str, Any], data_dir: str | None = None) -> Self:
+        """The diagnostic with the batch size of the training."""
+        return cls(batch_size=config["training"]["batch_size"])
+
+    def takes(self, data: Any) -> bool:
+        """Whether the data are for flows."""
+        return isinstance(data, DataSource)
+
+    def compute(
+        self, model: InfoCNF, data: DataSource, *, tol: float = 1e-5
+    ) -> dict[str, np.ndarray]:
+        """Measures of the test split, and tolerances of both.
+
+        Args:
+            model: a model with a policy that samples.
+            data: its data.
+            tol: not used; the tolerances are the model's own.
+
+        Returns:
+            Each measure of `ToleranceEvaluator.run` by its name, ``[]``; and
+            ``"SPLIT/sampled"`` and ``"SPLIT/mean"``, tolerances of each batch and
+            layer, ``[n, N]``.
+
+        Raises:
+            ValueError: for a model whose tolerances are constants.
+        """
+        self.check(data)
+        if not model.samples_tolerances:
+            raise ValueError(
+                "the model has neither random nor learned tolerances. "
+                f"Received: model={model.name!r}"
+            )
+        evaluator = ToleranceEvaluator(model, data)
+        run = evaluator.run(self.batch_sizes)
+        return {name: np.array(value) for name, value in run} | {
+            f"{split}/{mode}": evaluator.distribution(
+                split, self.batch_size, mode, self.draws if sample else 1
+            )
+            for split in SPLITS
+            for mode, sample in MODES.items()
+        }
+
+    def measures(self, arrays: Arrays) -> Iterator[tuple[str, float]]:
+        """The measures of `ToleranceEvaluator.run`."""
+        for name, values in arrays.items():
+            if not values.ndim:
+                yield name, values.item()
+
+    def plot(self, arrays: Arrays, ax: Axes | None = None) -> Axes:
+        """Draws the sampled tolerances of each CNF on both splits (Fig. 2b)."""
+        ax = new_axes(ax)
+        for shift, split, color in [
+            (-0.18, "train", "tab:blue"),
+            (0.18, "test", "tab:red"),
+        ]:
+            tols = arrays[f"{split}/sampled"]
+            ax.boxplot(
+                list(np.log10(tols).T),
+                positions=np.arange(tols.shape[1]) + shift,
+                widths=0.3,
+                label=split,
+                patch_artist=True,
+                boxprops={"facecolor": color, "alpha": 0.5},
+                medianprops={"color": "black"},
+                flierprops={"markersize": 2},
+                manage_ticks=False,
+            )
+        ax.set(xticks=range(tols.shape[1]), xlabel="CNF", ylabel="log10 tolerance")
+        ax.grid(alpha=0.3)
+        ax.legend()
+        return ax
 
 
 class ToleranceEvaluator:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfcnf.diagnostics.tolerances import LearnedTolerances
 from tfcnf.reporting.arms import Arm
 from tfcnf.reporting.figures import save_figure
 from tfcnf.reporting.tables import evaluations
@@ -108,33 +109,13 @@ def draw_tolerances(arm: Arm, path: Path) -> None:
     """Sampled tolerances of each layer on both splits (InfoCNF Fig. 2b)."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     panel = figure.subplots()
-    for shift, split, color in [
-        (-0.18, "train", "tab:blue"),
-        (0.18, "test", "tab:red"),
-    ]:
-        tols = np.concatenate(
-            [
-                np.array(run.tolerances["distribution"][split]["sampled"])
-                for run in arm.runs
-            ]
+    arrays = {
+        f"{split}/sampled": np.concatenate(
+            [run.tolerances["distribution"][split]["sampled"] for run in arm.runs]
         )
-        panel.boxplot(
-            list(np.log10(tols).T),
-            positions=np.arange(tols.shape[1]) + shift,
-            widths=0.3,
-            label=split,
-            patch_artist=True,
-            boxprops={"facecolor": color, "alpha": 0.5},
-            medianprops={"color": "black"},
-            flierprops={"markersize": 2},
-            manage_ticks=False,
-        )
-    layers = tols.shape[1]
-    panel.set(
-        xticks=range(layers), xlabel="CNF", ylabel="log10 tolerance", title=arm.label
-    )
-    panel.grid(alpha=0.3)
-    panel.legend()
+        for split in ("train", "test")
+    }
+    LearnedTolerances().plot(arrays, panel).set(title=arm.label)
     save_figure(figure, path)
 
 
