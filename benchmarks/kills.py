@@ -31,7 +31,7 @@ POLL = 1e-3  # seconds
 
 
 def run(
-    command: Sequence[str], out: str, kills: int, workers: int = 1, seed: int = 0
+    command: Sequence[str], out: str, *, kills: int, workers: int = 1, seed: int = 0
 ) -> dict[str, Any]:
     """Kills a training and compares it with one that was left alone.
 
@@ -66,7 +66,9 @@ def run(
             moment = MOMENTS[len(records) % len(MOMENTS)]
             if len(records) >= kills:
                 moment = "never"
-            record = _attempt(command, folder, workers, moment, plan, rng)
+            record = _attempt(
+                command, folder, workers=workers, moment=moment, plan=plan, rng=rng
+            )
             if record:
                 records.append(record)
                 write_json(root / "kills.json", records)
@@ -139,6 +141,7 @@ def _train_straight(
 def _attempt(
     command: Sequence[str],
     folder: Path,
+    *,
     workers: int,
     moment: str,
     plan: dict[str, float],

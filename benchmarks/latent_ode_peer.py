@@ -40,6 +40,7 @@ Step = Callable[[], None]
 def seconds_per_step(
     batch_size: int = 250,
     points: int = 100,
+    *,
     tol: float = 1e-5,
     repeats: int = 20,
     rounds: int = 5,
@@ -132,7 +133,9 @@ def torch_descent(parts: Any, times: np.ndarray, tol: float) -> Callable[[Any], 
 
     def descend(x: Any) -> float:
         optimizer.zero_grad()
-        elbo = torch_elbo(parts, x, t, torch.randn(len(x), LATENT), tol).mean()
+        elbo = torch_elbo(
+            parts, x, t=t, noise=torch.randn(len(x), LATENT), tol=tol
+        ).mean()
         (-elbo).backward()
         optimizer.step()
         return elbo.item()
@@ -158,7 +161,7 @@ def torch_parts(dims: int, dynamics_units: Sequence[int] = (HIDDEN,)) -> Any:
     )
 
 
-def torch_elbo(parts: Any, x: Any, t: Any, noise: Any, tol: float) -> Any:
+def torch_elbo(parts: Any, x: Any, *, t: Any, noise: Any, tol: float) -> Any:
     """Its ELBO ``[B]`` in nats, at noise ``[B, D]``."""
     import torch
     from torchdiffeq import odeint

@@ -38,7 +38,7 @@ def measure(contender: TfcnfContender, rounds: int) -> dict[str, float]:
 
         def body(i: Tensor, z: Tensor, total: Tensor) -> Any:
             t = tf.cast(i, z.dtype) / REPEATS
-            dz, divergence = value_and_divergence(field, theta, t, z, probes)
+            dz, divergence = value_and_divergence(field, theta, t=t, z=z, probes=probes)
             return i + 1, z + 0.1 * dz, total + divergence
 
         start = (tf.constant(0), x, tf.zeros(x.shape[:1], x.dtype))
@@ -82,7 +82,9 @@ def _seconds(function: Callable[[], Any]) -> float:
 def main(path: str, size: str, tol: str, rounds: str) -> None:
     """Prints the figures of one CNF."""
     with np.load(path) as arrays:
-        contender = TfcnfContender(Size(*json.loads(size)), dict(arrays), float(tol))
+        contender = TfcnfContender(
+            Size(*json.loads(size)), dict(arrays), tol=float(tol)
+        )
     print(json.dumps(measure(contender, int(rounds))))
 
 

@@ -71,15 +71,15 @@ def unpack(y: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> State:
 def classical_problems() -> list[Problem]:
     """Linear, oscillator, DETEST and van der Pol."""
     detest = [
-        _vector(f"DETEST {name}", rhs, initial, DETEST_END)
+        _vector(f"DETEST {name}", rhs, initial=initial, end=DETEST_END)
         for name, (rhs, initial) in (_DETEST | _orbits()).items()
     ]
     stiffness = 3.0
     van_der_pol = _vector(
         "van der Pol (mu = 3)",
         lambda t, y: (y[1], stiffness * (1 - y[0] ** 2) * y[1] - y[0]),
-        [2.0, 0.0],
-        10.0,
+        initial=[2.0, 0.0],
+        end=10.0,
     )
     return [_linear(), _oscillator(), *detest, van_der_pol]
 
@@ -87,6 +87,7 @@ def classical_problems() -> list[Problem]:
 def _vector(
     name: str,
     rhs: Callable[[float, np.ndarray], Any],
+    *,
     initial: Sequence[float],
     end: float,
     exact: np.ndarray | None = None,
@@ -107,7 +108,11 @@ def _linear() -> Problem:
     )
     initial, end = np.array([1.0, 0.0, -1.0, 2.0]), 5.0
     return _vector(
-        "linear", lambda t, y: matrix @ y, initial, end, expm(end * matrix) @ initial
+        "linear",
+        lambda t, y: matrix @ y,
+        initial=initial,
+        end=end,
+        exact=expm(end * matrix) @ initial,
     )
 
 
@@ -124,9 +129,9 @@ def _oscillator() -> Problem:
     return _vector(
         "oscillator",
         lambda t, y: (y[1], -4.0 * y[0] + np.sin(t)),
-        [1.0, 0.5],
-        end,
-        exact,
+        initial=[1.0, 0.5],
+        end=end,
+        exact=exact,
     )
 
 

@@ -53,7 +53,7 @@ def run(workdir: str | None, log: Log, rounds: int = 3) -> dict[str, Any]:
             str(Path(folder, "saved")), tol=TOL, trace="exact"
         )
         saved = tf.saved_model.load(str(exported))
-    module = make_module(model, 0.0, TOL, "exact")
+    module = make_module(model, 0.0, tol=TOL, trace="exact")
     cases = []
     for batch in BATCHES:
         levels = np.resize(source.test.x, (batch, *model.event_shape))
@@ -78,7 +78,7 @@ def run(workdir: str | None, log: Log, rounds: int = 3) -> dict[str, Any]:
 def _eager(model: InfoCNF, question: str) -> Callable[..., Tensor]:
     if question == "classify":
         return lambda image: model.classify(image, tol=TOL)
-    return lambda image, label: model.log_prob(image, label, TOL, exact=True)
+    return lambda image, label: model.log_prob(image, label, tol=TOL, exact=True)
 
 
 def _difference(
@@ -138,7 +138,7 @@ def _evaluation(layer: CNFLayer, batch: int, trace: Trace) -> float:
 
         def body(i: Tensor, z: Tensor, total: Tensor) -> Any:
             t = tf.cast(i, z.dtype) / REPEATS
-            dz, divergence = value_and_divergence(field, theta, t, z, probes)
+            dz, divergence = value_and_divergence(field, theta, t=t, z=z, probes=probes)
             return i + 1, z + 0.1 * dz, total + divergence
 
         start = (tf.constant(0), z, tf.zeros(shape[:1], z.dtype))

@@ -80,6 +80,7 @@ class Process:
 def run(
     log: Log,
     sizes: Sequence[Size] = SIZES,
+    *,
     contenders: Sequence[str] = (*OURS, *PEERS),
     tol: float = 1e-5,
     rounds: int = 3,
@@ -95,13 +96,17 @@ def run(
         rounds: timings of each contender.
         seed: of weights, input and noise.
     """
-    results = [_run_size(size, contenders, tol, rounds, seed, log) for size in sizes]
+    results = [
+        _run_size(size, contenders, tol=tol, rounds=rounds, seed=seed, log=log)
+        for size in sizes
+    ]
     return {"tol": tol, "rounds": rounds, "seed": seed, "sizes": results}
 
 
 def _run_size(
     size: Size,
     contenders: Sequence[str],
+    *,
     tol: float,
     rounds: int,
     seed: int,
@@ -110,7 +115,7 @@ def _run_size(
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder, "arrays.npz")
         np.savez(arrays, allow_pickle=False, **make_arrays(size, seed))
-        truth = _truth(arrays, size, tol, folder, log)
+        truth = _truth(arrays, size, tol=tol, folder=folder, log=log)
         rows, processes = [], []
         for name in contenders:
             process = Process(name, arrays, size, tol)
@@ -140,7 +145,7 @@ def _run_size(
 
 
 def _truth(
-    arrays: Path, size: Size, tol: float, folder: str, log: Log
+    arrays: Path, size: Size, *, tol: float, folder: str, log: Log
 ) -> dict[str, np.ndarray]:
     """Outputs in float64 at tol / 100, by torch if it is there, else by ourselves."""
     path = Path(folder, "truth.npz")

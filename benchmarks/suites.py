@@ -18,6 +18,7 @@ SUITES = ("solver", "step", "start", "memory", "serve")
 def run(
     suite: str,
     out: str,
+    *,
     sizes: Sequence[str] = (),
     rounds: int = 3,
     checkpoint: str | None = None,
@@ -49,7 +50,9 @@ def run(
         known = (*step.OURS, *step.PEERS)
         for name in contenders:
             check_choice("contenders", name, known)
-        results = step.run(_log, _choose(sizes), contenders or known, rounds=rounds)
+        results = step.run(
+            _log, _choose(sizes), contenders=contenders or known, rounds=rounds
+        )
         summary = step.summarise(results)
     elif suite == "serve":
         results = serve.run(checkpoint, _log, rounds)

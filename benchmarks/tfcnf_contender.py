@@ -32,6 +32,7 @@ class TfcnfContender:
         self,
         size: Size,
         arrays: Any,
+        *,
         tol: float,
         gradient: str = "adjoint",
         dtype: str = "float32",

@@ -63,6 +63,7 @@ class TorchContender:
         self,
         size: Size,
         arrays: Any,
+        *,
         tol: float,
         seminorm: bool = False,
         channels_last: bool = True,

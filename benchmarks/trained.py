@@ -66,7 +66,7 @@ class TrainedCNF(NamedTuple):
         @tf.function(autograph=False)
         def graph(t: Any, z: Any) -> Any:
             field = self.field.field
-            return value_and_divergence(field, self.theta, t, z, self.probes)
+            return value_and_divergence(field, self.theta, t=t, z=z, probes=self.probes)
 
         def rhs(t: float, z: np.ndarray, log_det: np.ndarray) -> State:
             dz, divergence = graph(tf.constant(t, tf.float64), tf.constant(z))
@@ -121,7 +121,9 @@ class TrainedCNF(NamedTuple):
         """``tfp.math.ode.DormandPrince`` with its own adjoint, as it comes."""
 
         def ode_fn(t: Any, y: Any, theta: Any) -> Any:
-            return value_and_divergence(self.field, theta, t, y[0], self.probes)
+            return value_and_divergence(
+                self.field, theta, t=t, z=y[0], probes=self.probes
+            )
 
         @tf.function(autograph=False)
         def forward(tol: Any, z: Any, *theta: Any) -> tuple[Any, Any]:

@@ -29,14 +29,16 @@ def make(contender: str, size: Size, arrays: Any, tol: float) -> Any:
         from benchmarks.tfcnf_contender import TfcnfContender
 
         if option == "float64":
-            return TfcnfContender(size, arrays, tol, "checkpoint", "float64")
-        return TfcnfContender(size, arrays, tol, option)
+            return TfcnfContender(
+                size, arrays, tol=tol, gradient="checkpoint", dtype="float64"
+            )
+        return TfcnfContender(size, arrays, tol=tol, gradient=option)
     if family == "torch":
         from benchmarks.torch_contender import TorchContender
 
         if option == "float64":
-            return TorchContender(size, arrays, tol, True, dtype="float64")
-        return TorchContender(size, arrays, tol, option == "seminorm")
+            return TorchContender(size, arrays, tol=tol, seminorm=True, dtype="float64")
+        return TorchContender(size, arrays, tol=tol, seminorm=option == "seminorm")
     from benchmarks.diffrax_contender import DiffraxContender
 
     return DiffraxContender(size, arrays, tol)

@@ -37,10 +37,10 @@ def main() -> None:
     suites.run(
         SUITE.value,
         OUT.value,
-        SIZES.value,
-        ROUNDS.value,
-        CHECKPOINT.value,
-        CONTENDERS.value,
+        sizes=SIZES.value,
+        rounds=ROUNDS.value,
+        checkpoint=CHECKPOINT.value,
+        contenders=CONTENDERS.value,
     )
 
 

@@ -71,7 +71,7 @@ def main() -> None:
         return
     tols = parse_tolerances(TOL.value)
     if USES.value:
-        uses.evaluate(WORKDIR.value, USES.value, tols[0], data=DATA.value, **place)
+        uses.evaluate(WORKDIR.value, USES.value, tol=tols[0], data=DATA.value, **place)
         return
     run.evaluate(tols, split=SPLIT.value, dtypes=DTYPE.value)
 

@@ -25,7 +25,9 @@ OUT = flags.DEFINE_string("out", None, "Folder of the test.")
 
 
 def main(command: list[str]) -> None:
-    result = kills.run(command, OUT.value, KILLS.value, WORKERS.value, SEED.value)
+    result = kills.run(
+        command, OUT.value, kills=KILLS.value, workers=WORKERS.value, seed=SEED.value
+    )
     print("identical" if result["identical"] else f"different: {result['runs']}")
     sys.exit(not result["identical"])
 

@@ -31,10 +31,10 @@ def main() -> None:
     number = predict.predict(
         SAVED_MODEL.value,
         IMAGES.value,
-        OUT.value,
-        QUESTIONS.value,
-        BATCH_SIZE.value,
-        TOL.value,
+        out=OUT.value,
+        questions=QUESTIONS.value,
+        batch_size=BATCH_SIZE.value,
+        tol=TOL.value,
     )
     print(f"wrote {number} rows to {OUT.value}")
 

@@ -15,6 +15,7 @@ from tfcnf.runs.run import Run
 def evaluate(
     workdir: str,
     names: Sequence[str],
+    *,
     tol: float,
     data_dir: str | None = None,
     data: str | None = None,

@@ -17,7 +17,7 @@ def test_our_step_runs():
 def test_both_are_timed_where_torch_is_there():
     pytest.importorskip("torch", reason="torch is an extra for benchmarks")
     pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra for benchmarks")
-    seconds = peer.seconds_per_step(4, 6, 1e-3, repeats=1, rounds=1)
+    seconds = peer.seconds_per_step(4, 6, tol=1e-3, repeats=1, rounds=1)
     assert seconds["tfcnf"] > 0
     fastest = min(seconds["torch"], seconds["torch_1_thread"])
     assert seconds["ratio"] == pytest.approx(seconds["tfcnf"] / fastest)
@@ -41,7 +41,7 @@ def test_elbo_and_gradients_are_the_peers():
         torch.from_numpy(np.array(part, np.float64))
         for part in (split.x.values, split.x.times[0], noise)
     )
-    elbo = peer.torch_elbo(parts, x, t, noise, 1e-11)
+    elbo = peer.torch_elbo(parts, x, t=t, noise=noise, tol=1e-11)
     np.testing.assert_allclose(terms["elbo"], elbo.detach(), rtol=1e-7)
     (-elbo.mean()).backward()
     theirs = _in_our_order([p.grad.numpy() for p in parts.parameters()])

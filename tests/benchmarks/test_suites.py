@@ -31,7 +31,7 @@ def monkeypatch_module():
 
 
 def test_the_plan_is_the_multiscale_flow(arrays):
-    contender = TfcnfContender(SMALL, arrays, 1e-9, dtype="float64")
+    contender = TfcnfContender(SMALL, arrays, tol=1e-9, dtype="float64")
     layers = []
 
     def make_flow():
@@ -213,7 +213,7 @@ def test_a_suites_file_becomes_a_report(suite, tmp_path, monkeypatch):
 
 def test_bad_arguments_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"from 0 to 5. Received: sizes=\['9'\]"):
-        suites.run("step", str(tmp_path / "x.json"), ["9"])
+        suites.run("step", str(tmp_path / "x.json"), sizes=["9"])
     with pytest.raises(ValueError, match=r"one of .* Received: contenders='jax"):
         suites.run("step", str(tmp_path / "x.json"), contenders=["jax"])
     path = tmp_path / "other.json"

@@ -70,7 +70,7 @@ def test_only_training_labels_may_be_hidden():
 
 
 def batches(source, size=12, epoch=0):
-    data = training_batches(source, size, 0, epoch).as_numpy_iterator()
+    data = training_batches(source, size, seed=0, epoch=epoch).as_numpy_iterator()
     return [(x[:, 0].astype(int), y[:, 0]) for x, y in data]
 
 
@@ -109,4 +109,4 @@ def test_all_labels_kept_make_batches_without_hidden_ones():
 def test_a_part_too_small_for_the_batch_is_refused():
     source = hide_labels(numbered(), 2, 0.01, 0)
     with pytest.raises(ValueError, match=r"batch of 12 .* Received: labelled_part="):
-        training_batches(source, 12, 0, 0)
+        training_batches(source, 12, seed=0, epoch=0)

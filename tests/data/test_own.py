@@ -40,7 +40,7 @@ def test_a_folder_of_class_folders_is_divided_by_class(channels, tmp_path):
     assert source.train.y[:, 0].tolist() == [0] * 4 + [1] * 4
     assert source.test.x[:, 0, 0, 0].tolist() == [40, 90]  # every fifth of a class
     assert source.test.y.tolist() == [[0], [1]]
-    x, y = next(iter(training_batches(source, 4, 0, 0)))
+    x, y = next(iter(training_batches(source, 4, seed=0, epoch=0)))
     assert (x.shape, y.shape) == ((4, *shape), (4, 1))
 
 
@@ -257,7 +257,7 @@ def test_cifar10_of_tfds_own_mock_is_read(tmp_path, as_prepared):
     assert (len(source.train), len(source.test)) == (12, 12)
     assert source.train.x.dtype == np.uint8
     assert source.flip
-    x, _ = next(iter(training_batches(source, 6, 0, 0)))
+    x, _ = next(iter(training_batches(source, 6, seed=0, epoch=0)))
     assert x.shape == (6, 32, 32, 3)
 
 

@@ -23,7 +23,9 @@ def numbered(flip=False):
 
 
 def epoch_of(source, batch_size=4, seed=0, epoch=0):
-    return list(training_batches(source, batch_size, seed, epoch).as_numpy_iterator())
+    return list(
+        training_batches(source, batch_size, seed=seed, epoch=epoch).as_numpy_iterator()
+    )
 
 
 def examples(batches):
@@ -77,7 +79,7 @@ def test_labels_and_pixels_belong_together():
 
 def test_a_later_first_step_leaves_out_the_steps_before():
     whole = epoch_of(numbered(True), 4, 3, 5)
-    rest = training_batches(numbered(True), 4, 3, 5, first_step=2)
+    rest = training_batches(numbered(True), 4, seed=3, epoch=5, first_step=2)
     for (x, y), (x2, y2) in zip(whole[2:], rest.as_numpy_iterator(), strict=True):
         np.testing.assert_array_equal(x, x2)
         np.testing.assert_array_equal(y, y2)
@@ -88,7 +90,11 @@ def test_the_shares_of_all_workers_are_the_batch(workers):
     source, count = numbered(flip=True), 4 // workers
     shares = [Share(4, i * count, count) for i in range(workers)]
     given = [
-        list(training_batches(source, 8, 1, 2, 1, share).as_numpy_iterator())
+        list(
+            training_batches(
+                source, 8, seed=1, epoch=2, first_step=1, share=share
+            ).as_numpy_iterator()
+        )
         for share in shares
     ]
     whole = epoch_of(source, 8, 1, 2)[1:]
@@ -137,7 +143,7 @@ def test_digits_batches_keep_their_types(digits):
 
 
 def test_static_shapes_are_known_to_the_graph():
-    x, y = training_batches(numbered(), 4, 0, 0).element_spec
+    x, y = training_batches(numbered(), 4, seed=0, epoch=0).element_spec
     assert x.shape == (4, 3, 4, 2)
     assert y.shape == (4, 1)
 
@@ -169,7 +175,7 @@ def test_batch_sizes_that_make_no_batch_are_refused(batch_size):
     with pytest.raises(ValueError, match=message):
         steps_per_epoch(numbered().train, batch_size)
     with pytest.raises(ValueError, match=message):
-        training_batches(numbered(), batch_size, 0, 0)
+        training_batches(numbered(), batch_size, seed=0, epoch=0)
 
 
 def test_vectors_are_batched():

@@ -90,7 +90,7 @@ def test_epochs_of_several_passes_see_every_series_as_often():
     source = with_passes(catalog.get("spirals"), 3)
     assert steps_per_epoch(source.train, 2500) == 6
     seen = []
-    for x, y in training_batches(source, 2500, 0, 0):
+    for x, y in training_batches(source, 2500, seed=0, epoch=0):
         assert x.values.shape == (2500, 200, 2)
         seen.append(y.numpy()[:, 0])
     for first in (0, 2, 4):

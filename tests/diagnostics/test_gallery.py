@@ -84,10 +84,12 @@ def test_a_line_begins_and_ends_at_its_images_and_is_straight(model, source):
 
 def test_temperature_scales_the_deviation_of_the_same_draw(model):
     labels = np.array([[0], [2]], np.int32)
-    images = pictures.tempered_samples(model, (0.0, 0.5, 1.0), labels, 3, TOL)
+    images = pictures.tempered_samples(
+        model, (0.0, 0.5, 1.0), labels=labels, seed=3, tol=TOL
+    )
     assert images.shape == (3, 2, *SHAPE)
     np.testing.assert_array_equal(images[2], model.sample(labels, 3, tol=TOL))
-    cold = pictures.tempered_samples(model, (0.0,), labels, 99, TOL)
+    cold = pictures.tempered_samples(model, (0.0,), labels=labels, seed=99, tol=TOL)
     np.testing.assert_allclose(images[0], cold[0], atol=1e-6)  # the seed has no part
     means = model.labels[0].components().loc.numpy()[[0, 2]]
     decoded = model.decode(np.concatenate([means, np.zeros([2, 8])], 1), tol=TOL)

@@ -47,19 +47,19 @@ def test_batches_are_averaged_by_their_examples(model, digits):
 
 def test_a_run_keeps_its_entropy(run_copy, model, digits, monkeypatch):
     split = Split(digits.train.x[:7], digits.train.y[:7])
-    first = kept_entropy(str(run_copy), model, lambda: split, 1e-2)
+    first = kept_entropy(str(run_copy), model, read=lambda: split, tol=1e-2)
     assert json.loads((run_copy / "entropy.json").read_text()) == first._asdict()
     monkeypatch.setattr("tfcnf.diagnostics.typicality.training_entropy", None)
-    assert kept_entropy(str(run_copy), model, lambda: split, 1e-2) == first
+    assert kept_entropy(str(run_copy), model, read=lambda: split, tol=1e-2) == first
 
 
 @pytest.mark.parametrize("change", [{"step": 1}, {"tol": 0.5}, None])
 def test_a_stale_or_damaged_entropy_is_measured_again(change, run_copy, model, digits):
     split = Split(digits.train.x[:7], digits.train.y[:7])
-    first = kept_entropy(str(run_copy), model, lambda: split, 1e-2)
+    first = kept_entropy(str(run_copy), model, read=lambda: split, tol=1e-2)
     text = "{" if change is None else json.dumps(first._asdict() | {"nats": 0} | change)
     (run_copy / "entropy.json").write_text(text)
-    assert kept_entropy(str(run_copy), model, lambda: split, 1e-2) == first
+    assert kept_entropy(str(run_copy), model, read=lambda: split, tol=1e-2) == first
 
 
 def test_a_bad_tolerance_is_refused(model, digits):

@@ -119,7 +119,7 @@ def test_constant_pixels_get_the_floor() -> None:
 def test_untrained_realnvp_is_a_standard_normal_of_the_logits(
     digits: DataSource, u_test: np.ndarray
 ) -> None:
-    model = baselines.ConditionalRealNVP(64, 10, SEED)
+    model = baselines.ConditionalRealNVP(64, 10, seed=SEED)
     logits, log_det = logits_of(u_test)
     expected = stats.norm.logpdf(logits).sum(-1) + log_det
     log_prob = model.distribution(digits.test.y).log_prob(u_test)
@@ -127,7 +127,7 @@ def test_untrained_realnvp_is_a_standard_normal_of_the_logits(
 
 
 def test_realnvp_has_as_many_parameters_as_infocnf_on_the_digits() -> None:
-    model = baselines.ConditionalRealNVP(64, 10, SEED)
+    model = baselines.ConditionalRealNVP(64, 10, seed=SEED)
     infocnf = InfoCNF(
         (8, 8, 1),
         num_levels=17,
@@ -156,7 +156,7 @@ def test_realnvp_change_of_variables_equals_autodiff(
 
 
 def test_realnvp_density_integrates_to_one_for_each_label() -> None:
-    model = baselines.ConditionalRealNVP(2, 2, SEED, num_couplings=4, units=3)
+    model = baselines.ConditionalRealNVP(2, 2, seed=SEED, num_couplings=4, units=3)
     rng = np.random.default_rng(SEED)
     model.set_weights([rng.normal(0, 0.5, w.shape) for w in model.get_weights()])
     edges = np.linspace(-MARGIN, 1 + MARGIN, 401)
@@ -176,7 +176,7 @@ def test_one_epoch_improves_realnvp_and_repeats_with_its_seed(
     digits: DataSource, u_test: np.ndarray, trained: baselines.ConditionalRealNVP
 ) -> None:
     y = digits.test.y
-    untrained = baselines.ConditionalRealNVP(64, 10, SEED).distribution(y)
+    untrained = baselines.ConditionalRealNVP(64, 10, seed=SEED).distribution(y)
     log_prob = trained.distribution(y).log_prob(u_test).numpy()
     assert np.all(np.isfinite(log_prob))
     assert np.mean(log_prob) > np.mean(untrained.log_prob(u_test)) + 1

@@ -41,7 +41,7 @@ def line():
     x, y = mixture1d._draw(60, 3).x, mixture1d._draw(60, 3).y
     density = Density((-12.0,), (12.0,), 1201, mixture1d.log_prob)
     source = DataSource("line", Split(x, y), Split(x, y), (3,), 1, density=density)
-    return source, lively(InfoCNF((1,), 3, 1.0, **SMALL))
+    return source, lively(InfoCNF((1,), 3, supervised_fraction=1.0, **SMALL))
 
 
 def test_measures_of_a_known_density():

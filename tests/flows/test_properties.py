@@ -158,7 +158,7 @@ def test_models_of_every_shape_and_fraction(architecture, fraction, factors):
     model = InfoCNF(
         shape,
         (3,) * factors,
-        fraction,
+        supervised_fraction=fraction,
         num_levels=4,
         num_scales=scales,
         flows_per_block=blocks,

@@ -681,7 +681,9 @@ CASES = [
         "unknown policy",
         'build_policies("learnt", ...)',
         "policy='learnt'",
-        lambda: build_policies("learnt", {}, True, 1e-3, None, 0, None),
+        lambda: build_policies(
+            "learnt", {}, first=True, tol=1e-3, adjoint_tol=None, seed=0, dtype=None
+        ),
     ),
     library(
         "unknown data",

@@ -39,7 +39,7 @@ def check(result, count):
 
 
 def test_a_killed_training_ends_as_if_it_never_was(command, tmp_path):
-    check(kills.run(command, str(tmp_path), 1), 1)
+    check(kills.run(command, str(tmp_path), kills=1), 1)
     assert [line["epoch"] for line in read_metrics(tmp_path / "killed_1/metrics.jsonl")]
     assert len(read_metrics(tmp_path / "killed_1/steps.jsonl")) > 10
     # the comparison sees what differs
@@ -56,13 +56,13 @@ def test_a_killed_training_ends_as_if_it_never_was(command, tmp_path):
 @pytest.mark.slow
 def test_killed_replicas_end_as_if_they_never_were(command, tmp_path):
     command += ["--strategy=mirrored", "--logical_cpus=2"]
-    check(kills.run(command, str(tmp_path), 3), 3)
+    check(kills.run(command, str(tmp_path), kills=3), 3)
 
 
 @pytest.mark.slow
 def test_a_cluster_with_a_killed_worker_ends_as_if_it_never_was(command, tmp_path):
     command += ["--strategy=multi_worker"]
-    result = kills.run(command, str(tmp_path), 2, workers=2)
+    result = kills.run(command, str(tmp_path), kills=2, workers=2)
     check(result, 2)
     assert max(record["seconds_to_end"] for record in result["kills"]) < 60
 

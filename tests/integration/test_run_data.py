@@ -114,7 +114,9 @@ def test_measures_on_exchanged_data_stand_in_files_of_their_own(
     for evaluate in (
         lambda **options: Run(run_copy, **options).evaluate([1e-2]),
         lambda **options: Run(run_copy, **options).evaluate_tolerances(),
-        lambda **options: uses.evaluate(str(run_copy), ["gallery"], 1e-2, **options),
+        lambda **options: uses.evaluate(
+            str(run_copy), ["gallery"], tol=1e-2, **options
+        ),
     ):
         with pytest.raises(ValueError, match="the data are not those of the run"):
             evaluate()

@@ -29,7 +29,7 @@ def test_every_use_leaves_its_measures_arrays_and_figures(
 ):
     other = catalog.get("digits", data_dir)  # in place of MNIST
     monkeypatch.setitem(catalog.LOADERS, "mnist", lambda _: other)
-    results = uses.evaluate(str(run_copy), USES, 1e-2, data_dir)
+    results = uses.evaluate(str(run_copy), USES, tol=1e-2, data_dir=data_dir)
     assert list(results) == USES
     for name, measures in results.items():
         assert read_json(run_copy / f"{name}.json") == measures
@@ -71,7 +71,7 @@ def test_a_diagnostic_of_your_own_is_one_class(run_copy, data_dir, monkeypatch):
             ax.hist(list(arrays.values()))
             return ax
 
-    results = uses.evaluate(str(run_copy), ["brightness"], 1e-2, data_dir)
+    results = uses.evaluate(str(run_copy), ["brightness"], tol=1e-2, data_dir=data_dir)
     with np.load(run_copy / "brightness.npz") as arrays:
         assert results["brightness"]["test/mean"] == arrays["test"].mean()
     written = {path.name for path in report([str(run_copy)])}
@@ -83,7 +83,7 @@ def test_a_diagnostic_of_your_own_is_one_class(run_copy, data_dir, monkeypatch):
 
 def test_an_unknown_use_is_refused(finished_run):
     with pytest.raises(ValueError, match="uses must be one of calibration, "):
-        uses.evaluate(str(finished_run), ["calibrations"], 1e-2)
+        uses.evaluate(str(finished_run), ["calibrations"], tol=1e-2)
 
 
 def test_other_data_are_refused_before_the_model_is_loaded(tmp_path):
@@ -95,12 +95,12 @@ def test_other_data_are_refused_before_the_model_is_loaded(tmp_path):
     with pytest.raises(
         ValueError, match=r"outliers is for images\. Received: data='two_moons'"
     ):
-        uses.evaluate(str(folder), ["outliers"], 1e-2)
+        uses.evaluate(str(folder), ["outliers"], tol=1e-2)
 
 
 def test_mnist_that_is_not_there_is_named(run_copy, data_dir):
     with pytest.raises(ValueError, match="mnist is not prepared in"):
-        uses.evaluate(str(run_copy), ["outliers"], 1e-2, data_dir)
+        uses.evaluate(str(run_copy), ["outliers"], tol=1e-2, data_dir=data_dir)
 
 
 def test_tensorboard_has_the_gallery(finished_run):

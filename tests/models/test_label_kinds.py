@@ -28,7 +28,13 @@ def kinds(distribution=None):
 def model():
     """A flow with a number and a class, all weights of the labels random."""
     model = tfcnf.InfoCNF(
-        (4,), kinds("normal"), 1.0, tol=1e-6, trace="exact", dropout=0.0, **SMALL
+        (4,),
+        kinds("normal"),
+        supervised_fraction=1.0,
+        tol=1e-6,
+        trace="exact",
+        dropout=0.0,
+        **SMALL,
     )
     for label in model.labels:
         for weight in label.trainable_variables:

@@ -152,10 +152,18 @@ def test_several_label_factors():
 
 
 def test_a_density_of_vectors_integrates_to_one():
+    small = {"filters": 8, "hidden_layers": 1, "flows_per_block": 1}
     model = InfoCNF(
-        (1,), 2, 1.0, filters=8, hidden_layers=1, activation="tanh", trace="exact",
-        flows_per_block=1, tol=1e-6, dtype="float64", seed=3,
-    )  # fmt: skip
+        (1,),
+        2,
+        supervised_fraction=1.0,
+        activation="tanh",
+        trace="exact",
+        tol=1e-6,
+        dtype="float64",
+        seed=3,
+        **small,
+    )
     for variable in model.trainable_variables:  # far from where it starts
         variable.assign(3.0 * variable + 0.1)
     grid = np.linspace(-30, 30, 6001)[:, None]

@@ -39,7 +39,7 @@ def run(z, kind, field=None, theta=None, solver=None, tol=1e-8):
     tol = tf.constant(tol, tf.float64)
     if kind == "grid":
         times = tf.constant([1.0], tf.float64)
-        return solve_on_grid(field, theta, z, times, tol)[0][:, 0]
+        return solve_on_grid(field, theta, z=z, times=times, tol=tol)[0][:, 0]
     probes = Exact().draw(z, [0, 0])
     probe = tf.zeros([], tf.float64)
     method = Method(solver=solver or Dopri5(), gradient=Gradient.get(kind))

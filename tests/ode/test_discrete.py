@@ -59,7 +59,7 @@ def unrolled(dynamics, start):
         Dopri5()
         .integrator(TOL)
         .integrate(
-            lambda t, y: value_and_divergence(field, theta, t, y[0], probes),
+            lambda t, y: value_and_divergence(field, theta, t=t, z=y[0], probes=probes),
             start,
             1.0 - start,
             (z, tf.zeros([4], tf.float64)),
@@ -78,7 +78,9 @@ def unrolled(dynamics, start):
                 for weight, (dz, _) in zip(row, stages, strict=True):
                     at = at + sign * dt * weight * dz
                 t = tf.constant(start + sign * (s + a * dt), tf.float64)
-                stages.append(value_and_divergence(field, theta, t, at, probes))
+                stages.append(
+                    value_and_divergence(field, theta, t=t, z=at, probes=probes)
+                )
             for weight, (dz, divergence) in zip(tableau.b, stages, strict=False):
                 y = y + sign * dt * weight * dz
                 log_det = log_det + sign * dt * weight * divergence

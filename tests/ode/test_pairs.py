@@ -130,7 +130,7 @@ def test_one_step_errs_as_its_order_says(pair):
     for dt in steps:
         y0, t = (tf.constant(START),), tf.zeros([], tf.float64)
         dt = tf.constant(dt, tf.float64)
-        y1, stages = advance(pair.tableau, swing, t, dt, y0, swing(t, y0))
+        y1, stages = advance(pair.tableau, swing, t=t, dt=dt, y=y0, f=swing(t, y0))
         stages.append(swing(t + dt, y1))
         mid = moved(y0, dt, pair.tableau.mid, stages)
         errors.append(np.abs(y1[0] - closed_form(dt)).max())
@@ -224,9 +224,9 @@ def test_states_between_the_steps_follow_the_closed_form(pair, tol):
     states, _ = solve_on_grid(
         LINEAR,
         theta,
-        Z,
-        tf.constant(times),
-        tf.constant(tol, tf.float64),
+        z=Z,
+        times=tf.constant(times),
+        tol=tf.constant(tol, tf.float64),
         solver=pair(),
     )
     exact = np.stack([Z @ tf.linalg.expm(RATE * t) for t in times], 1)
@@ -285,7 +285,12 @@ def test_bad_texts_are_named(text, words):
 def test_a_grid_needs_a_solver_that_keeps_its_steps():
     with pytest.raises(ValueError, match=r"a solution on a grid.* Received: solver='r"):
         solve_on_grid(
-            LINEAR, [], Z, tf.zeros([2]), 1e-3, solver=Solver.get("reference")
+            LINEAR,
+            [],
+            z=Z,
+            times=tf.zeros([2]),
+            tol=1e-3,
+            solver=Solver.get("reference"),
         )
 
 

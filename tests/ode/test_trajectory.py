@@ -30,7 +30,9 @@ def state(seed=0):
 def run(dynamics, z, tol, times=TIMES, **options):
     field, theta = dynamics.prepare()
     tol = tf.constant(tol, tf.float64)
-    return solve_on_grid(field, theta, z, tf.constant(times), tol, **options)
+    return solve_on_grid(
+        field, theta, z=z, times=tf.constant(times), tol=tol, **options
+    )
 
 
 def truth(dynamics, z, times, start=0.0):

@@ -87,7 +87,7 @@ def test_a_clean_process_gives_the_log_probabilities_in_memory(
 ):
     image, label = given[size]["image"], given[size]["label"]
     for function, nats in {
-        "log_prob": in_memory.log_prob(image, label, TOL, exact=True),
+        "log_prob": in_memory.log_prob(image, label, tol=TOL, exact=True),
         "marginal_log_prob": in_memory.marginal_log_prob(image, TOL, exact=True),
     }.items():
         found = answered[f"{size}/{function}/log_prob_nats"]
@@ -104,7 +104,7 @@ def test_a_clean_process_gives_the_log_probabilities_in_memory(
 def test_a_clean_process_gives_the_classes_in_memory(size, answered, given, in_memory):
     image = given[size]["image"]
     for posterior in ("discriminative", "generative"):
-        expected = in_memory.classify(image, posterior, TOL).numpy()
+        expected = in_memory.classify(image, posterior, tol=TOL).numpy()
         found = answered[f"{size}/classify/{posterior}_probability"]
         np.testing.assert_allclose(found, expected, atol=3e-5)
         classes = answered[f"{size}/classify/{posterior}_class"]
@@ -149,7 +149,7 @@ def test_grey_levels_are_averaged_over_draws(served, given, in_memory):
         seed = tf.random.experimental.stateless_fold_in(tf.constant([draw, 0]), 0)
         noise = tf.random.stateless_uniform([1, 8, 8, 1], seed)
         u = np.minimum((levels + noise.numpy()) / 17, 1).astype(np.float32)
-        passes.append(in_memory.log_prob(u, label, TOL, exact=True))
+        passes.append(in_memory.log_prob(u, label, tol=TOL, exact=True))
     np.testing.assert_allclose(
         found["log_prob_nats"], np.mean(passes, 0), atol=1e-3, rtol=0
     )
@@ -203,15 +203,15 @@ def test_every_example_may_have_a_seed_and_a_temperature_of_its_own(served):
 def test_the_tolerance_is_an_input(served, given, in_memory):
     image, label = given[64]["image"], given[64]["label"]
     for tol in (1e-2, 1e-6):
-        expected = in_memory.log_prob(image, label, tol, exact=True)
-        found = served.log_prob(image, label, tol)["log_prob_nats"]
+        expected = in_memory.log_prob(image, label, tol=tol, exact=True)
+        found = served.log_prob(image, label, tol=tol)["log_prob_nats"]
         np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
     each = np.full(64, 1e-2, np.float32)
     each[3] = 1e-6  # the strictest holds for all
     np.testing.assert_array_equal(
-        served.log_prob(image, label, each)["log_prob_nats"], found
+        served.log_prob(image, label, tol=each)["log_prob_nats"], found
     )
-    loose = served.log_prob(image, label, 1e-2)["log_prob_nats"]
+    loose = served.log_prob(image, label, tol=1e-2)["log_prob_nats"]
     assert np.abs(loose - found).max() > 1e-4
 
 
@@ -243,10 +243,10 @@ def test_the_model_card_is_of_this_model(export_dir, served_run):
 
 
 def test_estimated_traces_are_averaged_too(in_memory, given):
-    module = make_module(in_memory, 0.0, 1e-3, "estimate", draws=64)
+    module = make_module(in_memory, 0.0, tol=1e-3, trace="estimate", draws=64)
     image, label = given[7]["image"], given[7]["label"]
     found = module.log_prob(image, label)
-    exact = in_memory.log_prob(image, label, 1e-3, exact=True).numpy()
+    exact = in_memory.log_prob(image, label, tol=1e-3, exact=True).numpy()
     error = found["standard_error_nats"].numpy()
     assert (error > 0).all()
     assert (np.abs(found["log_prob_nats"] - exact) < 5 * error + 0.05).all()
@@ -254,7 +254,7 @@ def test_estimated_traces_are_averaged_too(in_memory, given):
 
 def test_a_model_without_supervised_code_has_no_classes():
     model = CNF((4, 4, 1), 3, num_levels=17, filters=2, hidden_layers=1, alpha=0.05)
-    module = make_module(model, 0.0, 1e-3)
+    module = make_module(model, 0.0, tol=1e-3)
     assert not hasattr(module, "classify")
     image = np.full([2, 4, 4, 1], 0.5, np.float32)
     found = module.log_prob(image, np.int32([0, 1]))["log_prob_nats"]
@@ -264,7 +264,7 @@ def test_a_model_without_supervised_code_has_no_classes():
 
 def test_several_label_factors_have_posteriors_of_their_own():
     model = InfoCNF((4, 4, 1), (3, 2), num_levels=17, filters=2, hidden_layers=1)
-    module = make_module(model, 0.0, 1e-3)
+    module = make_module(model, 0.0, tol=1e-3)
     answer = module.classify(np.full([2, 4, 4, 1], 0.5, np.float32))
     assert answer["discriminative_probability_0"].shape == (2, 3)
     assert answer["generative_probability_1"].shape == (2, 2)
@@ -288,7 +288,7 @@ def test_bad_options_are_refused(options, message, in_memory):
 
 def test_image_files_are_read_as_their_grey_levels():
     model = CNF((4, 4, 1), 3, num_levels=17, filters=2, hidden_layers=1, alpha=0.05)
-    module = make_module(model, 0.0, 1e-2)
+    module = make_module(model, 0.0, tol=1e-2)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), np.uint8)
     files = tf.stack([tf.io.encode_png(image) for image in pixels])
     levels = (pixels.astype(int) * 17 // 256).astype(np.uint8)
@@ -314,7 +314,7 @@ def test_keras_own_export_names_the_way():
 def test_only_models_of_images_are_exported():
     model = InfoCNF((2,), 2, filters=2, hidden_layers=1)
     with pytest.raises(ValueError, match=r"images can be exported. Received: InfoCNF"):
-        make_module(model, 0.0, 1e-3)
+        make_module(model, 0.0, tol=1e-3)
 
 
 @pytest.fixture

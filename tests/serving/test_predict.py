@@ -56,7 +56,7 @@ def read_csv(path):
 
 def test_a_folder_becomes_a_table(folder, export_dir, served, levels, tmp_path, capsys):
     out = tmp_path / "answers.csv"
-    number = predict.predict(str(export_dir), str(folder), str(out), batch_size=4)
+    number = predict.predict(str(export_dir), str(folder), out=str(out), batch_size=4)
     rows = read_csv(out)
     assert number == len(rows) == 9
     assert [row["example"] for row in rows] == [f"{i:02d}.png" for i in range(9)]
@@ -75,7 +75,14 @@ def test_a_folder_becomes_a_table(folder, export_dir, served, levels, tmp_path, 
 def test_arrays_become_arrays(arrays, export_dir, served, levels, tmp_path):
     out = tmp_path / "answers.npz"
     questions = ["log_prob", "encode"]
-    predict.predict(str(export_dir), str(arrays), str(out), questions, 4, tol=1e-3)
+    predict.predict(
+        str(export_dir),
+        str(arrays),
+        out=str(out),
+        questions=questions,
+        batch_size=4,
+        tol=1e-3,
+    )
     with np.load(out) as file:
         found = dict(file)
     parts = [slice(0, 4), slice(4, 8), slice(8, 9)]
@@ -109,7 +116,7 @@ def named_export(export_dir, tmp_path):
 @pytest.mark.parametrize("ending", ["csv", "npz"])
 def test_classes_are_answered_by_name(ending, arrays, named_export, served, levels):
     out = arrays.with_name(f"answers.{ending}")
-    predict.predict(named_export, str(arrays), str(out), ["classify"])
+    predict.predict(named_export, str(arrays), out=str(out), questions=["classify"])
     answers = served.classify_uint8(levels[0])
     expected = [NAMES[k] for k in answers["discriminative_class"].numpy()]
     if ending == "npz":
@@ -131,7 +138,10 @@ def test_a_question_that_the_export_cannot_answer_is_refused(
     monkeypatch.setattr(tf.saved_model, "load", lambda _: module)
     with pytest.raises(ValueError, match="made without the training data"):
         predict.predict(
-            str(export_dir), str(arrays), str(tmp_path / "x.csv"), ["ood_score"]
+            str(export_dir),
+            str(arrays),
+            out=str(tmp_path / "x.csv"),
+            questions=["ood_score"],
         )
 
 
@@ -149,7 +159,12 @@ def test_floats_are_taken_as_they_are(export_dir, served, levels, tmp_path):
     image = ((levels[0] + 0.25) / 17).astype(np.float64)
     np.savez(tmp_path / "floats.npz", image=image)
     out = tmp_path / "x.csv"
-    predict.predict(str(export_dir), str(tmp_path / "floats.npz"), str(out), ["encode"])
+    predict.predict(
+        str(export_dir),
+        str(tmp_path / "floats.npz"),
+        out=str(out),
+        questions=["encode"],
+    )
     (first, *_) = read_csv(out)
     code = served.encode(image.astype(np.float32))["code_unitless"].numpy()
     found = [float(first[f"code_unitless_{i}"]) for i in range(64)]
@@ -309,7 +324,7 @@ def test_bad_images_are_named_and_leave_no_file(name, export_dir, tmp_path):
     np.savez(tmp_path / "bad.npz", **content)
     out = tmp_path / "answers.npz"
     with pytest.raises(ValueError, match="Received") as failure:
-        predict.predict(str(export_dir), str(tmp_path / "bad.npz"), str(out))
+        predict.predict(str(export_dir), str(tmp_path / "bad.npz"), out=str(out))
     assert message in str(failure.value)
     assert [path.name for path in tmp_path.iterdir()] == ["bad.npz"]
 
@@ -318,7 +333,7 @@ def test_other_bad_sources_are_named(export_dir, folder, arrays, tmp_path):
     def refused(images, **options):
         out = str(tmp_path / "answers.csv")
         with pytest.raises(ValueError, match="Received: ") as failure:
-            predict.predict(str(export_dir), str(images), out, **options)
+            predict.predict(str(export_dir), str(images), out=out, **options)
         assert not list(tmp_path.glob("*answers*"))
         return str(failure.value)
 

@@ -20,9 +20,13 @@ MAKE = {
     "fixed": lambda: FixedTolerance(1e-4),
     "scheduled": lambda: ScheduledTolerance(1e-4, (0, 3), (10.0, 1.0)),
     "random": lambda: RandomTolerance(1e-3, seed=1),
-    "random, linear": lambda: RandomTolerance(5e-5, 1e-5, 1e-4, 0.2, False, seed=1),
+    "random, linear": lambda: RandomTolerance(
+        5e-5, 1e-5, high=1e-4, spread=0.2, log_scale=False, seed=1
+    ),
     "learned": lambda: LearnedTolerance(1e-3, seed=1),
-    "learned, linear": lambda: LearnedTolerance(5e-5, 1e-5, 1e-4, 0.2, False, seed=1),
+    "learned, linear": lambda: LearnedTolerance(
+        5e-5, 1e-5, high=1e-4, spread=0.2, log_scale=False, seed=1
+    ),
 }
 
 
@@ -115,7 +119,9 @@ def test_the_control_is_the_distribution_that_learning_starts_with():
 @pytest.mark.parametrize("kind", FEATURES)
 @pytest.mark.parametrize("log_scale", [True, False])
 def test_gradients_reach_mean_and_scale_but_not_the_features(kind, log_scale):
-    policy = LearnedTolerance(1e-3, 1e-4, 1e-2, 0.1, log_scale, seed=1)
+    policy = LearnedTolerance(
+        1e-3, 1e-4, high=1e-2, spread=0.1, log_scale=log_scale, seed=1
+    )
     features = tf.constant(FEATURES[kind])
     policy.build(features.shape)
     kernel = policy.network.head.kernel
@@ -160,7 +166,15 @@ def test_the_first_layer_of_a_stack_is_strict():
     }
     tols = {}
     for first in (True, False):
-        pair = build_policies("scheduled", options, first, 1e-3, 1e-2, 0, "float32")
+        pair = build_policies(
+            "scheduled",
+            options,
+            first=first,
+            tol=1e-3,
+            adjoint_tol=1e-2,
+            seed=0,
+            dtype="float32",
+        )
         for policy in pair:
             policy.epoch.assign(2)
         tols[first] = [float(policy(VECTORS)[0]) for policy in pair]
@@ -171,11 +185,19 @@ def test_the_first_layer_of_a_stack_is_strict():
 @pytest.mark.parametrize("policy", TolerancePolicy.known)
 def test_options_of_each_policy_have_defaults(policy):
     forward, backward = build_policies(
-        policy, policy_options(policy), True, 1e-3, None, 0, "float32"
+        policy,
+        policy_options(policy),
+        first=True,
+        tol=1e-3,
+        adjoint_tol=None,
+        seed=0,
+        dtype="float32",
     )
     assert float(forward(VECTORS)[0]) > 0
     assert (backward is not None) == (policy == "scheduled")
-    _, backward = build_policies(policy, None, False, 1e-3, 1e-4, 0, "float32")
+    _, backward = build_policies(
+        policy, None, first=False, tol=1e-3, adjoint_tol=1e-4, seed=0, dtype="float32"
+    )
     assert float(backward(VECTORS)[0]) == pytest.approx(1e-4)
 
 
@@ -186,21 +208,48 @@ def test_options_of_each_policy_have_defaults(policy):
         (lambda: ScheduledTolerance(1e-4, (0, 2, 2), (1.0,) * 3), "epochs must"),
         (lambda: ScheduledTolerance(1e-4, (0, 2), (1.0,)), "factors must be as many"),
         (lambda: ScheduledTolerance(1e-4, (0,), (0.0,)), "factors must be positive"),
-        (lambda: RandomTolerance(1e-1, 1e-6, 1e-1), "bounds must be on either side"),
+        (
+            lambda: RandomTolerance(1e-1, 1e-6, high=1e-1),
+            "bounds must be on either side",
+        ),
         (lambda: LearnedTolerance(1e-7), "bounds must be on either side"),
         (lambda: LearnedTolerance(1e-3, low=0.0), "low must be positive"),
         (lambda: LearnedTolerance(1e-3, spread=0.5), "spread must be between"),
         (lambda: LearnedTolerance(1e-3, width=0), "width must be a positive"),
         (
-            lambda: build_policies("learnt", None, True, 1e-3, None, 0, None),
+            lambda: build_policies(
+                "learnt",
+                None,
+                first=True,
+                tol=1e-3,
+                adjoint_tol=None,
+                seed=0,
+                dtype=None,
+            ),
             "policy must be one of fixed, random, learned, scheduled",
         ),
         (
-            lambda: build_policies("random", {"width": 3}, True, 1e-3, None, 0, None),
+            lambda: build_policies(
+                "random",
+                {"width": 3},
+                first=True,
+                tol=1e-3,
+                adjoint_tol=None,
+                seed=0,
+                dtype=None,
+            ),
             "options of policy='random' are low, high, spread, log_scale",
         ),
         (
-            lambda: build_policies("fixed", {"low": 3}, True, 1e-3, None, 0, None),
+            lambda: build_policies(
+                "fixed",
+                {"low": 3},
+                first=True,
+                tol=1e-3,
+                adjoint_tol=None,
+                seed=0,
+                dtype=None,
+            ),
             "options of policy='fixed' are none",
         ),
     ],

@@ -32,7 +32,9 @@ def output(tols, log_pis):
 
 def make_gates(count, tol, low, high, log_scale, spread=0.1):
     gates = [
-        LearnedTolerance(tol, low, high, spread, log_scale, 4, seed=i)
+        LearnedTolerance(
+            tol, low, high=high, spread=spread, log_scale=log_scale, width=4, seed=i
+        )
         for i in range(count)
     ]
     for gate in gates:
@@ -71,7 +73,9 @@ def test_gates_find_the_optimum(options, start, best, baseline):
                 losses.append(loss)
         decision = decide(tape, pairs, outputs)
         nfe = tf.stack([out.nfe for out in outputs])
-        reinforce.learn(decision, pairs, tf.stack(losses), nfe, tf.zeros([2]))
+        reinforce.learn(
+            decision, pairs, loss=tf.stack(losses), nfe=nfe, nfe_backward=tf.zeros([2])
+        )
 
     @tf.function
     def steps(count):
@@ -100,7 +104,7 @@ def draws():
     The second gate's samples are often cut off at its upper bound.
     """
     gates, _ = make_gates(2, 1e-3, **LOG)
-    gates[1] = LearnedTolerance(5e-2, 1e-6, 1e-1, 0.1, seed=1)
+    gates[1] = LearnedTolerance(5e-2, 1e-6, high=1e-1, spread=0.1, seed=1)
     gates[1].build(X.shape)
     biases = [gate.network.head.bias for gate in gates]
 
@@ -273,9 +277,9 @@ def learn_once(scope, x):
         reinforce.learn(
             decide(tape, pairs, [out]),
             pairs,
-            tf.reduce_mean(loss)[None],
-            nfe[None],
-            nfe,
+            loss=tf.reduce_mean(loss)[None],
+            nfe=nfe[None],
+            nfe_backward=nfe,
         )
         return out.tolerance
 

@@ -16,7 +16,7 @@ def by_hand(source, epochs):
     """The last weight and its moving average, which begins with the first."""
     w, average = 0.0, None
     for epoch in range(epochs):
-        for x, y in training_batches(source, 4, 0, epoch):
+        for x, y in training_batches(source, 4, seed=0, epoch=epoch):
             x, y = x.numpy()[:, 0].astype(float), y.numpy()[:, 0]
             w -= 0.1 * np.mean(2 * x * (w * x - y))
             average = w if average is None else MOMENTUM * average + (1 - MOMENTUM) * w

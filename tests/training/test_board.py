@@ -23,7 +23,9 @@ def test_tensorboard_has_scalars_histograms_and_images_now_and_then(model, tmp_p
     def solves():
         return {"nfe_forward": np.array([[14.0, 20.0]] * 3)}
 
-    log = TensorBoardLog(tmp_path, draw, 2, solves, {"data": "digits"})
+    log = TensorBoardLog(
+        tmp_path, draw, every=2, solves=solves, config={"data": "digits"}
+    )
     prepare(log, model, epochs=6)
     log.on_train_begin()
     for epoch in range(6):

@@ -60,7 +60,7 @@ def by_hand(source, batch_size, epochs, seed, rate=0.1, w=0.0):
     losses = []
     for epoch in range(epochs):
         squares = []
-        for x, y in training_batches(source, batch_size, seed, epoch):
+        for x, y in training_batches(source, batch_size, seed=seed, epoch=epoch):
             x, y = x.numpy()[:, 0].astype(float), y.numpy()[:, 0]
             squares.append(np.mean((w * x - y) ** 2))
             w -= rate * np.mean(2 * x * (w * x - y))
@@ -261,7 +261,9 @@ def test_the_gradient_of_the_whole_batch_is_clipped(
     scope = strategies[name]
     with scope.scope():
         model = make_line(rate=1.0, clipnorm=0.01)
-    x, y = (v.numpy() for v in next(iter(training_batches(points, 10, 0, 0))))
+    x, y = (
+        v.numpy() for v in next(iter(training_batches(points, 10, seed=0, epoch=0)))
+    )
     assert np.mean(2 * x * (0 * x - y)) < -0.2
     run_epochs(model, points, scope, 10, 1)
     assert model.w.numpy() == pytest.approx(0.01, rel=1e-5)

@@ -31,7 +31,7 @@ def poisoned():
 
 def position(source, batch_size, seed, epoch):
     """Step, from 0, of the poisoned batch in an epoch."""
-    batches = training_batches(source, batch_size, seed, epoch)
+    batches = training_batches(source, batch_size, seed=seed, epoch=epoch)
     return next(i for i, (x, _) in enumerate(batches) if x.numpy().max() > 2)
 
 
@@ -39,7 +39,7 @@ def without(source, batch_size, epochs, rate=0.1, seed=0):
     """The weight after a training that leaves out the poisoned batches."""
     w = 0.0
     for epoch in range(epochs):
-        for x, y in training_batches(source, batch_size, seed, epoch):
+        for x, y in training_batches(source, batch_size, seed=seed, epoch=epoch):
             x, y = x.numpy()[:, 0].astype(float), y.numpy()[:, 0]
             if x.max() < 2:
                 w -= rate * np.mean(2 * x * (w * x - y))

@@ -45,13 +45,16 @@ class Share(NamedTuple):
 def training_batches(
     source: DataSource | SeriesSource,
     batch_size: int,
+    *,
     seed: int,
     epoch: int,
     first_step: int = 0,
     share: Share = Share(),  # noqa: B008
 ) -> tf.data.Dataset:
     """One epoch of full batches ``(x, y)``; see `training_order`."""
-    order = training_order(source, batch_size, seed, epoch, first_step, share)
+    order = training_order(
+        source, batch_size, seed=seed, epoch=epoch, first_step=first_step, share=share
+    )
     # not from_generator, which makes the whole process return memory eagerly
     return order.map(make_gather(source)).prefetch(2)
 
@@ -59,6 +62,7 @@ def training_batches(
 def training_order(
     source: DataSource | SeriesSource,
     batch_size: int,
+    *,
     seed: int,
     epoch: int,
     first_step: int = 0,

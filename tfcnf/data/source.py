@@ -119,13 +119,18 @@ class DataSource:
         for name, split in [("train", self.train), ("test", self.test)]:
             lowest = 0 if split.labelled_part is None else HIDDEN
             _check_split(
-                f"{self.name}/{name}", split, self.num_classes, self.num_levels, lowest
+                f"{self.name}/{name}",
+                split,
+                num_classes=self.num_classes,
+                num_levels=self.num_levels,
+                lowest=lowest,
             )
 
 
 def _check_split(
     name: str,
     split: Split,
+    *,
     num_classes: tuple[int, ...],
     num_levels: int,
     lowest: int,

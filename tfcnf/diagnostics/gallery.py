@@ -101,7 +101,9 @@ class Gallery(Diagnostic):
         ends = (test.x[first], test.x[np.roll(first, -1)])
         arrays = {
             "temperatures": np.array(TEMPERATURES),
-            "tempered": pictures.tempered_samples(model, TEMPERATURES, labels, tol=tol),
+            "tempered": pictures.tempered_samples(
+                model, TEMPERATURES, labels=labels, tol=tol
+            ),
             "interpolations": pictures.interpolations(model, *ends, STEPS, tol),
             "ends": np.stack([pictures.unit_interval(model, x) for x in ends], 1),
         }
@@ -190,7 +192,7 @@ def _of_classes(
     x, y = data.train.x, data.train.y[:, 0]
     means = [x[y == k].mean(0) for k in range(len(labels))]
     pixel_means = pictures.unit_interval(model, np.stack(means))
-    decoded = pictures.tempered_samples(model, (0.0,), labels, tol=tol)
+    decoded = pictures.tempered_samples(model, (0.0,), labels=labels, tol=tol)
     return {
         "class_means": np.concatenate([decoded, pixel_means[None]]),
         "class_names": np.array(data.class_names[0]),

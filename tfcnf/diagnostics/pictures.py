@@ -20,6 +20,7 @@ MOST = 100  # rows
 def class_samples(
     model: InfoCNF,
     columns: int = 10,
+    *,
     seed: int = 0,
     tol: float | None = None,
     rows: int = 10,
@@ -52,6 +53,7 @@ def class_samples(
 def tempered_samples(
     model: InfoCNF,
     temperatures: Sequence[float],
+    *,
     labels: np.ndarray | int,
     seed: int = 0,
     tol: float | None = None,

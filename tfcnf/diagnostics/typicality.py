@@ -91,6 +91,7 @@ FIELDS = typing.get_type_hints(Entropy)
 def kept_entropy(
     workdir: str,
     model: InfoCNF,
+    *,
     read: Callable[[], Split | None],
     tol: float,
     batch_size: int = 500,

@@ -162,6 +162,7 @@ class ConditionalRealNVP(keras.Model):
         self,
         num_dims: int,
         num_classes: int,
+        *,
         seed: int,
         num_couplings: int = 8,
         units: int = 40,
@@ -211,6 +212,7 @@ class ConditionalRealNVP(keras.Model):
 def fit_realnvp(
     source: DataSource,
     seed: int,
+    *,
     epochs: int = 200,
     batch_size: int = 128,
     learning_rate: float = 5e-3,
@@ -229,7 +231,7 @@ def fit_realnvp(
         learning_rate: at the start; it falls to zero.
         weight_decay: fraction, times the learning rate, that a step takes off.
     """
-    model = ConditionalRealNVP(_num_dims(source), source.num_classes[0], seed)
+    model = ConditionalRealNVP(_num_dims(source), source.num_classes[0], seed=seed)
     steps = steps_per_epoch(source.train, batch_size) * epochs
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay)
@@ -243,7 +245,7 @@ def fit_realnvp(
         optimizer.apply(gradients, model.trainable_variables)
 
     for epoch in range(epochs):
-        for x, y in training_batches(source, batch_size, seed, epoch):
+        for x, y in training_batches(source, batch_size, seed=seed, epoch=epoch):
             noise = [seed, int(optimizer.iterations)]
             step(dequantize(x, source.num_levels, noise), y)
     return model

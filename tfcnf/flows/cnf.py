@@ -54,6 +54,7 @@ class CNFLayer(FlowLayer):
         self,
         dynamics: Dynamics,
         policy: TolerancePolicy | None = None,
+        *,
         adjoint_tol: float | TolerancePolicy | None = None,
         trace: str | Trace = "hutchinson",
         gradient: str | Gradient = "adjoint",
@@ -140,12 +141,12 @@ class CNFLayer(FlowLayer):
         z, stats = solve_on_grid(
             field,
             theta,
-            x,
-            times,
-            tol,
-            start,
-            direction,
-            self.solver,
+            z=x,
+            times=times,
+            tol=tol,
+            start=start,
+            direction=direction,
+            solver=self.solver,
             name=self.name,
         )
         return z[:, 0], tf.cast(stats.nfe, x.dtype)

@@ -145,7 +145,11 @@ class Label(keras.layers.Layer):
     def build_prior(self, dims: int, seed: int | None = None) -> None:
         """Creates q_phi for a code of these dimensions."""
         self.q_phi = self._map(
-            "q_phi", self.num_features, 2 * dims, self.prior_units, seed
+            "q_phi",
+            self.num_features,
+            outputs=2 * dims,
+            hidden=self.prior_units,
+            seed=seed,
         )
 
     def build_predictor(
@@ -163,11 +167,15 @@ class Label(keras.layers.Layer):
             self.q_theta = FirstDims(self.num_means, self.num_outputs)
         else:
             self.q_theta = self._map(
-                "q_theta", dims, self.num_outputs, self.predictor_units, seed
+                "q_theta",
+                dims,
+                outputs=self.num_outputs,
+                hidden=self.predictor_units,
+                seed=seed,
             )
 
     def _map(
-        self, name: str, inputs: int, outputs: int, hidden: Any, seed: int | None
+        self, name: str, inputs: int, *, outputs: int, hidden: Any, seed: int | None
     ) -> keras.layers.Layer:
         return make_map(
             inputs, outputs, hidden, seed, name=name, dtype=self.dtype_policy

@@ -42,6 +42,7 @@ class CodeMarginal(tfp.distributions.Distribution):
         self,
         dims: int,
         draw_labels: Callable[[Tensor, Tensor], Tensor],
+        *,
         log_density: Callable[[Tensor], Tensor],
         place: Callable[[Tensor, Tensor], Tensor],
         dtype: Any,

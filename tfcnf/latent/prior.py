@@ -113,9 +113,9 @@ class CodePrior(keras.layers.Layer):
         return CodeMarginal(
             self.partition.dims,
             self.draw_labels,
-            self.marginal_log_prob,
-            lambda noise, y: self.place(noise, y, 1.0),
-            self.compute_dtype,
+            log_density=self.marginal_log_prob,
+            place=lambda noise, y: self.place(noise, y, 1.0),
+            dtype=self.compute_dtype,
         )
 
     def draw_labels(self, count: Tensor, seed: Tensor) -> Tensor:

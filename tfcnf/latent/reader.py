@@ -34,6 +34,7 @@ class CodeReader(keras.layers.Layer):
         self,
         partition: Partition,
         labels: Sequence[Label],
+        *,
         identity: bool = False,
         dropout: float = 0.0,
         seed: int | None = None,

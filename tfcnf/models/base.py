@@ -170,7 +170,13 @@ class FlowModel(MeasuredModel):
             gradients, terms = tf.nest.map_structure(tf.identity, (gradients, terms))
         outputs = [out, *(other for _, other in others)]
         nfe = tf.stack([output.nfe for output in outputs])
-        self._update(terms, weights, out, tf.reduce_sum(nfe, 0), nfe_backward)
+        self._update(
+            terms,
+            weights,
+            out=out,
+            nfe_forward=tf.reduce_sum(nfe, 0),
+            nfe_backward=nfe_backward,
+        )
         decision = decide(gate_tape, self.gates, outputs)
         return Part(gradients, mean, nfe, nfe_backward), decision
 
@@ -181,7 +187,11 @@ class FlowModel(MeasuredModel):
         self.optimizer.apply(self._clip(part.gradients), self.flow_weights)
         if self.reinforce:
             self.reinforce.learn(
-                decision, self.gates, part.loss, part.nfe, part.nfe_backward
+                decision,
+                self.gates,
+                loss=part.loss,
+                nfe=part.nfe,
+                nfe_backward=part.nfe_backward,
             )
 
     @property
@@ -220,7 +230,7 @@ class FlowModel(MeasuredModel):
         seed = tf.stack([0, tf.cast(tf.convert_to_tensor(batches), tf.int32)])
         terms, out = self._measure(x, y, Control(seed=replica_seed(seed)), False)
         terms = {k: v for k, v in terms.items() if k not in self.training_measures}
-        self._update(terms, weights, out, out.nfe, None)
+        self._update(terms, weights, out=out, nfe_forward=out.nfe, nfe_backward=None)
         return {
             name: tracker.result()
             for name, tracker in self._trackers.items()

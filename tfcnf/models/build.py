@@ -25,6 +25,7 @@ GATES = 1_000_003  # added to the seed
 def build_flow(
     event_shape: Sequence[int],
     num_levels: int = 256,
+    *,
     alpha: float = 1e-6,
     num_scales: int | None = None,
     flows_per_block: int = 2,
@@ -87,27 +88,27 @@ def build_flow(
         forward, backward = build_policies(
             policy,
             policy_options,
-            next(made) % stack == 0,
-            tol,
-            adjoint_tol,
-            next_int(gate_seeds),
-            dtype,
+            first=next(made) % stack == 0,
+            tol=tol,
+            adjoint_tol=adjoint_tol,
+            seed=next_int(gate_seeds),
+            dtype=dtype,
         )
         return CNFLayer(
             dynamics(
                 (filters,) * hidden_layers,
                 activation,
-                time,
-                init,
-                next_int(seeds),
+                time=time,
+                init=init,
+                seed=next_int(seeds),
                 dtype=dtype,
             ),
             forward,
-            backward,
-            trace,
-            gradient,
-            solver,
-            next_int(seeds),
+            adjoint_tol=backward,
+            trace=trace,
+            gradient=gradient,
+            solver=solver,
+            seed=next_int(seeds),
             dtype=dtype,
         )
 

@@ -32,4 +32,4 @@ class CCNF(InfoCNF):
                 "CCNF supervises the whole code; use InfoCNF for a part of it. "
                 f"Received: supervised_fraction={supervised_fraction}"
             )
-        super().__init__(event_shape, labels, 1.0, **options)
+        super().__init__(event_shape, labels, supervised_fraction=1.0, **options)

@@ -37,4 +37,4 @@ class CNF(InfoCNF):
                 "CNF has no labels; use InfoCNF or CCNF. "
                 f"Received: labels={labels}, supervised_fraction={supervised_fraction}"
             )
-        super().__init__(event_shape, (), 0.0, **options)
+        super().__init__(event_shape, (), supervised_fraction=0.0, **options)

@@ -28,6 +28,7 @@ class Decoder(keras.layers.Layer):
         self,
         obs_dims: int,
         latent_dims: int,
+        *,
         units: int = 20,
         sigma: float = 0.3,
         seed: int | None = None,
@@ -36,8 +37,10 @@ class Decoder(keras.layers.Layer):
         super().__init__(**kwargs)
         self.sigma = sigma
         seeds, policy = keras.random.SeedGenerator(seed), self.dtype_policy
-        self.hidden = dense(units, latent_dims, seeds, policy, "relu")
-        self.output_map = dense(obs_dims, units, seeds, policy)
+        self.hidden = dense(
+            units, latent_dims, seeds=seeds, policy=policy, activation="relu"
+        )
+        self.output_map = dense(obs_dims, units, seeds=seeds, policy=policy)
         self.built = True
 
     def call(self, z: Tensor) -> Tensor:

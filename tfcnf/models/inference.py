@@ -45,6 +45,7 @@ class Inference(FlowModel):
         self,
         x: Any,
         y: Any = None,
+        *,
         tol: float | None = None,
         seed: int = 0,
         exact: bool = False,
@@ -80,6 +81,7 @@ class Inference(FlowModel):
         self,
         x: Any,
         tol: float | None = None,
+        *,
         seed: int = 0,
         exact: bool = False,
         batch_size: int | None = None,
@@ -102,6 +104,7 @@ class Inference(FlowModel):
         self,
         x: Any,
         posterior: str = "discriminative",
+        *,
         tol: float | None = None,
         seed: int = 0,
         batch_size: int | None = None,
@@ -261,7 +264,9 @@ class Inference(FlowModel):
             ValueError: for times outside [0, 1], or a wrong shape.
         """
         control = self._control(tol, 0)
-        return positions(self, x, check_times(times), inverse, control)
+        return positions(
+            self, x, times=check_times(times), inverse=inverse, control=control
+        )
 
     def distribution(
         self,

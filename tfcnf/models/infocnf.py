@@ -68,6 +68,7 @@ class InfoCNF(Inference):
         self,
         event_shape: Sequence[int],
         labels: int | Sequence[Any] = 10,
+        *,
         supervised_fraction: float = 0.5,
         num_levels: int = 256,
         beta: float = 0.5,

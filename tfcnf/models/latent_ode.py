@@ -85,6 +85,7 @@ class LatentODE(FlowModel):
         self,
         obs_dims: int,
         labels: Sequence[Any] = (),
+        *,
         partition: str = "code",
         latent_dims: int = 5,
         code_dims: int = 1,
@@ -147,11 +148,11 @@ class LatentODE(FlowModel):
         self.recognition = Recognition(
             obs,
             latent,
-            options["encoder_units"],
-            options["encode_gaps"],
-            options["regular"],
-            next_int(seeds),
-            options["encoder_start"],
+            units=options["encoder_units"],
+            encode_gaps=options["encode_gaps"],
+            regular=options["regular"],
+            seed=next_int(seeds),
+            start=options["encoder_start"],
             dtype=policy,
         )
         dynamics = AutonomousDynamics(
@@ -168,9 +169,9 @@ class LatentODE(FlowModel):
         self.decoder = Decoder(
             obs,
             latent,
-            options["decoder_units"],
-            options["sigma"],
-            next_int(seeds),
+            units=options["decoder_units"],
+            sigma=options["sigma"],
+            seed=next_int(seeds),
             dtype=policy,
         )
         self.labels = make_labels(labels, policy)
@@ -180,7 +181,7 @@ class LatentODE(FlowModel):
         if self.is_supervised:
             identity = options["label_map"] == "identity"
             self.reader = CodeReader(
-                self.partition, self.labels, identity, dtype=policy
+                self.partition, self.labels, identity=identity, dtype=policy
             )
 
     def _track_metrics(self) -> None:

@@ -51,9 +51,9 @@ class LatentPath(keras.layers.Layer):
         path, stats = solve_on_grid(
             field,
             theta,
-            z,
-            times,
-            tol,
+            z=z,
+            times=times,
+            tol=tol,
             direction=direction,
             solver=self.solver,
             nfe_backward_probe=None if probe is None else probe[0],

@@ -57,6 +57,7 @@ class MeasuredModel(OwnLossModel):
         self,
         terms: dict[str, Tensor | Weighted],
         weights: Tensor | None,
+        *,
         out: FlowOutput,
         nfe_forward: Tensor,
         nfe_backward: Tensor | None,

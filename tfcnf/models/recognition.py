@@ -41,6 +41,7 @@ class Recognition(keras.layers.Layer):
         self,
         obs_dims: int,
         latent_dims: int,
+        *,
         units: int = 25,
         encode_gaps: bool = False,
         regular: bool = False,
@@ -70,7 +71,9 @@ class Recognition(keras.layers.Layer):
             dtype=self.dtype_policy,
         )
         self.rnn.build((None, None, inputs))
-        self.output_map = dense(2 * latent_dims, units, seeds, self.dtype_policy)
+        self.output_map = dense(
+            2 * latent_dims, units, seeds=seeds, policy=self.dtype_policy
+        )
         self.built = True
 
     def call(self, x: Series) -> tuple[Tensor, Tensor]:
@@ -97,6 +100,7 @@ class Recognition(keras.layers.Layer):
 def dense(
     units: int,
     fan_in: int,
+    *,
     seeds: keras.random.SeedGenerator,
     policy: Any,
     activation: str | None = None,

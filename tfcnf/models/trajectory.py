@@ -40,7 +40,7 @@ def check_times(times: Any) -> Tensor:
 
 
 def positions(
-    model: Any, x: Any, times: Tensor, inverse: bool, control: Control
+    model: Any, x: Any, *, times: Tensor, inverse: bool, control: Control
 ) -> Tensor:
     """The positions of each example at each time, ``[B, T, ...]``.
 

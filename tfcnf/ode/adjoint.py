@@ -74,7 +74,14 @@ def _derivatives(
     ) -> Any:
         with tf.name_scope("dynamics"):
             (dz, divergence), grad_z, grad_theta = adjoint_dynamics(
-                solve.field, theta, t, y[0], solve.probes, y[-1], a_log_det, wrt_theta
+                solve.field,
+                theta,
+                t=t,
+                z=y[0],
+                probes=solve.probes,
+                a_z=y[-1],
+                a_log_det=a_log_det,
+                wrt_theta=wrt_theta,
             )
         dy = (*(dz, divergence)[:num_kept], -grad_z)
         return (dy, tuple(-g for g in grad_theta)) if wrt_theta else dy

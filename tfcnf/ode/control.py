@@ -149,7 +149,11 @@ class Integrator:
         dtype = initial_state[0].dtype
         end = tf.constant(abs(final_time - initial_time), dtype)
         plain, full, initial_total = directed(
-            ode_fn, quadrature, initial_time, final_time, dtype
+            ode_fn,
+            quadrature,
+            initial_time=initial_time,
+            final_time=final_time,
+            dtype=dtype,
         )
         f0, q0 = full(tf.zeros([], dtype), initial_state)
         dt = first_step
@@ -187,12 +191,23 @@ class Integrator:
 
         def stage(s: Tensor, y: Any) -> Any:
             index = len(integrands)
-            dy, dq = stage_of(plain, full, self.tableau.b, index, lands, s, y, p.q)
+            dy, dq = stage_of(
+                plain,
+                full,
+                weights=self.tableau.b,
+                index=index,
+                lands=lands,
+                s=s,
+                y=y,
+                zero=p.q,
+            )
             integrands.append(dq)
             return dy
 
         y, f, err = self._step(stage, p, dt)
-        accept, clock = self._judge(p.clock, end, dt, lands, self._ratio(p.y, y, err))
+        accept, clock = self._judge(
+            p.clock, end, dt=dt, lands=lands, ratio=self._ratio(p.y, y, err)
+        )
         # a rejected step is overwritten by the next
         kept = zip(p.trail, (p.clock.s, dt, *p.y), strict=False)
         trail = [x.write(p.clock.accepted, value) for x, value in kept]
@@ -227,7 +242,7 @@ class Integrator:
         return tf.where(lands, remaining, tf.minimum(clock.dt, remaining / 2)), lands
 
     def _judge(
-        self, clock: Clock, end: Tensor, dt: Tensor, lands: Tensor, ratio: Tensor
+        self, clock: Clock, end: Tensor, *, dt: Tensor, lands: Tensor, ratio: Tensor
     ) -> tuple[Tensor, Clock]:
         """Whether a step of this error ratio is accepted, and the clock after it."""
         accept = ratio <= 1.0

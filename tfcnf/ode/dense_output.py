@@ -76,7 +76,7 @@ class GridIntegrator(Integrator):
             dt, lands = self._step_size(clock, end)
             y1, f1, mid, error = step(clock.s, dt, y, f)
             ratio = self._ratio((y,), (y1,), (error,))
-            accept, clock = self._judge(clock, end, dt, lands, ratio)
+            accept, clock = self._judge(clock, end, dt=dt, lands=lands, ratio=ratio)
             y, f = tf.where(accept, y1, y), tf.where(accept, f1, f)
             written = [(at + 1, clock.s), (at + 1, y), (at + 1, f), (at, mid)]
             kept = [a.write(*w) for a, w in zip(kept, written, strict=True)]

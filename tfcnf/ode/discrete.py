@@ -39,7 +39,7 @@ class Checkpoint(Gradient):
 
         def step(s: Tensor, dt: Tensor, y: Any, theta: Sequence[Tensor]) -> Any:
             stage, t = functools.partial(solve.ode_fn, theta), solve.start + sign * s
-            return advance(tableau, stage, t, sign * dt, y, stage(t, y))[0]
+            return advance(tableau, stage, t=t, dt=sign * dt, y=y, f=stage(t, y))[0]
 
         @tf.function(autograph=False)
         def step_back(
@@ -106,8 +106,8 @@ class DifferentiableIntegrator(Integrator):
         self._gated_theta = self._theta
         return step
 
-    def _judge(self, *args: Any) -> tuple[Tensor, Any]:
-        accept, clock = super()._judge(*args)
+    def _judge(self, *args: Any, **options: Any) -> tuple[Tensor, Any]:
+        accept, clock = super()._judge(*args, **options)
         self._verdict.append(accept)
         return accept, clock
 

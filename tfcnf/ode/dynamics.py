@@ -108,6 +108,7 @@ class StackDynamics(Dynamics):
         self,
         hidden: Sequence[int] = (64, 64, 64),
         activation: str = "softplus",
+        *,
         time: str = "concat",
         init: str = "uniform",
         seed: int | None = None,
@@ -137,11 +138,13 @@ class StackDynamics(Dynamics):
         seeds = keras.random.SeedGenerator(self.seed)
         for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
             output = i == len(widths) - 2
-            self.stack.append(self._build_layer(i, n_in, n_out, output, seeds))
+            self.stack.append(
+                self._build_layer(i, n_in, n_out=n_out, output=output, seeds=seeds)
+            )
         self.built = True
 
     def _build_layer(
-        self, i: int, n_in: int, n_out: int, output: bool, seeds: Any
+        self, i: int, n_in: int, *, n_out: int, output: bool, seeds: Any
     ) -> dict[str, keras.Variable]:
         squash = self.time == "concatsquash"
         n_in = n_in if squash else n_in + 1  # "concat": time is channel 0

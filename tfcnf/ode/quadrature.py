@@ -28,6 +28,7 @@ class Quadrature(NamedTuple):
 def directed(
     ode_fn: Callable[..., Any],
     quadrature: Quadrature | None,
+    *,
     initial_time: float,
     final_time: float,
     dtype: tf.DType,
@@ -50,6 +51,7 @@ def directed(
 def stage_of(
     plain: Callable[..., Any],
     full: Callable[..., Any],
+    *,
     weights: Sequence[float],
     index: int,
     lands: Tensor,
@@ -101,13 +103,18 @@ def accumulate(
 def joint(
     ode_fn: Callable[..., Any],
     quadrature: Quadrature | None,
+    *,
     initial_time: float,
     final_time: float,
     initial_state: Any,
 ) -> tuple[Callable[..., Any], Any]:
     """Derivatives and state with the quadrature as more components."""
     _, full, total = directed(
-        ode_fn, quadrature, initial_time, final_time, initial_state[0].dtype
+        ode_fn,
+        quadrature,
+        initial_time=initial_time,
+        final_time=final_time,
+        dtype=initial_state[0].dtype,
     )
     count = len(initial_state)
 

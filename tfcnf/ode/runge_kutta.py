@@ -18,6 +18,7 @@ from tfcnf.types import Tensor
 def advance(
     tableau: Tableau,
     ode_fn: Callable[[Tensor, Any], Any],
+    *,
     t: Tensor,
     dt: Tensor,
     y: Any,

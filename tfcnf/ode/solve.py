@@ -114,7 +114,7 @@ def _solve(
     @tf.function(autograph=False)
     def ode_fn(theta: Any, t: Tensor, y: Any) -> Any:
         with tf.name_scope("dynamics"):  # what `tfcnf.reporting.profile` looks for
-            return value_and_divergence(field, theta, t, y[0], probes)
+            return value_and_divergence(field, theta, t=t, z=y[0], probes=probes)
 
     context = CNFSolve(
         ode_fn, field, probes, solver, start, end, tol, adjoint_tol, name

@@ -156,7 +156,7 @@ def _units(event: tuple[int, ...], reach: int | None, dtype: tf.DType) -> Tensor
 
 
 def value_and_divergence(
-    field: Any, theta: Sequence[Tensor], t: Tensor, z: Tensor, probes: Probes
+    field: Any, theta: Sequence[Tensor], *, t: Tensor, z: Tensor, probes: Probes
 ) -> tuple[Tensor, Tensor]:
     """f(t, z) and its divergence.
 
@@ -173,6 +173,7 @@ def value_and_divergence(
 def adjoint_dynamics(
     field: Any,
     theta: Sequence[Tensor],
+    *,
     t: Tensor,
     z: Tensor,
     probes: Probes,
@@ -190,7 +191,7 @@ def adjoint_dynamics(
     inputs = [z, *theta] if wrt_theta else [z]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
-        dz, divergence = value_and_divergence(field, theta, t, z, probes)
+        dz, divergence = value_and_divergence(field, theta, t=t, z=z, probes=probes)
         product = tf.reduce_sum(a_z * dz) + tf.reduce_sum(a_log_det * divergence)
     grad_z, *grad_theta = tape.gradient(
         product, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO

@@ -38,6 +38,7 @@ from tfcnf.types import SolveStats, Tensor
 def solve_on_grid(
     field: Any,
     theta: Sequence[Tensor],
+    *,
     z: Tensor,
     times: Tensor,
     tol: Tensor,
@@ -82,7 +83,7 @@ def solve_on_grid(
         tf.TensorSpec((None, *z.shape[1:]), z.dtype),
         *(tf.TensorSpec(x.shape, x.dtype) for x in theta),
     ]
-    graph = _graph(field, start, direction, solver, tuple(specs))
+    graph = _graph(field, start, direction=direction, solver=solver, specs=tuple(specs))
     states, stats = graph(tf.cast(tol, z.dtype), probe, s, z, *theta)
     check_solved(stats, name, tol)
     return tf.ensure_shape(states, [z.shape[0], s.shape[-1], *z.shape[1:]]), stats
@@ -92,6 +93,7 @@ def solve_on_grid(
 def _graph(
     field: Any,
     start: float,
+    *,
     direction: int,
     solver: RungeKutta,
     specs: tuple[tf.TensorSpec, ...],
@@ -143,7 +145,9 @@ def _solve(
             variables: Any = (),
         ) -> Any:
             check_captured(variables)
-            dz, dtheta = _backward(step_back, dynamics, theta, steps, dy, df, dmid)
+            dz, dtheta = _backward(
+                step_back, dynamics, theta=theta, steps=steps, dy=dy, df=df, dmid=dmid
+            )
             nfe = 1 + solver.tableau.evaluations * stats.num_accepted
             gradients = dz, tf.cast(nfe, probe.dtype), *dtheta
             return first_order_only(gradients, [dy, df, dmid, *inputs])
@@ -168,7 +172,7 @@ def _step(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One step: new state, its derivative, middle state, error."""
     stage = functools.partial(dynamics, theta)
-    y1, stages = advance(tableau, stage, s, dt, y, f)
+    y1, stages = advance(tableau, stage, t=s, dt=dt, y=y, f=f)
     stages.append(stage(s + dt, y1))
     mid = moved(y, dt, tableau.mid, stages)
     return y1, stages[-1], mid, increment(dt, tableau.error, stages)
@@ -193,6 +197,7 @@ def _step_back(
 def _backward(
     step_back: Callable[..., Any],
     dynamics: Callable[..., Tensor],
+    *,
     theta: Sequence[Tensor],
     steps: Steps,
     dy: Tensor,

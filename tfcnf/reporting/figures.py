@@ -61,6 +61,7 @@ def draw_curves(metrics: Sequence[dict[str, Any]], path: Path) -> None:
 def draw_grid(
     images: np.ndarray,
     path: Path,
+    *,
     row_labels: Sequence[str],
     title: str = "",
     column_labels: Sequence[str] = (),

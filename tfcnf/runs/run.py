@@ -214,7 +214,7 @@ class Run:
             rows = np.concatenate([images, blank])
             rows = rows.reshape(-1, columns, *self.model.event_shape)
             title = f"class {data.class_names[0][chosen]}"
-            draw_grid(rows, Path(out), [""] * len(rows), title)
+            draw_grid(rows, Path(out), row_labels=[""] * len(rows), title=title)
         return images
 
     @named_failures()

@@ -33,6 +33,7 @@ METADATA = {"command": list, "date": str, "machine": str, "versions": dict}
 def make_module(
     model: InfoCNF,
     entropy: float | None,
+    *,
     tol: float,
     trace: str = "auto",
     draws: int = DRAWS,
@@ -96,10 +97,14 @@ def export_run(
     """
     target = Path(export_dir)
     _check_target(target, overwrite)
-    make_module(model, 0.0, tol, trace, draws)  # refuses before it measures
+    make_module(
+        model, 0.0, tol=tol, trace=trace, draws=draws
+    )  # refuses before it measures
     size = config["evaluation"]["batch_size"]
-    entropy = kept_entropy(workdir, model, read, tol, size)
-    module = make_module(model, entropy and entropy.nats, tol, trace, draws)
+    entropy = kept_entropy(workdir, model, read=read, tol=tol, batch_size=size)
+    module = make_module(
+        model, entropy and entropy.nats, tol=tol, trace=trace, draws=draws
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(target.parent, ".export-") as folder:
         assets = folder / "assets"
@@ -111,7 +116,9 @@ def export_run(
         write_json(assets / "images.json", images)
         write_json(assets / "run_config.json", config)
         write_json(assets / "metrics.json", measures)
-        (assets / CARD).write_text(model_card(module, config, measures, data, tol))
+        (assets / CARD).write_text(
+            model_card(module, config, measures=measures, data=data, tol=tol)
+        )
         module.assets = [tf.saved_model.Asset(str(p)) for p in sorted(assets.iterdir())]
         saved = folder / "saved"
         tf.saved_model.save(

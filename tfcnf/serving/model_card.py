@@ -33,6 +33,7 @@ after the model was loaded hangs: start workers by `spawn` and load it in each."
 def model_card(
     module: FlowModule,
     config: dict[str, Any],
+    *,
     measures: dict[str, Any],
     data: DataRecord,
     tol: float,

@@ -88,7 +88,9 @@ def _of_images(answers: Answers, tol: Tensor) -> dict[str, Any]:
     names += ("classify",) * bool(model.labels and model.reader.of_classes)
     names += ("ood_score",) * (answers.entropy is not None)
     conditional = {
-        "log_prob": lambda image, label, tol=tol: answers.log_prob(image, label, tol)
+        "log_prob": lambda image, label, tol=tol: answers.log_prob(
+            image, label, tol=tol
+        )
     }
     marginal = {
         "log_prob": lambda image, tol=tol: answers.marginal_log_prob(image, tol)

@@ -32,6 +32,7 @@ ABSENT = {
 def predict(
     saved_model: str,
     images: str,
+    *,
     out: str,
     questions: Sequence[str] = ("classify", "marginal_log_prob"),
     batch_size: int = 64,

@@ -48,12 +48,12 @@ class Images(Task):
 
         classes = [name * model.is_supervised for name in source.class_names[0]]
         samples = class_samples(model, tol=tol, rows=len(classes))
-        draw_grid(samples, folder / "samples.png", classes)
+        draw_grid(samples, folder / "samples.png", row_labels=classes)
         rows = reconstructions(model, source.test.x[:10], tol)
         worst = rows[2].max()
         draw_grid(
             rows,
             folder / "reconstructions.png",
-            ["x", "decode(encode(x))", "difference"],
-            f"largest difference {worst:.1e}",
+            row_labels=["x", "decode(encode(x))", "difference"],
+            title=f"largest difference {worst:.1e}",
         )

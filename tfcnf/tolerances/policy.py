@@ -113,6 +113,7 @@ def policy_options(policy: str) -> dict[str, Any]:
 def build_policies(
     policy: str,
     options: Mapping[str, Any] | None,
+    *,
     first: bool,
     tol: float,
     adjoint_tol: float | None,

@@ -52,6 +52,7 @@ class RandomTolerance(TolerancePolicy, key="random"):
         self,
         tol: float = 1e-3,
         low: float = 1e-6,
+        *,
         high: float = 1e-1,
         spread: float = 0.1,
         log_scale: bool = True,
@@ -162,6 +163,7 @@ class LearnedTolerance(RandomTolerance, key="learned"):
         self,
         tol: float = 1e-3,
         low: float = 1e-6,
+        *,
         high: float = 1e-1,
         spread: float = 0.1,
         log_scale: bool = True,
@@ -169,7 +171,15 @@ class LearnedTolerance(RandomTolerance, key="learned"):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(tol, low, high, spread, log_scale, seed, **kwargs)
+        super().__init__(
+            tol,
+            low,
+            high=high,
+            spread=spread,
+            log_scale=log_scale,
+            seed=seed,
+            **kwargs,
+        )
         self.width = width
         self.network = GateNetwork(2, width, seed, dtype=self.dtype_policy)
 

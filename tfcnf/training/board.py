@@ -34,6 +34,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         self,
         directory: Path,
         draw: Callable[[], Mapping[str, np.ndarray]] | None = None,
+        *,
         every: int = 10,
         solves: Callable[[], Mapping[str, np.ndarray]] | None = None,
         config: Mapping[str, Any] | None = None,

@@ -97,7 +97,13 @@ def run_epochs(
         calls.on_epoch_begin(epoch)
         started = time.perf_counter()
         order = functools.partial(
-            training_order, source, batch_size, seed, epoch, first_step, share
+            training_order,
+            source,
+            batch_size,
+            seed=seed,
+            epoch=epoch,
+            first_step=first_step,
+            share=share,
         )
         is_whole = True
         with preemption.deferred():

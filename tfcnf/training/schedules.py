@@ -82,6 +82,7 @@ class Scaled(keras.optimizers.schedules.LearningRateSchedule):
 def learning_rate(
     base: float,
     total_steps: int,
+    *,
     warmup_steps: int = 0,
     decay: str = "piecewise",
     drops: Sequence[int] = (),

@@ -72,7 +72,11 @@ class ReferenceIntegrator(Integrator):
     ) -> Solution:
         """As `Integrator.integrate`; ``first_step`` and trail are not supported."""
         derivatives, y = joint(
-            ode_fn, quadrature, initial_time, final_time, initial_state
+            ode_fn,
+            quadrature,
+            initial_time=initial_time,
+            final_time=final_time,
+            initial_state=initial_state,
         )
         end = tf.constant(abs(final_time - initial_time), y[0].dtype)
         f = derivatives(tf.zeros_like(end), y)
@@ -99,7 +103,7 @@ class ReferenceIntegrator(Integrator):
         first = slice(self.TESTED)
         ratio = self._ratio(p.y[first], y[first], err[first])
         lands = s + dt >= end
-        accept, clock = self._judge(p.clock, end, dt, lands, ratio)
+        accept, clock = self._judge(p.clock, end, dt=dt, lands=lands, ratio=ratio)
         # growth up to 10, shrinking up to 5, and none after an accepted step
         floor = tf.where(ratio < 1.0, tf.ones_like(ratio), SHRINK)
         factor = tf.clip_by_value(SAFETY * ratio**-0.2, floor, GROW)

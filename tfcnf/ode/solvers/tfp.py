@@ -50,7 +50,11 @@ class StockIntegrator:
     ) -> Solution:
         """As `Integrator.integrate`; ``first_step`` and trail are not supported."""
         derivatives, state = joint(
-            ode_fn, quadrature, initial_time, final_time, initial_state
+            ode_fn,
+            quadrature,
+            initial_time=initial_time,
+            final_time=final_time,
+            initial_state=initial_state,
         )
         solver = tfp.math.ode.DormandPrince(
             self.tol, self.tol, max_num_steps=self.solver.max_num_steps
