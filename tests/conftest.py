@@ -1,7 +1,6 @@
 """What the tests share: two logical CPU devices, a tiny configuration, the digits."""
 
 import copy
-import fcntl
 import os
 import shutil
 
@@ -10,6 +9,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
 import tensorflow as tf
+from filelock import FileLock
 
 from tfcnf.data import catalog
 from tfcnf.runs import experiment
@@ -89,8 +89,7 @@ def once(tmp_path_factory, worker_id):
 
     def make(name, fill):
         folder = root / name
-        with (root / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(root / f"{name}.lock"):
             if not folder.exists():
                 try:
                     fill(folder)

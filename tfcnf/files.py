@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import hashlib
 import json
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 DAY = 86400.0  # seconds
 LONGEST = 100  # bytes of a file name that a user's text is made into
@@ -73,17 +73,17 @@ def hold(path: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: where another process holds it.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    lock = FileLock(path, timeout=0)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_nlink == 0:  # the holder before has just ended
-            raise BlockingIOError
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(f"held by another process: {path}") from None
+    try:
+        yield
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # Windows removes it when it is released
+            path.unlink()
+        lock.release()
 
 
 def write_json(path: Path, value: Any) -> None:
