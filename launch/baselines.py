@@ -11,6 +11,7 @@ from absl import flags
 from tfcnf import command_line
 from tfcnf.data import catalog
 from tfcnf.evaluation import baselines
+from tfcnf.tasks import Task
 
 DATA = flags.DEFINE_string(
     "data", "digits", "Data set: digits, mnist, cifar10 or spirals."
@@ -26,7 +27,8 @@ OUT = flags.DEFINE_string("out", None, "JSON file to write.")
 
 def main() -> None:
     source = catalog.get(DATA.value, DATA_DIR.value)
-    baselines.save(source, SEED.value, OUT.value)
+    measures = Task.of(source).baselines(source, SEED.value)
+    baselines.save(measures, OUT.value)
 
 
 if __name__ == "__main__":

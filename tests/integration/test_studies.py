@@ -55,6 +55,7 @@ def test_points_are_trained_evaluated_in_both_float_types_and_reported(
     assert {"area_error", "kl_from_truth", "own_area_error"} <= set(result)
     assert {p.name for p in folder.iterdir()} == {
         *("config.json", "data.json", "metadata.json", "metrics.jsonl", "eval.json"),
+        "state.json",
         *("checkpoints", "tensorboard", "curves.png", "density.npz", "density.png"),
     }
     dtypes = ["float32", "float64"]

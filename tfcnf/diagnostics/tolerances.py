@@ -12,7 +12,8 @@ from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
-from tfcnf.evaluation.image import SPLITS, Evaluator
+from tfcnf.evaluation.base import SPLITS
+from tfcnf.evaluation.image import Evaluator
 from tfcnf.evaluation.means import Means
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.types import Control, Tensor, Weighted

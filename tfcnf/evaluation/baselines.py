@@ -1,8 +1,6 @@
 """Independent baselines on images, to compare a model's results with.
 
-For spirals `save` measures the exact posterior (`tfcnf.evaluation.spiral_posterior`).
-
-The baselines of images share with the flow only the data and its dequantization to
+They share with the flow only the data and its dequantization to
 ``u = (level + noise) / num_levels``; their densities of u are made of TensorFlow
 Probability's parts. As in `tfcnf.flows.dequantize`, u is modelled on the scale
 ``logit(alpha + (1 - 2 alpha) u)``, which covers slightly more than [0, 1]: what a
@@ -13,7 +11,7 @@ Labels are those of the first label factor.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -23,9 +21,7 @@ import tensorflow_probability as tfp
 
 from tfcnf import losses
 from tfcnf.data.pipeline import steps_per_epoch, training_batches
-from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
-from tfcnf.evaluation import spiral_posterior
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.files import write_json
 from tfcnf.seeds import uniform
@@ -37,21 +33,16 @@ tfd = tfp.distributions
 ALPHA = 0.05  # as in configs/digits.py
 
 
-def save(source: DataSource | SeriesSource, seed: int, out: str) -> None:
-    """Runs the baselines, prints a line for each measure and writes them as JSON.
+def save(measures: Iterable[tuple[str, float]], out: str) -> None:
+    """Runs baselines, prints a line for each measure and writes them as JSON.
 
     Args:
-        source: images with grey levels, or spirals.
-        seed: see `run`; spirals need none.
+        measures: (name, value) of each, see `tfcnf.tasks.Task.baselines`.
         out: path of the JSON file.
 
     Raises:
-        ValueError: for points, or where there can be no such file.
+        ValueError: where there can be no such file.
     """
-    if not isinstance(source, SeriesSource) and source.num_levels < 2:
-        raise ValueError(
-            f"the baselines are for images and spirals. Received: {source.name!r}"
-        )
     path = Path(out)
     if path.is_dir():
         raise ValueError(f"out must be a file. Received: out={out!r}")
@@ -61,10 +52,6 @@ def save(source: DataSource | SeriesSource, seed: int, out: str) -> None:
         raise ValueError(
             f"the folder cannot be made ({failure.strerror}). Received: out={out!r}"
         ) from failure
-    if isinstance(source, SeriesSource):
-        measures = spiral_posterior.run(source)
-    else:
-        measures = run(source, seed)
     results = {}
     for name, value in measures:
         print(f"{name}: {value:g}", flush=True)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from tfcnf import losses
-from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
+from tfcnf.evaluation.base import SplitEvaluator
 from tfcnf.evaluation.means import Means
 from tfcnf.labels.categorical import Categorical
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, FlowOutput, Tensor, Weighted
 
-SPLITS = ("train", "test")
 
-
-class Evaluator:
-    """Measures a model; the same in training and in ``launch/evaluate.py``.
+class Evaluator(SplitEvaluator):
+    """Measures of a flow.
 
     Every example counts once, the incomplete last batch included. Dequantization
     and trace noise are fixed by the draw and the batch, so a second evaluation gives
@@ -30,13 +26,10 @@ class Evaluator:
     0.006 (standard deviation); several draws are averaged.
 
     Args:
-        model: the model.
-        source: data to evaluate on.
+        model: a flow.
+        source: see `SplitEvaluator`, as what follows.
         batch_size: examples solved at a time.
         split: ``"test"`` or ``"train"``.
-
-    Raises:
-        ValueError: for an unknown split.
     """
 
     def __init__(
@@ -46,9 +39,7 @@ class Evaluator:
         batch_size: int = 500,
         split: str = "test",
     ):
-        check_choice("split", split, SPLITS)
-        self.model, self.batch_size, self.split_name = model, batch_size, split
-        self.split = getattr(source, split)
+        super().__init__(model, source, batch_size, split)
         x, y = self.split.x, self.split.y
         signature = [
             tf.TensorSpec((None, *x.shape[1:]), x.dtype),
@@ -63,28 +54,17 @@ class Evaluator:
             self._count_backward, input_signature=signature, autograph=False
         )
 
-    def run(
-        self, tol: float, draws: int = 1, backward: bool = False
+    def scores(
+        self, tol: float, draws: int, backward: bool
     ) -> Iterator[tuple[str, float]]:
-        """Yields (name, value) for one tolerance.
-
-        Args:
-            tol: solver tolerance.
-            draws: passes over the split, each with new noise, that are averaged.
-            backward: also count the evaluations of a gradient, on the first batch.
+        """Measures of all examples; with ``backward`` also the cost of a gradient.
 
         Yields:
             ``test_error`` and ``generative_error`` (percent), ``cross_entropy``
             (nats), ``bits_per_dim``, ``marginal_bits_per_dim``, ``nfe_forward`` and
-            ``nfe_backward`` (all layers of one pass) and the same per layer,
-            ``tolerance``, ``draws``, ``num_examples``, ``num_parameters``.
-
-        Raises:
-            ValueError: for a tolerance or number of draws that is not positive.
+            ``nfe_backward`` (all layers of one pass, the gradient of the first batch)
+            and the same per layer.
         """
-        tol = check_tolerance("tol", tol)
-        if draws < 1:
-            raise ValueError(f"draws must be positive. Received: draws={draws}")
         means = Means()
         counts: list[np.ndarray] = []
         for draw in range(draws):
@@ -99,11 +79,6 @@ class Evaluator:
             x, y = next(evaluation_batches(self.split, self.batch_size))
             nfe = self._backward(x, y, tol, [0, 0])
             yield from _per_layer("nfe_backward", nfe.numpy())
-        yield "tolerance", tol
-        yield "draws", draws
-        yield "num_examples", len(self.split)
-        weights = self.model.trainable_variables
-        yield "num_parameters", sum(math.prod(w.shape) for w in weights)
 
     def _measure(
         self, x: Tensor, y: Tensor, tol: Tensor, seed: Tensor

@@ -21,28 +21,23 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.checks import check_choice
 from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.series import Series, SeriesSource, SeriesSplit
-from tfcnf.evaluation.image import SPLITS
+from tfcnf.evaluation.base import SplitEvaluator
 from tfcnf.models.latent_ode import LatentODE
-from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, Tensor
 
 PARTS = ("elbo", "log_likelihood", "kl")
 
 
-class TrajectoryEvaluator:
-    """Measures a latent ODE; the same in training and in ``launch/evaluate.py``.
+class TrajectoryEvaluator(SplitEvaluator):
+    """Measures of a latent ODE.
 
     Args:
-        model: the model.
-        source: data to evaluate on.
+        model: a latent ODE.
+        source: see `SplitEvaluator`, as what follows.
         batch_size: series solved at a time.
         split: ``"test"`` or ``"train"``.
-
-    Raises:
-        ValueError: for an unknown split.
     """
 
     def __init__(
@@ -52,46 +47,26 @@ class TrajectoryEvaluator:
         batch_size: int = 500,
         split: str = "test",
     ):
-        check_choice("split", split, SPLITS)
-        self.model, self.source, self.batch_size = model, source, batch_size
-        self.split_name, self.split = split, getattr(source, split)
+        super().__init__(model, source, batch_size, split)
         self._measure = tf.function(self._measures, autograph=False)
 
-    def run(
-        self, tol: float, draws: int = 1, backward: bool = False
+    def scores(
+        self, tol: float, draws: int, backward: bool
     ) -> Iterator[tuple[str, float]]:
-        """Yields (name, value) for one tolerance.
-
-        Args:
-            tol: solver tolerance.
-            draws: samples of z a series that the ELBO averages.
-            backward: also measure the other domains, ``"domain/name"``, if the split
-                is the test split.
+        """Measures of the split; with ``backward`` the test split's other domains too.
 
         Yields:
             ``rmse_...`` and ``median_rmse_...`` of the window and of both
             extrapolations (units of the plane); ``elbo``, ``log_likelihood`` and
             ``kl`` (nats a series); for each label its measures behind its name, as
             ``a_rmse`` (its own units) and ``clockwise_error`` (percent);
-            ``nfe_forward``,
-            ``tolerance``, ``draws``, ``num_examples``, ``num_parameters``.
-
-        Raises:
-            ValueError: for a tolerance or number of draws that is not positive.
+            ``nfe_forward``; of other domains the same as ``domain/name``.
         """
-        tol = check_tolerance("tol", tol)
-        if draws < 1:
-            raise ValueError(f"draws must be positive. Received: draws={draws}")
         yield from self._split_scores(self.split, tol, draws)
         if backward and self.split_name == "test":
             for domain, split in self.source.domains.items():
                 for name, value in self._split_scores(split, tol, draws):
                     yield f"{domain}/{name}", value
-        yield "tolerance", tol
-        yield "draws", draws
-        yield "num_examples", len(self.split)
-        weights = self.model.trainable_variables
-        yield "num_parameters", sum(math.prod(v.shape) for v in weights)
 
     def _split_scores(
         self, split: SeriesSplit, tol: float, draws: int

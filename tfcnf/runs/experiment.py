@@ -118,11 +118,6 @@ def train(
                     write_labels(folder, seen)
                 with scope.scope():
                     checkpoints = Checkpoints(folder / "checkpoints", model, keep)
-                saver = SaveCheckpoints(
-                    checkpoints,
-                    checkpoint_every,
-                    functools.partial(best_epoch, folder),
-                )
                 size = config["evaluation"]["batch_size"]
                 evaluator = task.evaluator(model, source, size)
                 start = find_start(
@@ -131,22 +126,17 @@ def train(
                 callbacks: list[keras.callbacks.Callback] = []
                 if leads and start.epoch < config["training"]["epochs"]:
                     _tell_start(config, folder, start)
-                    callbacks = [
-                        *recorders(
-                            config,
-                            folder,
-                            evaluator=evaluator,
-                            source=source,
-                            log_every=log_every,
-                            done=start.epoch,
-                        ),
-                        *(
-                            [Profile(folder / "tensorboard", profile)]
-                            if profile
-                            else []
-                        ),
-                        saver,
-                    ]
+                    callbacks = recorders(
+                        config,
+                        folder,
+                        evaluator=evaluator,
+                        log_every=log_every,
+                        done=start.epoch,
+                        tracers=_tracers(folder, profile),
+                    )
+                    best = functools.partial(best_epoch, folder)
+                    saver = SaveCheckpoints(checkpoints, checkpoint_every, best)
+                    callbacks.append(saver)
                 _run(
                     config,
                     model,
@@ -157,9 +147,13 @@ def train(
                     folder=folder if leads else None,
                     preemption=preemption,
                 )
-                if not leads:
-                    return None
-                return leave_results(config, folder, evaluator=evaluator, source=source)
+                return leave_results(config, folder, evaluator) if leads else None
+
+
+def _tracers(
+    folder: Path, profile: tuple[int, int] | None
+) -> list[keras.callbacks.Callback]:
+    return [Profile(folder / "tensorboard", profile)] if profile else []
 
 
 def _tell_start(config: Mapping[str, Any], folder: Path, start: Position) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tfcnf.files import write_json
 from tfcnf.models.failures import FAILURES, named_failures, tell_once
 from tfcnf.run_state import note_failed, note_finished
 from tfcnf.runs.results import write_results, write_tolerances
-from tfcnf.tasks import Source, Task
+from tfcnf.tasks import Task
 from tfcnf.training import callbacks as calls
 from tfcnf.training.averaging import averaged, use_weights
 from tfcnf.training.board import TensorBoardLog
@@ -44,9 +44,9 @@ def recorders(
     folder: Path,
     *,
     evaluator: Any,
-    source: Any,
     log_every: int,
     done: int,
+    tracers: Sequence[keras.callbacks.Callback] = (),
 ) -> list[keras.callbacks.Callback]:
     """Callbacks that measure and record a training, in this order.
 
@@ -54,11 +54,12 @@ def recorders(
         config: of the run.
         folder: of the run.
         evaluator: measures the model.
-        source: data, with all labels.
         log_every: steps between the lines of ``steps.jsonl``.
         done: epochs that were done before.
+        tracers: callbacks that come last.
     """
-    evaluation, model, task = config["evaluation"], evaluator.model, Task.of(source)
+    evaluation, model, source = config["evaluation"], evaluator.model, evaluator.source
+    task = Task.of(source)
     tolerances, solves = task.tolerances(model, source), None
     if tolerances:
         solves = functools.partial(tolerances.solves, "train", evaluation["batch_size"])
@@ -79,18 +80,19 @@ def recorders(
         board,
         calls.StepsLog(folder / "steps.jsonl", log_every, board.writer),
         calls.Progress(),
+        *tracers,
     ]
 
 
 def leave_results(
-    config: Mapping[str, Any], folder: Path, *, evaluator: Any, source: Source
+    config: Mapping[str, Any], folder: Path, evaluator: Any
 ) -> dict[str, Any]:
     """Evaluates a finished training and leaves its pictures.
 
     Returns:
         The measures of ``eval.json``.
     """
-    evaluation, model = config["evaluation"], evaluator.model
+    evaluation, model, source = config["evaluation"], evaluator.model, evaluator.source
     tol = evaluation["tol"]
     use_weights(model, None)
     tell = tell_once("what is drawn of the finished training is not complete")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcnf.diagnostics.tolerances import MODES
-from tfcnf.evaluation.image import SPLITS
+from tfcnf.evaluation.base import SPLITS
 from tfcnf.files import write_json
 from tfcnf.reporting.tables import results_table
 from tfcnf.tasks import Task

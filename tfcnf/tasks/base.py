@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,22 +17,11 @@ from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Diagnostic
 from tfcnf.diagnostics.tolerances import ToleranceEvaluator
+from tfcnf.evaluation.base import SplitEvaluator
 from tfcnf.files import save_arrays
 from tfcnf.registry import Registered
 
 Source = DataSource | SeriesSource
-
-
-class Evaluates(Protocol):
-    """An evaluator: the model, the name of its split, and measures of it."""
-
-    model: Any
-    split_name: str
-
-    def run(
-        self, tol: float, draws: int = 1, backward: bool = False
-    ) -> Iterator[tuple[str, float]]:
-        """Yields (name, value); with ``backward`` what only a last evaluation has."""
 
 
 class Task(Registered, kind="task"):
@@ -77,7 +66,7 @@ class Task(Registered, kind="task"):
 
     def evaluator(
         self, model: Any, source: Any, batch_size: int, split: str = "test"
-    ) -> Evaluates:
+    ) -> SplitEvaluator:
         """The evaluator of a model on a split.
 
         Args:
@@ -97,6 +86,16 @@ class Task(Registered, kind="task"):
     ) -> Callable[[], dict[str, np.ndarray]] | None:
         """A function that draws the images of an epoch for TensorBoard, or None."""
         return None
+
+    def baselines(self, source: Any, seed: int) -> Iterator[tuple[str, float]]:
+        """Yields (name, value) of independent baselines.
+
+        Raises:
+            ValueError: for data without baselines.
+        """
+        raise ValueError(
+            f"the baselines are for images and spirals. Received: {source.name!r}"
+        )
 
     def draw(self, model: Any, source: Any, folder: Path, tol: float) -> None:
         """Leaves arrays and pictures of a finished run in its folder.
