@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfcnf.files import file_name
 from tfcnf.reporting import report
 from tfcnf.reporting.arms import load_arms
 from tfcnf.reporting.comparison import figure_choices
@@ -228,7 +229,11 @@ def test_batch_sizes_are_compared_by_time_and_evaluations(large_runs, tmp_path):
         assert f"](batches_{unit}_digits.png)" in text
         assert (tmp_path / "out" / f"batches_{unit}_digits.png").is_file()
     for name in ("learned", "learned_2x"):  # a picture each
-        assert f"](tolerances_infocnf_learned_{name}_digits_batch_718.png)" in text
+        picture = (
+            f"tolerances_{file_name(f'infocnf, learned ({name})')}_digits_batch_718"
+        )
+        assert f"]({picture}.png)" in text
+        assert (tmp_path / "out" / f"{picture}.png").is_file()
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_no_arm(runs):
