@@ -12,6 +12,7 @@ import keras
 
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
+from tfcnf.models.failures import named_failures
 from tfcnf.types import Tensor
 
 
@@ -73,9 +74,10 @@ class OwnLossModel(keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
+    @named_failures()
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """As `keras.Model.fit`; tells the model the epoch."""
+        """As `keras.Model.fit`; tells the model the epoch, and names failures."""
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         self._check_class_weight(call.arguments.get("class_weight"))
         self._warn_if_frozen()
@@ -88,6 +90,13 @@ class OwnLossModel(keras.Model):
             call.arguments["callbacks"] = [_TellEpoch(self), *given]
         return super().fit(*call.args[1:], **call.kwargs)
 
+    @named_failures()
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`; names failures."""
+        return super().evaluate(*args, **kwargs)
+
+    @named_failures()
     def train_on_batch(
         self,
         x: Any,
@@ -96,7 +105,7 @@ class OwnLossModel(keras.Model):
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """As `keras.Model.train_on_batch`."""
+        """As `keras.Model.train_on_batch`; names failures."""
         self._check_class_weight(class_weight)
         return super().train_on_batch(x, y, sample_weight, class_weight, return_dict)
 
