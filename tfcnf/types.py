@@ -59,6 +59,10 @@ class On(NamedTuple):
 
     A record without fields, because Keras takes no Python values among the tensors of
     an argument. Test it with ``is not None``: it is an empty tuple.
+
+    ```python
+    control = tfcnf.Control(skip_log_det=tfcnf.On())
+    ```
     """
 
 
@@ -67,6 +71,11 @@ class Control(NamedTuple):
 
     The first five fields are tensors or None, the others switches, `On` or None;
     ``Control()`` leaves all to the layers.
+
+    ```python
+    control = tfcnf.Control(tol=tf.constant(1e-6), exact=tfcnf.On())
+    out = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)))(tf.ones([4, 2]), control=control)
+    ```
 
     Attributes:
         tol: error tolerance overriding the layers' own, a scalar or ``[N]``.
@@ -127,6 +136,11 @@ class Control(NamedTuple):
 
 class FlowOutput(NamedTuple):
     """What a flow layer returns; the one record that losses and metrics read.
+
+    ```python
+    out = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)))(tf.ones([4, 2]))
+    z, log_det, evaluations = out.z, out.log_det, int(out.nfe[0])
+    ```
 
     Attributes:
         z: the transformed batch, ``[B, ...]``; of an example outside the support some

@@ -7,14 +7,24 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from tfcnf.data import images, mixture1d, own, spirals, toy2d
+from tfcnf.data import mixture1d, spirals, toy2d
+from tfcnf.data.extras import train_extra
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource
 
+
+def _load_images(loader: str, *args: str | None) -> DataSource:
+    """Calls a function of `tfcnf.data.images`, which is imported when it is needed."""
+    with train_extra("loading images of tensorflow-datasets"):
+        from tfcnf.data import images
+    load: Callable[..., DataSource] = getattr(images, loader)
+    return load(*args)
+
+
 LOADERS: dict[str, Callable[[str | None], DataSource | SeriesSource]] = {
-    "digits": images.load_digits,
-    "mnist": images.load_mnist,
-    "cifar10": images.load_cifar10,
+    "digits": functools.partial(_load_images, "load_digits"),
+    "mnist": functools.partial(_load_images, "load_mnist"),
+    "cifar10": functools.partial(_load_images, "load_cifar10"),
     "mixture1d": mixture1d.load,
     **toy2d.LOADERS,
     **{name: functools.partial(spirals.load, name) for name in spirals.DESIGNS},
@@ -36,13 +46,16 @@ def get(name: str, data_dir: str | None = None) -> DataSource | SeriesSource:
 
     Raises:
         ValueError: for an unknown name, or data that is neither there nor reachable.
+        ImportError: for data that needs the extra ``train``, without it.
     """
     if name in LOADERS:
         return LOADERS[name](data_dir)
     if name.startswith("tfds:"):
-        return images.load_any(name.removeprefix("tfds:"), data_dir)
+        return _load_images("load_any", name.removeprefix("tfds:"), data_dir)
     is_path = Path(name).name != name or name.endswith(".npz")
     if is_path or (name and Path(name).is_dir()):
+        with train_extra("reading your own images"):
+            from tfcnf.data import own
         return own.load(name)
     near = difflib.get_close_matches(name, LOADERS, 1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -16,6 +16,11 @@ from tfcnf.labels.base import Label
 class Series(NamedTuple):
     """A batch of series; make one with `make_series` or `pad_series`.
 
+    ```python
+    series = tfcnf.make_series(np.random.rand(4, 5, 2), times=np.arange(5.0))
+    assert series.values.shape == (4, 5, 2)
+    ```
+
     Attributes:
         values: observations ``[B, T, C]``; zero where not observed.
         times: their times ``[B, T]``, counted from the first observed point of each
@@ -114,6 +119,11 @@ def _pad(parts: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
 class SeriesSplit(Split):
     """Series, their labels, and the noise-free curves that they were observed on.
 
+    ```python
+    series = tfcnf.make_series(np.random.rand(4, 5, 2), times=np.arange(5.0))
+    split = tfcnf.SeriesSplit(series, np.array([[0], [1], [0], [1]]))
+    ```
+
     Attributes:
         x: `Series`, ``n`` of them.
         y: labels ``[n, L]``.
@@ -134,6 +144,14 @@ class SeriesSplit(Split):
 @dataclass(frozen=True)
 class SeriesSource:
     """A data set of series.
+
+    ```python
+    series = tfcnf.make_series(np.random.rand(4, 5, 2), times=np.arange(5.0))
+    split = tfcnf.SeriesSplit(series, np.array([[0], [1], [0], [1]]))
+    labels = (tfcnf.Binary(title="clockwise"),)
+    data = tfcnf.SeriesSource("mine", split, split, {}, labels, window=4.0)
+    model = tfcnf.LatentODE(**data.model_keywords())
+    ```
 
     Attributes:
         name: catalog name.

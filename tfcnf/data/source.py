@@ -17,6 +17,11 @@ class Split:
 
     An epoch of training makes ``passes`` passes over the examples. Where some have the
     label `HIDDEN`, ``labelled_part`` of every training batch is drawn from the others.
+
+    ```python
+    x, y = np.zeros([6, 2], np.float32), np.zeros([6, 1], np.int32)
+    split = tfcnf.Split(x, y)
+    ```
     """
 
     x: Any
@@ -31,6 +36,10 @@ class Split:
 @dataclass(frozen=True)
 class Density:
     """Where the density of a data set lies, and what it is if that is known.
+
+    ```python
+    box = tfcnf.Density(low=(-4.0, -4.0), high=(4.0, 4.0), points=101)
+    ```
 
     Attributes:
         low: lower corner of a box that holds all but a negligible part of the mass.
@@ -48,6 +57,12 @@ class Density:
 @dataclass(frozen=True)
 class DataSource:
     """Everything about a data set that the rest of the house reads.
+
+    ```python
+    x, y = np.random.rand(8, 2).astype("float32"), np.arange(8)[:, None] % 2
+    data = tfcnf.DataSource("mine", tfcnf.Split(x, y), tfcnf.Split(x, y), (2,), 1)
+    model = tfcnf.InfoCNF(**data.model_keywords(), hidden_layers=1, filters=8)
+    ```
 
     Attributes:
         name: catalog name.

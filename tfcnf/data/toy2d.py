@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfcnf.data.extras import train_extra
 from tfcnf.data.source import DataSource, Density, Split
 
 TRAIN_EXAMPLES, TEST_EXAMPLES = 20_000, 4_000
@@ -48,8 +49,8 @@ def pinwheel(count: int, rng: np.random.Generator) -> Points:
 
 def two_moons(count: int, rng: np.random.Generator) -> Points:
     """scikit-learn's half circles with noise 0.1, centred and doubled."""
-    from sklearn.datasets import make_moons
-
+    with train_extra("the data set two_moons"):
+        from sklearn.datasets import make_moons
     x, y = make_moons(count, noise=0.1, random_state=int(rng.integers(2**31)))
     return 2.0 * x + [-1.0, -0.2], y
 

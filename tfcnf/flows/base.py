@@ -17,6 +17,15 @@ Policies = tuple[TolerancePolicy | None, TolerancePolicy | None]
 class FlowLayer(keras.layers.Layer):
     """A bijection: ``call(x, inverse=False, control=None) -> FlowOutput``.
 
+    ```python
+    class Double(tfcnf.FlowLayer):
+        def call(self, x, inverse=False, control=None):
+            sign = -1.0 if inverse else 1.0
+            log_det = tf.fill(tf.shape(x)[:1], sign * x.shape[1] * np.log(2.0))
+            none = tf.zeros([0])
+            return tfcnf.FlowOutput(x * 2**sign, log_det, none, none, none)
+    ```
+
     Attributes:
         num_solves: ODE solves in one pass, N.
     """
@@ -84,6 +93,12 @@ class Chain(FlowLayer):
 
     The per-solve fields of the output stand in the order of the layers in both
     directions.
+
+    ```python
+    layers = [tfcnf.CNFLayer(tfcnf.DenseDynamics((8,))) for _ in range(2)]
+    flow = tfcnf.Chain(layers)
+    flow.build((None, 3))
+    ```
 
     Args:
         layers: the layers, in the order from x to z.

@@ -28,6 +28,12 @@ class CNFLayer(FlowLayer):
     By default gradients come from the adjoint method (Chen et al. 2018): memory does
     not grow with the number of steps.
 
+    ```python
+    layer = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)), trace="exact", solver="tsit5")
+    out = layer(tf.ones([4, 2]))
+    x = layer(out.z, inverse=True).z
+    ```
+
     Args:
         dynamics: the vector field f.
         policy: tolerance policy of the forward solve; fixed 1e-5 by default.

@@ -29,6 +29,11 @@ class Dequantize(FlowLayer):
     and `call` takes them. What density lies beyond [0, 1] is lost to images: a larger
     alpha trains more easily and costs a little of the likelihood.
 
+    ```python
+    levels = tf.zeros([1, 8, 8, 1], tf.uint8)
+    out = tfcnf.Dequantize(num_levels=17, alpha=0.05)(levels)
+    ```
+
     Args:
         num_levels: grey levels of the source, 256 for 8-bit images.
         alpha: keeps the logit finite at 0 and 1, in (0, 0.5).

@@ -40,6 +40,13 @@ class MultiscaleFlow(FlowLayer):
     The code is the concatenation of the factored-out parts, first scale first,
     each flattened channel by channel.
 
+    ```python
+    def make():
+        return tfcnf.CNFLayer(tfcnf.ConvDynamics((8,)))
+
+    flow = tfcnf.build_multiscale((8, 8, 1), make, num_scales=2)
+    ```
+
     Args:
         scales: one `Chain` a scale, as `build_multiscale` makes them.
         image_shape: (H, W, C) of the input.

@@ -28,6 +28,11 @@ class Label(keras.layers.Layer):
 
     Values come as ``[B, columns]``, `columns` numbers for each example.
 
+    ```python
+    label = tfcnf.Real(2, title="position")
+    assert label.describe() and label.columns == 2
+    ```
+
     Args:
         title: name for tables and pictures.
         prior_units: units of hidden layers of q_phi; linear if empty (InfoCNF 4.1).

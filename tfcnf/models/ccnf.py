@@ -14,6 +14,10 @@ from tfcnf.models.infocnf import InfoCNF
 class CCNF(InfoCNF):
     """CCNF (C-FFJORD): `InfoCNF` with the whole code supervised (InfoCNF Eq. 3).
 
+    ```python
+    model = tfcnf.CCNF((2,), labels=3, hidden_layers=1, filters=8)
+    ```
+
     Args:
         event_shape: see `InfoCNF`.
         labels: see `InfoCNF`.

@@ -14,7 +14,17 @@ ADVICE = "try a smaller learning rate, or gradient clipping"
 
 
 class DivergenceError(RuntimeError):
-    """A training step whose loss or gradient is not finite."""
+    """A training step whose loss or gradient is not finite.
+
+    ```python
+    model = tfcnf.CNF((2,), hidden_layers=1, filters=8)
+    model.compile(keras.optimizers.SGD(1e30))
+    try:
+        model.fit(np.ones([8, 2], np.float32), batch_size=4, verbose=0)
+    except (tfcnf.DivergenceError, tfcnf.SolverError) as error:
+        print(error)
+    ```
+    """
 
 
 def require_finite_loss(loss: Tensor) -> Any:

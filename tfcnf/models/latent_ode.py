@@ -50,6 +50,11 @@ class LatentODE(FlowModel):
     With ``"code"`` the ELBO bounds log p(x | y), otherwise log p(x). Time 0 is where
     a series was first observed: shifted times have the same z(0) and the same ELBO.
 
+    ```python
+    model = tfcnf.LatentODE(obs_dims=2, labels=[tfcnf.Binary(), tfcnf.Real(1)])
+    model.compile("adam")  # then model.fit(series, labels)
+    ```
+
     Args:
         obs_dims: dimensions of an observation.
         labels: their kinds, as `tfcnf.labels.kinds.make_labels` takes them.

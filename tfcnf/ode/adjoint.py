@@ -31,6 +31,10 @@ class Adjoint(Gradient):
     """The adjoint method, the default; its backward solve has a tolerance of its own.
 
     Solvers that are there to compare with keep their conventions, see `Solver`.
+
+    ```python
+    layer = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)), gradient=tfcnf.Adjoint())
+    ```
     """
 
     def backward(

@@ -21,7 +21,12 @@ from tfcnf.types import SolveStats, Tensor
 
 @dataclass(frozen=True)
 class Checkpoint(Gradient):
-    """Keeps the state at each accepted step and computes its stages again."""
+    """Keeps the state at each accepted step and computes its stages again.
+
+    ```python
+    model = tfcnf.CNF((2,), hidden_layers=1, filters=8, gradient="checkpoint")
+    ```
+    """
 
     needs_steps: ClassVar[bool] = True
     keeps_trail: ClassVar[bool] = True
@@ -59,7 +64,12 @@ class Checkpoint(Gradient):
 
 @dataclass(frozen=True)
 class Store(Gradient):
-    """Keeps the stages' activations too and computes nothing again."""
+    """Keeps the stages' activations too and computes nothing again.
+
+    ```python
+    model = tfcnf.CNF((2,), hidden_layers=1, filters=8, gradient=tfcnf.Store())
+    ```
+    """
 
     needs_steps: ClassVar[bool] = True
 

@@ -36,6 +36,14 @@ class Dynamics(keras.layers.Layer):
     it calls are built for the shape of ``z``; a ``build(self, shape)`` of your own
     builds them itself, or calls this one's after it. Weights may be frozen.
 
+    ```python
+    class Spin(tfcnf.Dynamics):
+        def call(self, t, z):
+            return tf.stack([-z[:, 1], z[:, 0]], 1)
+
+    layer = tfcnf.CNFLayer(Spin())
+    ```
+
     Attributes:
         reach: for states ``[B, H, W, C]``, how many pixels apart, along height or
             width, a value may be that dz/dt depends on; None for any. It makes the
@@ -210,6 +218,11 @@ class ConvDynamics(StackDynamics):
 
     The default is the papers' network: three hidden layers of 64 filters with
     softplus and an output convolution (InfoCNF App. B), time as an extra channel.
+
+    ```python
+    dynamics = tfcnf.ConvDynamics((16, 16), time="concatsquash")
+    dz = dynamics(tf.constant(0.5), tf.zeros([1, 8, 8, 1]))
+    ```
     """
 
     window = (3, 3)
@@ -221,7 +234,13 @@ class ConvDynamics(StackDynamics):
 
 @keras.saving.register_keras_serializable("tfcnf")
 class DenseDynamics(StackDynamics):
-    """A multi-layer perceptron, for vectors ``[B, D]``."""
+    """A multi-layer perceptron, for vectors ``[B, D]``.
+
+    ```python
+    dynamics = tfcnf.DenseDynamics((16,), init="zero_output")
+    dz = dynamics(tf.constant(0.5), tf.zeros([4, 2]))
+    ```
+    """
 
     def _time_map(self, time_kernel: Tensor) -> Tensor:
         return time_kernel[0]

@@ -51,6 +51,10 @@ class CNFSolve(NamedTuple):
 class Gradient(Record, kind="gradient"):
     """A way to differentiate a solve; a subclass defines `backward` (or `run`).
 
+    ```python
+    assert tfcnf.Gradient.get("store") == tfcnf.Store()
+    ```
+
     Attributes:
         needs_steps: it needs a solver that keeps its steps.
         keeps_trail: `backward` gets the accepted steps.

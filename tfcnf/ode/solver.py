@@ -20,6 +20,11 @@ from tfcnf.types import Tensor
 class Solver(Record, kind="solver"):
     """An adaptive solver with its options; a tolerance makes an integrator of it.
 
+    ```python
+    solver = tfcnf.Solver.get("tsit5:max_num_steps=500")
+    assert solver == tfcnf.Tsit5(max_num_steps=500)
+    ```
+
     Args:
         max_num_steps: bound on attempted steps of a solve.
 
@@ -50,6 +55,19 @@ class Solver(Record, kind="solver"):
 @dataclass(frozen=True)
 class RungeKutta(Solver, key=None):
     """A Runge-Kutta pair with the package's control of the step size.
+
+    ```python
+    @dataclass(frozen=True)
+    class Heun(tfcnf.RungeKutta, key=None):
+        tableau = tfcnf.Tableau(
+            order=2,
+            embedded_order=1,
+            c=(0, 1, 1),
+            a=((1,), (1 / 2, 1 / 2)),
+            b=(1 / 2, 1 / 2, 0),
+            error=(1 / 2, -1 / 2, 0),
+        )
+    ```
 
     Args:
         max_num_steps: bound on attempted steps of a solve.

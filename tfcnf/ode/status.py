@@ -20,7 +20,16 @@ ADVICE = {
 
 
 class SolverError(RuntimeError):
-    """An ODE solve that did not reach its end time."""
+    """An ODE solve that did not reach its end time.
+
+    ```python
+    model = tfcnf.CNF((2,), hidden_layers=1, filters=8, solver="dopri5:max_num_steps=1")
+    try:
+        model.log_prob(np.ones([4, 2], np.float32), tol=1e-7)
+    except tfcnf.SolverError as error:
+        print(error)
+    ```
+    """
 
 
 def check_solved(stats: SolveStats, name: Tensor, tol: Tensor) -> list[Any]:

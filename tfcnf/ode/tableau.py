@@ -20,6 +20,10 @@ class Tableau:
     pair without this property gets it by one stage more: a row equal to the weights of
     the solution, and weight 0.
 
+    ```python
+    assert tfcnf.Bosh3.tableau.order == 3
+    ```
+
     Args:
         order: of the solution.
         embedded_order: of the solution that it is compared with.

@@ -34,7 +34,12 @@ class Probes(NamedTuple):
 
 @dataclass(frozen=True)
 class Trace(Record, kind="trace"):
-    """A way to take the trace, with its options."""
+    """A way to take the trace, with its options.
+
+    ```python
+    assert tfcnf.Trace.get("hutchinson:probes=2") == tfcnf.Hutchinson(probes=2)
+    ```
+    """
 
     def draw(
         self,
@@ -59,6 +64,11 @@ class Trace(Record, kind="trace"):
 @dataclass(frozen=True)
 class Hutchinson(Trace):
     """Hutchinson's estimate, of random probes.
+
+    ```python
+    trace = tfcnf.Hutchinson(probes=4, noise="gaussian")
+    layer = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)), trace=trace)
+    ```
 
     Args:
         probes: number of them that are averaged, P.
@@ -102,7 +112,12 @@ class Hutchinson(Trace):
 
 @dataclass(frozen=True)
 class Exact(Trace):
-    """The exact trace: D directional derivatives, or fewer for dynamics of a reach."""
+    """The exact trace: D directional derivatives, or fewer for dynamics of a reach.
+
+    ```python
+    layer = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)), trace=tfcnf.Exact())
+    ```
+    """
 
     def draw(
         self,

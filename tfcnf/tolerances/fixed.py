@@ -15,6 +15,10 @@ from tfcnf.types import Tensor
 class FixedTolerance(TolerancePolicy, key="fixed"):
     """The same tolerance for every batch.
 
+    ```python
+    layer = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)), tfcnf.FixedTolerance(1e-3))
+    ```
+
     Args:
         tol: absolute and relative error tolerance of the solver, positive.
 

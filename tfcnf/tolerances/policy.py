@@ -28,6 +28,16 @@ class TolerancePolicy(Registered, keras.layers.Layer, kind="policy"):
     otherwise it gives the mean. Options are the keywords of the constructor that have a
     default.
 
+    ```python
+    class Halved(tfcnf.TolerancePolicy, key=None):
+        def __init__(self, tol=1e-5, **kwargs):
+            super().__init__(**kwargs)
+            self.tol = tol
+
+        def call(self, features, training=False, seed=None):
+            return tf.constant(self.tol / 2), tf.zeros([])
+    ```
+
     Attributes:
         samples: tolerances are drawn, so that batches have their own.
         learns: it has variables that REINFORCE trains.

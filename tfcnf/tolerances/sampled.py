@@ -33,6 +33,11 @@ class RandomTolerance(TolerancePolicy, key="random"):
     It is the control that tells what is owed to learning from what is owed to noise
     and to a looser tolerance.
 
+    ```python
+    policy = tfcnf.RandomTolerance(tol=1e-3, low=1e-5, high=1e-2)
+    tol, log_pi = policy(tf.zeros([4, 2]), training=True, seed=tf.constant([0, 1]))
+    ```
+
     Args:
         tol: tolerance at the mean of the distribution.
         low: smallest tolerance to give.
@@ -146,6 +151,11 @@ class LearnedTolerance(RandomTolerance, key="learned"):
 
     It starts as the `RandomTolerance` of the same keywords, whatever the features,
     and learns by REINFORCE (`tfcnf.tolerances.reinforce`).
+
+    ```python
+    model = tfcnf.CNF((2,), hidden_layers=1, filters=8, policy="learned", tol=1e-3)
+    assert isinstance(model.flow.layers[0].policy, tfcnf.LearnedTolerance)
+    ```
 
     Args:
         tol: tolerance at the mean of the initial distribution.

@@ -18,6 +18,11 @@ class ScheduledTolerance(TolerancePolicy, key="scheduled"):
 
     It is ``tol * factors[k]`` from epoch ``epochs[k]`` on, counted from 0.
 
+    ```python
+    policy = tfcnf.ScheduledTolerance(1e-3, epochs=(0, 10), factors=(1.0, 0.1))
+    policy.begin_epoch(10)  # from here on 1e-4
+    ```
+
     Args:
         tol: tolerance where the factor is 1.
         epochs: epochs from which each factor holds; increasing, the first 0.

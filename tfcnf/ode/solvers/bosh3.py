@@ -20,6 +20,10 @@ class Bosh3(RungeKutta):
     Between two steps the solution is the cubic Hermite polynomial, as they published
     it.
 
+    ```python
+    model = tfcnf.CNF((2,), hidden_layers=1, filters=8, solver=tfcnf.Bosh3(), tol=1e-2)
+    ```
+
     Args:
         max_num_steps: see `RungeKutta`.
         pi_control: see `RungeKutta`.

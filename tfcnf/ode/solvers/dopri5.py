@@ -23,6 +23,10 @@ class Dopri5(RungeKutta):
 
     Six evaluations a step; between two steps the solution is Shampine's quartic.
 
+    ```python
+    layer = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)), solver=tfcnf.Dopri5())
+    ```
+
     Args:
         max_num_steps: see `RungeKutta`.
         pi_control: see `RungeKutta`.

@@ -36,6 +36,10 @@ class Reference(Solver):
     one evaluation more a backward solve, for the gradient of the end time, which is not
     needed here.
 
+    ```python
+    layer = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)), solver="reference")
+    ```
+
     Args:
         max_num_steps: bound on attempted steps of a solve.
     """

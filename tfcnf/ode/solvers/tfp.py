@@ -23,6 +23,10 @@ class StockTFP(Solver, key="tfp"):
     The quadrature is part of the state and of the error test, as in TFP's adjoint. A
     solve that fails raises TFP's own error.
 
+    ```python
+    layer = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)), solver=tfcnf.StockTFP())
+    ```
+
     Args:
         max_num_steps: bound on attempted steps of a solve.
     """

@@ -29,6 +29,10 @@ class Tsit5(RungeKutta):
     Between two steps the solution is the quartic that he published, given here by its
     value in the middle.
 
+    ```python
+    model = tfcnf.CNF((2,), hidden_layers=1, filters=8, solver="tsit5")
+    ```
+
     Args:
         max_num_steps: see `RungeKutta`.
         pi_control: see `RungeKutta`.

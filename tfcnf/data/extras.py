@@ -1,0 +1,25 @@
+"""Packages that the library itself does without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def train_extra(purpose: str) -> Iterator[None]:
+    """Says how to install a package of the extra ``train`` that is not there.
+
+    Args:
+        purpose: named in the message; what the package is needed for.
+
+    Raises:
+        ImportError: for a package that is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as failure:
+        raise ImportError(
+            f"{purpose} needs a package that is not installed; install it with "
+            f'pip install "tfcnf[train]". Received: no module {failure.name}'
+        ) from failure
