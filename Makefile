@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: train evaluate baselines test test-slow lint clean
+.PHONY: train baselines test test-slow lint docs clean
 
 train: $(READY)
 	$(BIN)/python launch/train.py --config=configs/digits.py --workdir=runs/digits
@@ -26,6 +26,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/mkdocs build --quiet --strict
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
