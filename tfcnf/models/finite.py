@@ -17,12 +17,11 @@ class DivergenceError(RuntimeError):
     """A training step whose loss or gradient is not finite.
 
     ```python
-    model = tfcnf.CNF((2,), hidden_layers=1, filters=8)
-    model.compile(keras.optimizers.SGD(1e30))
-    try:
-        model.fit(np.ones([8, 2], np.float32), batch_size=4, verbose=0)
-    except (tfcnf.DivergenceError, tfcnf.SolverError) as error:
-        print(error)
+    def train(model, x):
+        try:
+            model.fit(x)
+        except tfcnf.DivergenceError:
+            model.optimizer.learning_rate = 0.1 * model.optimizer.learning_rate
     ```
     """
 
