@@ -40,7 +40,7 @@ class InfoCNF(Inference):
     are integer grey levels, or floats in [0, 1] which are taken as already dequantized.
 
     ```python
-    model = tfcnf.InfoCNF((2,), labels=[tfcnf.Categorical(3), tfcnf.Real(1)])
+    model = tfcnf.InfoCNF((4,), labels=[tfcnf.Categorical(3), tfcnf.Real(1)])
     ```
 
     Args:
