@@ -28,7 +28,6 @@ from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.ode.adjoint import Adjoint
 from tfcnf.ode.discrete import Checkpoint, Store
-from tfcnf.ode.divergence import Exact, Hutchinson, Trace
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics, Dynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solver import RungeKutta, Solver
@@ -39,6 +38,7 @@ from tfcnf.ode.solvers.tfp import StockTFP
 from tfcnf.ode.solvers.tsit5 import Tsit5
 from tfcnf.ode.status import SolverError
 from tfcnf.ode.tableau import Tableau
+from tfcnf.ode.trace import Exact, Hutchinson, Trace
 from tfcnf.tolerances.fixed import FixedTolerance
 from tfcnf.tolerances.policy import TolerancePolicy
 from tfcnf.tolerances.sampled import LearnedTolerance, RandomTolerance
