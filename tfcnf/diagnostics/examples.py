@@ -48,7 +48,7 @@ class ExampleMeasures:
     def _pass(self, x: Tensor, seed: Tensor) -> dict[str, Tensor]:
         model = self.model
         out = model(x, control=Control(tol=self.tol, seed=seed))
-        values = {"log_prob": model.prior.marginal_log_prob(out.z) + out.log_det}
+        values = {"log_prob": model.log_density(out)}
         if model.labels and model.reader.of_classes:
             for posterior in POSTERIORS:
                 values[posterior] = model.class_scores(out.code, posterior)[0]

@@ -121,7 +121,7 @@ class LogDensities:
     def _values(self, x: Tensor, tol: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         model = self.model
         out = model(x, control=Control(tol=tol, seed=tf.constant([0, 0])))
-        values = {"marginal": model.prior.marginal_log_prob(out.z) + out.log_det}
+        values = {"marginal": model.log_density(out)}
         if len(model.labels) == 1 and model.reader.of_classes:
             _, rest = model.prior.partition.split(out.z)
             shared = model.prior.unsupervised().log_prob(rest) + out.log_det

@@ -92,13 +92,11 @@ class Evaluator(SplitEvaluator):
         """Measures of each example ``[B]`` by name, and the flow's output."""
         model = self.model
         terms, out = model.terms(x, y, control, False)
-        marginal = model.prior.marginal_log_prob(out.z) + out.log_det
-        measures = {
-            "bits_per_dim": terms["bits_per_dim"],
-            "marginal_bits_per_dim": losses.bits_per_dim(
-                marginal, model.num_dims, model.num_levels
-            ),
-        }
+        measures = {"bits_per_dim": terms["bits_per_dim"]}
+        if model.prior.has_marginal:
+            measures["marginal_bits_per_dim"] = losses.bits_per_dim(
+                model.log_density(out), model.num_dims, model.num_levels
+            )
         if model.is_supervised:
             measures[model.reader.loss_name] = terms[model.reader.loss_name]
             for name in model.reader.measure_names:

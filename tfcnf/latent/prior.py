@@ -44,6 +44,11 @@ class CodePrior(keras.layers.Layer):
             label.build_prior(dims, seed)
         self.built = True
 
+    @property
+    def has_marginal(self) -> bool:
+        """True where all labels can be marginalised."""
+        return all(label.can_hide for label in self.labels)
+
     def unsupervised(self) -> tfp.distributions.Distribution:
         """N(0, I) for z_u."""
         zeros = tf.zeros([self.partition.unsupervised], self.compute_dtype)

@@ -72,10 +72,27 @@ class Inference(FlowModel):
             out = self._encode(x, self._control(tol, seed, exact, rows))
             if self.is_supervised:
                 y = self._read_labels(y)
-            return [self.prior.log_prob(out.z, y) + out.log_det]
+            return [self.log_density(out, y)]
 
         inputs = [x, y] if self.is_supervised else [x]
         return in_batches(nats, inputs, batch_size, [self._spec()])[0]
+
+    def log_density(self, out: FlowOutput, y: Tensor = None) -> Tensor:
+        """log p(x | y), or log p(x) without y, of a pass through the flow.
+
+        The one place where prior and log-determinant meet: training, evaluation,
+        diagnostics and the export call it.
+
+        Args:
+            out: of the flow, from examples to codes.
+            y: label values ``[B, columns]``, checked; None marginalises them.
+
+        Returns:
+            ``[B]`` nats.
+        """
+        if y is None:
+            return self.prior.marginal_log_prob(out.z) + out.log_det
+        return self.prior.log_prob(out.z, y) + out.log_det
 
     def marginal_log_prob(
         self,
@@ -96,7 +113,7 @@ class Inference(FlowModel):
 
         def nats(rows: Tensor, x: Any) -> list[Tensor]:
             out = self._encode(x, self._control(tol, seed, exact, rows))
-            return [self.prior.marginal_log_prob(out.z) + out.log_det]
+            return [self.log_density(out)]
 
         return in_batches(nats, [x], batch_size, [self._spec()])[0]
 

@@ -132,7 +132,7 @@ class InfoCNF(Inference):
         out = self(x, control=control, training=training)
         if self.is_supervised:
             y = read_labels(y, self.labels, self.compute_dtype, hidden=True)
-        log_prob = self.prior.log_prob(out.z, y) + out.log_det
+        log_prob = self.log_density(out, y if self.is_supervised else None)
         bits = losses.bits_per_dim(log_prob, self.num_dims, self.num_levels)
         if not self.is_supervised:
             return {"loss": bits, "bits_per_dim": bits}, out

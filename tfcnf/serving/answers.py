@@ -11,7 +11,6 @@ read from its code, and the class -1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -56,13 +55,12 @@ class Answers:
         """log p(x | y); of a model with labels."""
         image, tol = self._image(image), inputs.read_tolerance(tol)
         label = self._label(label, tf.shape(image)[0])
-        prior = self.model.prior
-        return self._likelihood(image, tol, lambda z: prior.log_prob(z, label))
+        return self._likelihood(image, tol, label)
 
     def marginal_log_prob(self, image: Tensor, tol: Tensor) -> Answer:
         """log p(x), labels marginalised."""
         image, tol = self._image(image), inputs.read_tolerance(tol)
-        return self._likelihood(image, tol, self.model.prior.marginal_log_prob)
+        return self._likelihood(image, tol)
 
     def ood_score(self, image: Tensor, tol: Tensor) -> Answer:
         """How unlike the training data: see `tfcnf.diagnostics.typicality`."""
@@ -184,17 +182,15 @@ class Answers:
         control = _control(tol)
         return {IMAGE: self.model(code, inverse=True, control=control).z}
 
-    def _likelihood(
-        self, image: Tensor, tol: Tensor, prior: Callable[[Tensor], Tensor]
-    ) -> Answer:
-        """Mean and standard error over the draws of log p(z) + log |det|."""
+    def _likelihood(self, image: Tensor, tol: Tensor, label: Tensor = None) -> Answer:
+        """Mean and standard error over the draws of `InfoCNF.log_density`."""
         exact = On() if self.exact else None
 
         def once(draw: Tensor) -> Tensor:
             seed = tf.stack([draw, 0])
             control = Control(tol=tol, seed=seed, exact=exact, share_noise=On())
             out: FlowOutput = self.model(image, control=control)
-            return prior(out.z) + out.log_det
+            return self.model.log_density(out, label)
 
         if self.exact and image.dtype.is_floating:
             mean = once(tf.constant(0))
