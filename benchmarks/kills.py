@@ -84,7 +84,7 @@ def run(
 
 
 def compare(one: Path, other: Path) -> list[str]:
-    """What differs between two finished runs; nothing but seconds may.
+    """Differences between two finished runs; nothing but seconds may differ.
 
     Compared are the newest checkpoint's position and arrays, bit by bit, the lines of
     ``metrics.jsonl`` and ``steps.jsonl``, and ``eval.json``.

@@ -1,4 +1,4 @@
-"""What a solve costs beyond its evaluations, and an evaluation beyond its convolutions.
+"""Costs of a solve beyond its evaluations, and of one beyond its convolutions.
 
     python -m benchmarks.overhead ARRAYS.npz SIZE TOL ROUNDS
 

@@ -1,6 +1,7 @@
 """The rooms stand in the order of the data, and imports go one way."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,10 @@ def test_noise_is_drawn_in_one_place():
     for path in FILES:
         text = path.read_text().replace("keras.random.SeedGenerator", "")
         assert path.name == "seeds.py" or not any(word in text for word in words), path
+
+
+def test_docstrings_begin_with_a_noun_phrase_or_an_imperative():
+    words = "What|How|Whose|Those|That|Whether|Which|Who|When|Where|Why"
+    clause = re.compile(rf'^\s*r?"""(?:{words})\b', re.M)
+    for path in [*FILES, *ROOT.parent.glob("benchmarks/*.py")]:
+        assert not clause.search(path.read_text()), path

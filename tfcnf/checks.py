@@ -25,7 +25,7 @@ def check_positive_integer(name: str, value: Any) -> None:
 
 
 def asserted(failure: Exception) -> str:
-    """What an assertion of a graph said; the first line of another failure."""
+    """Message of an assertion of a graph; the first line of another failure."""
     # called outside of a function, an operation puts its own name behind
     found = re.search(
         r"assertion failed: \[(.*?)\](?: \[Op:\w+\].*)?$", str(failure), re.M

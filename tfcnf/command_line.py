@@ -1,4 +1,4 @@
-"""How the launch scripts start: one-line errors, exit status 2, quiet TensorFlow."""
+"""Start of the launch scripts: one-line errors, exit status 2, quiet TensorFlow."""
 
 from __future__ import annotations
 

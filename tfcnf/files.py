@@ -42,7 +42,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a name is one that `replace_file` gives."""
+    """True for a name that `replace_file` gives."""
     return re.fullmatch(r"\..+\.[0-9a-f]{8}\.tmp", path.name) is not None
 
 

@@ -1,4 +1,4 @@
-"""The one reader of the records that this software writes: JSON, and lines of it.
+"""Reader of the records that this software writes: JSON, and lines of it.
 
 Records are read back after kills, full disks and edits by hand. What cannot be
 understood is a ValueError that names the file, and the line where it has lines.
@@ -149,7 +149,7 @@ def _load(data: bytes) -> Any:
 
 
 def _ends(path: Path) -> bool:
-    """Whether the last line of a file, if there is one, has an end."""
+    """True where the last line of a file, if there is one, has an end."""
     if not path.exists() or not path.stat().st_size:
         return True
     with path.open("rb") as file:
@@ -158,7 +158,7 @@ def _ends(path: Path) -> bool:
 
 
 def _is_whole(line: bytes) -> bool:
-    """Whether a line without an end is one that lacks nothing else."""
+    """True where a line without an end lacks nothing else."""
     try:
         _parse(line, {}, None)
     except ValueError:

@@ -34,7 +34,7 @@ class RunState(NamedTuple):
 
     @property
     def is_finished(self) -> bool:
-        """Whether it was trained to its end and evaluated."""
+        """True where it was trained to its end and evaluated."""
         return self.state == FINISHED
 
 

@@ -21,7 +21,7 @@ from tfcnf.seeds import Tensor, fold_in
 
 
 class SolveStats(NamedTuple):
-    """What one ODE solve cost.
+    """Cost of one ODE solve.
 
     Attributes:
         nfe: evaluations of the right-hand side, all of them, scalar int32.
@@ -67,7 +67,7 @@ class On(NamedTuple):
 
 
 class Control(NamedTuple):
-    """How the ODE solves of one pass through a flow are to be done.
+    """Options of the ODE solves of one pass through a flow.
 
     The first five fields are tensors or None, the others switches, `On` or None;
     ``Control()`` leaves all to the layers.
@@ -135,7 +135,7 @@ class Control(NamedTuple):
 
 
 class FlowOutput(NamedTuple):
-    """What a flow layer returns; the one record that losses and metrics read.
+    """Output of a flow layer, the record that losses and metrics read.
 
     ```python
     out = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)))(tf.ones([4, 2]))

@@ -16,7 +16,7 @@ DEFLATED = 1032  # bytes that deflate makes of one, at most
 
 
 class Header(NamedTuple):
-    """What an array says of itself."""
+    """Header of an array."""
 
     shape: tuple[int, ...]
     fortran_order: bool

@@ -26,7 +26,7 @@ def natural_order(name: str) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def shown(folder: Path) -> list[Path]:
-    """What a folder holds, by name, without hidden files and those of file managers."""
+    """Contents of a folder by name, without hidden files and those of file managers."""
     unseen = ("Thumbs.db", "desktop.ini", "__MACOSX")
     found = (p for p in folder.iterdir() if not p.name.startswith("."))
     return sorted(p for p in found if p.name not in unseen)

@@ -116,7 +116,7 @@ def _blamed(name: str, message: str) -> Iterator[None]:
 
 
 def _host(builder: tfds.core.DatasetBuilder) -> str | None:
-    """Where the archives of a data set lie, if that is known."""
+    """Host of a data set's archives, if that is known."""
     for url in builder.url_infos or {}:
         return urllib.parse.urlsplit(url).hostname
     return None

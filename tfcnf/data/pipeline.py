@@ -29,7 +29,7 @@ def steps_per_epoch(split: Split | SplitRecord, batch_size: int) -> int:
 
 
 class Share(NamedTuple):
-    """Which parts of every batch a worker takes.
+    """Parts of every batch that a worker takes.
 
     Attributes:
         parts: equal parts that a batch is cut into, one for each replica.
@@ -68,7 +68,7 @@ def training_order(
     first_step: int = 0,
     share: Share = Share(),  # noqa: B008
 ) -> tf.data.Dataset:
-    """Which examples make the full batches of an epoch; an incomplete one is dropped.
+    """Examples of the full batches of an epoch; an incomplete batch is dropped.
 
     Order and flips depend on (seed, epoch) alone, so a resumed run sees what an
     uninterrupted one would have seen, and so do any number of replicas. Where labels

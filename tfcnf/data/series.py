@@ -180,7 +180,7 @@ class SeriesSource:
         return [self.train, self.test, *self.domains.values()]
 
     def describe(self) -> str:
-        """What was understood of the data, in one line."""
+        """Summary of the data in one line."""
         kinds = [f"{label.title} ({label.describe()})" for label in self.labels]
         labels = ", ".join(kinds)
         points, dims = self.event_shape
@@ -191,7 +191,7 @@ class SeriesSource:
         )
 
     def model_keywords(self) -> dict[str, Any]:
-        """What a model must know of the data, as keywords of its constructor."""
+        """Keywords of a model's constructor that follow from the data."""
         ends = np.cumsum([label.columns for label in self.labels])[:-1]
         values = np.split(self.train.y, ends, 1)
         return {

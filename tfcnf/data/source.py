@@ -35,7 +35,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Density:
-    """Where the density of a data set lies, and what it is if that is known.
+    """Box that holds the density of a data set, and that density if it is known.
 
     ```python
     box = tfcnf.Density(low=(-4.0, -4.0), high=(4.0, 4.0), points=101)
@@ -102,7 +102,7 @@ class DataSource:
         return [Categorical(count, names) for count, names in pairs]
 
     def model_keywords(self) -> dict[str, Any]:
-        """What a model must know of the data, as keywords of its constructor."""
+        """Keywords of a model's constructor that follow from the data."""
         return {
             "event_shape": self.event_shape,
             "labels": [label.record() for label in self.labels],
@@ -110,7 +110,7 @@ class DataSource:
         }
 
     def describe(self) -> str:
-        """What was understood of the data, in one line."""
+        """Summary of the data in one line."""
         classes = " and ".join(map(str, self.num_classes))
         size = "x".join(map(str, self.event_shape))
         size += " numbers" * (len(self.event_shape) == 1)

@@ -31,7 +31,7 @@ HELD_OUT = 0.5  # clockwise spirals with b beyond mean + 0.5 deviations
 
 
 class Design(NamedTuple):
-    """How spirals are drawn and observed.
+    """Design of a data set of spirals: how they are drawn and observed.
 
     Attributes:
         spirals: how many, half of them clockwise.
@@ -172,7 +172,7 @@ def starts(design: Design) -> np.ndarray:
 
 
 def held_out(b: np.ndarray, clockwise: np.ndarray) -> np.ndarray:
-    """Whether spirals are of the region that `Design.hold_out` keeps out."""
+    """Mask of the spirals in the region that `Design.hold_out` keeps out."""
     return (clockwise > 0.5) & (b > MEAN[1] + HELD_OUT * DEVIATION[1])
 
 

@@ -55,7 +55,7 @@ class Diagnostic(Registered, kind="diagnostic"):
         return cls()
 
     def takes(self, data: Any) -> bool:
-        """Whether it can be used on a data source."""
+        """True where it can be used on a data source."""
         return True
 
     def check(self, data: Any) -> None:

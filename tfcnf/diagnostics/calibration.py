@@ -59,7 +59,7 @@ class Calibration(Diagnostic):
     subject = "examples with classes"
 
     def takes(self, data: Any) -> bool:
-        """Whether the data are examples with classes."""
+        """True where the data are examples with classes."""
         return isinstance(data, DataSource)
 
     def compute(
@@ -188,6 +188,6 @@ def _confidence(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _interval(part: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the true part lies with 95 % probability, by Jeffreys' prior."""
+    """Interval of the true part with 95 % probability, by Jeffreys' prior."""
     beta = tfp.distributions.Beta(part * count + 0.5, (1 - part) * count + 0.5)
     return tuple(beta.quantile(level).numpy() for level in (0.025, 0.975))

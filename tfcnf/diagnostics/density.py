@@ -45,7 +45,7 @@ class LearnedDensity(Diagnostic, key="density"):
     subject = "points with a box"
 
     def takes(self, data: Any) -> bool:
-        """Whether the data are points with a box."""
+        """True where the data are points with a box."""
         return isinstance(getattr(data, "density", None), Density)
 
     def compute(

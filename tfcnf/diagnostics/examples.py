@@ -1,4 +1,4 @@
-"""What a flow says of each single example: its likelihood and both posteriors."""
+"""Likelihood and both posteriors of each single example."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Gallery(Diagnostic):
     subject = "images"
 
     def takes(self, data: Any) -> bool:
-        """Whether the data are images."""
+        """True where the data are images."""
         return pictures.has_images(data)
 
     def compute(

@@ -70,7 +70,7 @@ class Outliers(Diagnostic):
         return cls(data_dir)
 
     def takes(self, data: Any) -> bool:
-        """Whether the data are images."""
+        """True where the data are images."""
         return has_images(data)
 
     def compute(

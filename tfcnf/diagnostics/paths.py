@@ -46,7 +46,7 @@ class Paths(Diagnostic):
     subject = "images, and points in one or two dimensions"
 
     def takes(self, data: Any) -> bool:
-        """Whether the data are images, or points on a line or in the plane."""
+        """True where the data are images, or points on a line or in the plane."""
         points = isinstance(data, DataSource) and data.event_shape in [(1,), (2,)]
         return points or has_images(data)
 

@@ -169,5 +169,5 @@ def unit_interval(model: InfoCNF, x: np.ndarray) -> np.ndarray:
 
 
 def has_images(data: Any) -> bool:
-    """Whether a data source is one of images."""
+    """True where a data source is one of images."""
     return len(data.event_shape) == 3

@@ -74,7 +74,7 @@ class LearnedTolerances(Diagnostic, key="learned_tolerances"):
         return cls(batch_size=config["training"]["batch_size"])
 
     def takes(self, data: Any) -> bool:
-        """Whether the data are for flows."""
+        """True where the data are for flows."""
         return isinstance(data, DataSource)
 
     def compute(
@@ -209,7 +209,7 @@ class ToleranceEvaluator:
         return np.stack(tols)
 
     def solves(self, split: str, batch_size: int) -> dict[str, np.ndarray]:
-        """What some batches' solves take with sampled tolerances, ``[n, N]`` by name.
+        """Costs of some batches' solves with sampled tolerances, ``[n, N]`` by name.
 
         Args:
             split: ``"test"`` or ``"train"``; its first `SHOWN_BATCHES` are taken.

@@ -47,7 +47,7 @@ class Trajectories(Diagnostic):
         self.curves = curves
 
     def takes(self, data: Any) -> bool:
-        """Whether the data are series of two numbers whose curves are known."""
+        """True where the data are series of two numbers whose curves are known."""
         is_series = isinstance(data, SeriesSource)
         return is_series and data.test.truth.ndim == 3 and data.event_shape[-1] == 2
 

@@ -1,4 +1,4 @@
-"""How unusual an example is to a model: scores from likelihood and typicality."""
+"""Scores of how unusual an example is to a model: likelihood and typicality."""
 
 from __future__ import annotations
 

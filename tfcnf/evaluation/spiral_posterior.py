@@ -23,7 +23,7 @@ from tfcnf.evaluation.trajectories import distances
 
 
 class Posterior(NamedTuple):
-    """What is known of n spirals after their windows.
+    """Posterior of n spirals given their windows.
 
     Attributes:
         labels: means of a and b, probability of clockwise, ``[n, 3]``.

@@ -1,4 +1,4 @@
-"""How well a latent ODE fits and continues curves (InfoCNF section 4.6).
+"""Evaluation of how a latent ODE fits and continues curves (InfoCNF section 4.6).
 
 The papers show pictures only, so the scores are defined here. Curves are predicted from
 the mean of q(z(0) | x) and compared with the noise-free curve, in the units of the

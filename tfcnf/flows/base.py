@@ -1,4 +1,4 @@
-"""What every flow layer is, and how layers are chained."""
+"""Base class of flow layers, and chains of them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class FlowLayer(keras.layers.Layer):
         super().__init__(**({"autocast": False} | kwargs))
 
     def inside(self, x: Tensor) -> Tensor:
-        """Whether each example ``[B, ...]`` lies in the support, ``[B]``."""
+        """Mask of the examples ``[B, ...]`` that lie in the support, ``[B]``."""
         return finite(x)
 
 
 def finite(x: Tensor) -> Tensor:
-    """Whether each row of floats ``[B, ...]`` is finite, ``[B]``."""
+    """Mask of the rows of floats ``[B, ...]`` that are finite, ``[B]``."""
     return tf.reduce_all(tf.math.is_finite(x), range(1, len(x.shape)))
 
 
@@ -119,7 +119,7 @@ class Chain(FlowLayer):
 
     @property
     def policies(self) -> list[Policies]:
-        """Those of the layers."""
+        """Policies of the layers."""
         return [policy for layer in self.layers for policy in layer.policies]
 
     def compute_output_shape(self, shape: Any) -> Any:
@@ -129,7 +129,7 @@ class Chain(FlowLayer):
         return shape
 
     def inside(self, x: Tensor) -> Tensor:
-        """That of the first layer."""
+        """Mask of the first layer."""
         return self.layers[0].inside(x) if self.layers else super().inside(x)
 
     def call(

@@ -83,7 +83,7 @@ class Dequantize(FlowLayer):
         return unsolved(log_s - log_1s, tf.reduce_sum(log_slope - log_s - log_1s, axes))
 
     def inside(self, x: Tensor) -> Tensor:
-        """Whether each image lies in the support, ``[B]``; grey levels always do."""
+        """Mask of images in the support, ``[B]``; grey levels always are."""
         if not x.dtype.is_floating:
             return tf.ones(tf.shape(x)[:1], tf.bool)
         above, below = self._distances(tf.cast(x, self.compute_dtype))

@@ -74,7 +74,7 @@ class MultiscaleFlow(FlowLayer):
 
     @property
     def policies(self) -> list[Policies]:
-        """Those of the scales."""
+        """Policies of the scales."""
         return [policy for scale in self.scales for policy in scale.policies]
 
     def compute_output_shape(self, shape: Any) -> Any:

@@ -75,7 +75,7 @@ class Label(keras.layers.Layer):
 
     @property
     def num_means(self) -> int:
-        """How many of them say where the value is; the rest say how sure that is."""
+        """Number of them that locate the value; the others say how sure that is."""
         raise NotImplementedError
 
     def check(self, y: Tensor, hidden: bool) -> tuple[Tensor, str]:

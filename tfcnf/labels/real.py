@@ -190,7 +190,7 @@ class Real(Label):
         return np.asarray(self.mean) + steps * np.asarray(self.scale)
 
     def describe(self) -> str:
-        """How many numbers."""
+        """The number of numbers."""
         return "a number" if self.dims == 1 else f"{self.dims} numbers"
 
     def caption(self, value: Sequence[Any]) -> str:

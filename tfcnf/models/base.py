@@ -19,7 +19,7 @@ from tfcnf.types import Control, FlowOutput, Tensor, Weighted
 
 
 class Part(NamedTuple):
-    """What a training step learns from a batch, or from a part of it.
+    """Gradients and measures of a batch, or of a part of it.
 
     Attributes:
         gradients: of the mean loss, over the replicas' number, in `flow_weights`.
@@ -68,7 +68,7 @@ class FlowModel(MeasuredModel):
 
     @property
     def samples_tolerances(self) -> bool:
-        """Whether tolerances are drawn, or learned, so that batches have their own."""
+        """True where tolerances are drawn, so that batches have their own."""
         return any(p is not None and p.samples for p, _ in self.flow.policies)
 
     @property
@@ -127,7 +127,7 @@ class FlowModel(MeasuredModel):
     def differentiate(
         self, data: Any, drawn: Tensor | None = None, weight: Tensor | None = None
     ) -> tuple[Part, Decision]:
-        """What a step needs to know of a batch, or of a part of it.
+        """Gradients and measures of a batch, or of a part of it.
 
         Args:
             data: ``(x, y)`` or ``(x, y, sample_weight)``.

@@ -1,4 +1,4 @@
-"""What can be asked of a flow model: densities, classes, codes, samples."""
+"""Public methods of flow models: densities, classes, codes, samples."""
 
 from __future__ import annotations
 

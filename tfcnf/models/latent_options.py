@@ -1,4 +1,4 @@
-"""What the keywords of a latent ODE may be."""
+"""Checks of the keywords of a latent ODE."""
 
 from __future__ import annotations
 

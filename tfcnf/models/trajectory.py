@@ -1,4 +1,4 @@
-"""Where examples and codes are on their way through a flow.
+"""Positions of examples and codes on their way through a flow.
 
 Time 0 is at the examples and time 1 at the codes. Each of the flow's N CNFs takes 1/N
 of the time, in their order: at k/N the first k are passed, and what lies between two

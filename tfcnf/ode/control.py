@@ -51,7 +51,7 @@ class Trail(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """Where a solve stands in time.
+    """Position of a solve in time.
 
     Attributes:
         s: time since the start.
@@ -244,7 +244,7 @@ class Integrator:
     def _judge(
         self, clock: Clock, end: Tensor, *, dt: Tensor, lands: Tensor, ratio: Tensor
     ) -> tuple[Tensor, Clock]:
-        """Whether a step of this error ratio is accepted, and the clock after it."""
+        """Judges a step by its error ratio: accepted or not, and the clock after it."""
         accept = ratio <= 1.0
         now, before = self.solver.exponents
         factor = SAFETY * ratio**-now * clock.ratio**before

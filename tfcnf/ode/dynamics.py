@@ -95,7 +95,7 @@ class Dynamics(keras.layers.Layer):
 
 
 class StackDynamics(Dynamics):
-    """What `ConvDynamics` and `DenseDynamics` share.
+    """Base of `ConvDynamics` and `DenseDynamics`.
 
     Args:
         hidden: widths of the hidden layers.

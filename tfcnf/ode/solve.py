@@ -19,7 +19,7 @@ from tfcnf.types import SolveStats, Tensor
 
 
 class Method(NamedTuple):
-    """How a solve is done; one traced graph for each.
+    """Options of a solve; each has one traced graph.
 
     Attributes:
         start: time of the given state.

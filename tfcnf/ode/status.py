@@ -1,4 +1,4 @@
-"""How a solve ended, and what is said where it failed."""
+"""Status of a solve, and the messages of failed ones."""
 
 from __future__ import annotations
 

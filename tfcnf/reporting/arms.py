@@ -43,7 +43,7 @@ DISTANCES = tuple(f"rmse_{part}" for part in ("window", "forward", "backward"))
 
 @dataclass(frozen=True)
 class Run:
-    """What a finished run left behind.
+    """Record of what a finished run left behind.
 
     It has no ``tolerances`` where they are constants, and no ``labels`` where it had
     the label of every example.
@@ -125,7 +125,7 @@ class Arm:
 
     @property
     def is_alone(self) -> bool:
-        """Whether it was trained on the labelled examples alone."""
+        """True where it was trained on the labelled examples alone."""
         part = self.config["training"].get("labelled_part", 1.0)
         return bool(self.num_labels) and part == 1
 
@@ -165,7 +165,7 @@ class Arm:
         return np.array(epochs), np.array([[p[e] for e in epochs] for p in points])
 
     def elapsed(self, unit: str, epochs: Iterable[int]) -> np.ndarray:
-        """What had been spent on training after some epochs, the mean of the runs.
+        """Cost of training up to some epochs, the mean of the runs.
 
         Args:
             unit: ``"epoch"``; ``"minutes"``; or ``"evaluations"``, forward and

@@ -123,13 +123,13 @@ Choice = Callable[[Arm], bool]
 
 
 def usual_arms(arms: Sequence[Arm]) -> list[Arm]:
-    """Those of the largest learning rate and the smallest network of a regime."""
+    """Arms of the largest learning rate and the smallest network of a regime."""
     rate, flows = max(arm.rate for arm in arms), min(arm.flows for arm in arms)
     return [arm for arm in arms if arm.rate == rate and arm.flows == flows]
 
 
 def figure_choices(arms: Sequence[Arm]) -> dict[str, tuple[str, Choice]]:
-    """Which arms of a regime the papers' figures compare: name -> (title, choice)."""
+    """Arms of a regime that the papers' figures compare: name -> (title, choice)."""
     usual = usual_arms(arms)
     rate, flows = usual[0].rate, usual[0].flows
 

@@ -236,7 +236,7 @@ def _pivot(measures: Mapping[str, Any], titles: Mapping[str, str]) -> list[list[
 
 
 def _focusable(attributes: dict[str, str], label: str) -> dict[str, str]:
-    """What a box that scrolls needs to be reached with the keyboard."""
+    """Attributes that let a box that scrolls be reached with the keyboard."""
     return attributes | {"tabindex": "0", "role": "region", "aria-label": label}
 
 

@@ -1,4 +1,4 @@
-"""What a traced training spent its time on, from the trace's file alone."""
+"""Time spent by a traced training, from the trace's file alone."""
 
 from __future__ import annotations
 

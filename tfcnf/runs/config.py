@@ -128,7 +128,7 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
 
 
 def _defaults(function: Any) -> dict[str, Any]:
-    """What can be configured of a function: its keywords that have a default."""
+    """Keywords of a function that can be configured: those that have a default."""
     return {
         name: parameter.default
         for name, parameter in inspect.signature(function).parameters.items()

@@ -96,7 +96,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 
 def check_folder(config: Mapping[str, Any], workdir: str) -> bool:
-    """Whether the folder holds a run, with checkpoints, of this configuration.
+    """True where the folder holds a run, with checkpoints, of this configuration.
 
     It may have more epochs than the run had, and data of another name where the run has
     a record of its data (`tfcnf.runs.data`).
@@ -122,7 +122,7 @@ def check_folder(config: Mapping[str, Any], workdir: str) -> bool:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a run has something to lose."""
+    """True where a run has something to lose."""
     return any(folder.glob("checkpoints/*.index"))
 
 
@@ -152,7 +152,7 @@ def _is_run(workdir: str) -> bool:
 
 
 def _is_of_a_beginning(path: Path) -> bool:
-    """Whether a file is one that is there before the first of a run."""
+    """True for a file that may be there before the first of a run."""
     return is_temporary(path) or path.name == LOCK or path.name.startswith(EARLIER)
 
 
@@ -189,7 +189,7 @@ def _check_same(new: Any, old: Any, folder: Path, key: str) -> None:
 
 
 def _metadata(config: Mapping[str, Any], init_from: str | None) -> dict[str, Any]:
-    """Where, when and with what a run was made."""
+    """Origin of a run: place, time, software and command."""
     return {
         "command": sys.argv,
         "commit": _commit(),

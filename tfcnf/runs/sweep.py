@@ -41,7 +41,7 @@ class Planned(NamedTuple):
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is, with as many epochs as are asked for."""
+        """True where it is, with as many epochs as are asked for."""
         if not self.state.is_finished:
             return False
         path, epochs = self.folder / "config.json", "training.epochs"

@@ -63,7 +63,7 @@ class Answers:
         return self._likelihood(image, tol)
 
     def ood_score(self, image: Tensor, tol: Tensor) -> Answer:
-        """How unlike the training data: see `tfcnf.diagnostics.typicality`."""
+        """Distance from the training data, see `tfcnf.diagnostics.typicality`."""
         found = self.marginal_log_prob(image, tol)
         scores = unusualness(found["log_prob_nats"], self.entropy)
         return {

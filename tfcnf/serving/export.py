@@ -170,7 +170,7 @@ def _move(saved: Path, target: Path) -> None:
 
 
 def _measures(workdir: Path) -> dict[str, Any]:
-    """What the run measured and where it was made, of the files that are there."""
+    """Measures and origin of the run, from the files that are there."""
     measures = {}
     if (workdir / "eval.json").is_file():
         measures["evaluation"] = read_results(workdir, "tolerance")

@@ -27,7 +27,7 @@ def read_image(name: str, image: Tensor, shape: Sequence[int], levels: int) -> T
 
 
 def can_decode(shape: Sequence[int]) -> bool:
-    """Whether image files can hold images of this shape: grey or RGB."""
+    """True where image files can hold images of this shape: grey or RGB."""
     return shape[-1] in (1, 3)
 
 

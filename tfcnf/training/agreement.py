@@ -1,4 +1,4 @@
-"""How the workers of a cluster come to agree, and wait for one another."""
+"""Agreement among the workers of a cluster, and their waiting for one another."""
 
 from __future__ import annotations
 

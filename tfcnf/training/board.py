@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training."""
+"""Records of a training for TensorBoard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens after each epoch: evaluation, logs, progress.
+"""Callbacks after each epoch: evaluation, logs, progress.
 
 The callbacks share the logs of the epoch: those that measure come first, those that
 write come after.

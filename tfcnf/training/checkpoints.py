@@ -21,7 +21,7 @@ FILE = re.compile(r"ckpt-(\d+)(?:-(\d+))?\.(?:index|data-\d+-of-\d+)")
 
 
 class Position(NamedTuple):
-    """Where a training stands.
+    """Position of a training.
 
     Attributes:
         epoch: epochs done.

@@ -36,7 +36,7 @@ class Cluster(NamedTuple):
 
 
 def in_cluster() -> bool:
-    """Whether the environment says that there are other workers."""
+    """True where the environment says that there are other workers."""
     return bool(os.environ.get("TF_CONFIG")) and len(read_cluster().addresses) > 1
 
 
@@ -127,7 +127,7 @@ def check_port(address: str) -> None:
 
 
 def absent(addresses: Sequence[str]) -> list[str]:
-    """Those of the addresses at which nobody answers."""
+    """Addresses at which nobody answers."""
     silent = []
     for address in addresses:
         host, _, port = address.rpartition(":")

@@ -1,4 +1,4 @@
-"""The one training loop, for every distribution strategy."""
+"""Training loop for every distribution strategy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ends a training early: a signal to stop, or a worker that is gone."""
+"""Early ends of a training: a signal to stop, or a worker that is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to do when a training step fails: stop, skip the batch, or go back.
+"""Recovery from a training step that fails: stop, skip the batch, or go back.
 
 A step fails where a solve does not reach its end, or the loss or its gradient is not
 finite. The checks stand before the optimizer in the graph, so the weights of a failed
@@ -196,6 +196,6 @@ def _lower_rate(optimizer: keras.optimizers.Optimizer, factor: float) -> None:
 
 
 def _local(value: Any) -> Any:
-    """What a value of all replicas is on the first."""
+    """Value of the first replica, of one of all replicas."""
     values = getattr(value, "values", None)
     return values[0] if isinstance(values, tuple) else value

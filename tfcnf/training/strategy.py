@@ -1,4 +1,4 @@
-"""Which devices a training uses."""
+"""Devices that a training uses."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def share_of(strategy: tf.distribute.Strategy, batch_size: int) -> Share:
 def distribute(
     strategy: tf.distribute.Strategy, make: Callable[[], tf.data.Dataset]
 ) -> Any:
-    """What gives each of this process' replicas its part of a batch.
+    """Function that gives each of this process' replicas its part of a batch.
 
     Args:
         strategy: from `get_strategy`.
