@@ -61,7 +61,7 @@ def refused(config, data_dir, tmp_path, monkeypatch):
     def begun(*_, **__):
         raise AssertionError("the run was begun")
 
-    for step in ("run_epochs", "write_results"):
+    for step in ("run_epochs", "leave_results"):
         monkeypatch.setattr(experiment, step, begun)
 
     def train(key, value, workdir=tmp_path / "run"):
