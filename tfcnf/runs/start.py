@@ -57,7 +57,7 @@ def check_batches(scope: tf.distribute.Strategy, config: Mapping[str, Any]) -> N
     if workers > 1 and action != "stop":
         raise ValueError(
             "a worker cannot recover from a failed step while the others wait for it. "
-            f"Received: divergence.action={action!r} with {workers} workers"
+            f"Received: recovery.action={action!r} with {workers} workers"
         )
 
 
