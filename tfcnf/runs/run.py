@@ -14,6 +14,7 @@ from tfcnf.data.record import DataRecord, record_of
 from tfcnf.data.source import Split
 from tfcnf.models.failures import named_failures
 from tfcnf.models.precision import copy_in
+from tfcnf.ode.status import SolverError
 from tfcnf.runs.build import build_model, read_source
 from tfcnf.runs.data import check_data, read_record
 from tfcnf.runs.folder import read_config
@@ -190,6 +191,7 @@ class Run:
 
         Raises:
             ValueError: for a run that is not on images, or a keyword out of range.
+            SolverError: for a temperature at which images are not finite.
         """
         if num < 1:
             raise ValueError(f"num must be positive. Received: num={num}")
@@ -206,6 +208,11 @@ class Run:
             labels = np.zeros([num, len(self.model.labels)], np.int32)
             labels[:, 0] = chosen
         images = self.model.sample(labels, seed, temperature).numpy()
+        if not np.isfinite(images).all():
+            raise SolverError(
+                "the images are not finite; try a lower temperature. "
+                f"Received: temperature={temperature}"
+            )
         if out:
             from tfcnf.reporting.figures import draw_grid
 
