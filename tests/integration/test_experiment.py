@@ -388,9 +388,9 @@ def drawn(finished_run, data_dir, tmp_path_factory):
     folder, arrays = tmp_path_factory.mktemp("drawn"), {}
     draw_grid = figures.draw_grid
 
-    def spy(images, path, *rest):
+    def spy(images, path, **words):
         arrays[path.name] = np.array(images)
-        draw_grid(images, path, *rest)
+        draw_grid(images, path, **words)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "draw_grid", spy)

@@ -165,10 +165,14 @@ def test_a_damaged_record_is_named(text, run_copy):
 
 def test_classes_are_drawn_by_name_without_data(named, no_data, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "draw_grid", lambda *args: drawn.append(args))
+    monkeypatch.setattr(
+        figures,
+        "draw_grid",
+        lambda images, path, **words: drawn.append((images, words["title"])),
+    )
     for label in ("three", "3", 3):
         Run(named).sample(label, 2, out=str(tmp_path / "x.png"))
-    titles = [args[3] for args in drawn]
+    titles = [title for _, title in drawn]
     assert titles == ["class three"] * 3
     np.testing.assert_array_equal(drawn[0][0], drawn[1][0])
     with pytest.raises(ValueError, match=r"in 0\.\.9, or be the name .*zero, one, "):
@@ -178,8 +182,8 @@ def test_classes_are_drawn_by_name_without_data(named, no_data, tmp_path, monkey
 def test_rows_of_samples_have_the_names_of_their_classes(digits, tmp_path, monkeypatch):
     drawn = {}
 
-    def spy(images, path, rows, *_):
-        drawn[path.name] = list(rows)
+    def spy(images, path, *, row_labels, title=""):
+        drawn[path.name] = list(row_labels)
 
     monkeypatch.setattr(figures, "draw_grid", spy)
     monkeypatch.setattr(pictures, "class_samples", lambda *_, **__: None)

@@ -341,7 +341,7 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"beta": -1.0}, "Received: beta=-1.0"),
         ({"kl_warmup_steps": -1}, "Received: kl_warmup_steps=-1"),
         ({"label_weights": (1.0,)}, "Received: label_weights=(1.0,), 3 labels"),
-        ({"labels": ("gauss",) * 3}, "registered kinds. Received: 'gauss'"),
+        ({"labels": ("gauss",) * 3}, "registered kinds. Received: label='gauss'"),
         ({"dynamics_units": (0,)}, "Received: hidden=(0,)"),
         ({"activation": "relu"}, "Received: activation='relu'"),
         ({"tol": 0.0}, "Received: tol=0.0"),

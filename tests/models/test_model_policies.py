@@ -38,7 +38,8 @@ SOURCE = DataSource("floats", Split(X, Y), Split(X, Y), (3,), 17)
 
 
 def make(policy, model=InfoCNF, rate=1e-2, **options):
-    made = model(SHAPE, 3, policy=policy, **(TINY | options))
+    labels = {} if model is CNF else {"labels": 3}
+    made = model(SHAPE, **labels, policy=policy, **(TINY | options))
     made.compile(keras.optimizers.SGD(rate))
     return made
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf import losses
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solve import Method, solve
@@ -114,17 +113,6 @@ def test_graphs_of_the_first_tensorflow_solve_too(kind):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         z1 = session.run(run(tf.constant(Z), kind))
     np.testing.assert_allclose(z1, GROWTH * Z, rtol=1e-6)
-
-
-def test_losses_in_graphs_of_the_first_tensorflow():
-    scores, y = np.float32([[2, 1], [1, 2], [2, 1]]), np.int32([[0], [0], [-1]])
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        scores, y = [tf.constant(scores)], tf.constant(y)
-        error, entropy = session.run(
-            [losses.error(scores, y), losses.cross_entropy(scores, y)]
-        )
-    np.testing.assert_array_equal(error, [0, 100, 100])
-    np.testing.assert_allclose(entropy, [np.log1p(np.e**-1), np.log1p(np.e), 0], 1e-6)
 
 
 class Foreign(Dynamics):

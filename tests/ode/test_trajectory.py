@@ -132,8 +132,8 @@ def test_gradients_against_finite_differences(dynamics, times):
 def test_gradients_are_those_of_the_discrete_solution(dynamics, monkeypatch):
     """With frozen step sizes they are exact even at a loose tolerance."""
 
-    def frozen(self, *step):
-        accept, clock = original(self, *step)
+    def frozen(self, *step, **options):
+        accept, clock = original(self, *step, **options)
         return accept, clock._replace(dt=tf.constant(0.5, tf.float64))
 
     original = trajectory.GridIntegrator._judge

@@ -9,6 +9,7 @@ from tfcnf.reporting.runs import report
 PICTURES = {
     *("calibration.png", "outliers.png", "temperatures.png"),
     *("interpolations.png", "swaps.png", "class_means.png"),
+    *("paths.png", "paths.gif"),
 }
 
 
@@ -16,7 +17,7 @@ def test_every_diagnostic_has_its_figures(used_run, tmp_path):
     *written, page = report([str(used_run)], str(tmp_path))
     assert {path.name for path in written} == PICTURES
     for path in written:
-        pixels = tf.io.decode_png(path.read_bytes()).numpy()
+        pixels = tf.io.decode_image(path.read_bytes(), expand_animations=False).numpy()
         assert pixels.std() > 1
         assert min(pixels.shape[:2]) > 150
     assert page == tmp_path / "report.html"

@@ -253,7 +253,7 @@ def test_estimated_traces_are_averaged_too(in_memory, given):
 
 
 def test_a_model_without_supervised_code_has_no_classes():
-    model = CNF((4, 4, 1), 3, num_levels=17, filters=2, hidden_layers=1, alpha=0.05)
+    model = CNF((4, 4, 1), num_levels=17, filters=2, hidden_layers=1, alpha=0.05)
     module = make_module(model, 0.0, tol=1e-3)
     assert not hasattr(module, "classify")
     image = np.full([2, 4, 4, 1], 0.5, np.float32)
@@ -287,7 +287,7 @@ def test_bad_options_are_refused(options, message, in_memory):
 
 
 def test_image_files_are_read_as_their_grey_levels():
-    model = CNF((4, 4, 1), 3, num_levels=17, filters=2, hidden_layers=1, alpha=0.05)
+    model = CNF((4, 4, 1), num_levels=17, filters=2, hidden_layers=1, alpha=0.05)
     module = make_module(model, 0.0, tol=1e-2)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), np.uint8)
     files = tf.stack([tf.io.encode_png(image) for image in pixels])
@@ -322,8 +322,8 @@ def export(served_run, in_memory, digits, monkeypatch):
     """A function that exports the run to a path; what is saved is a stub."""
     config = json.loads((served_run / "config.json").read_text())
     entropy = Entropy(-90.0, 10.0, 0.3, 1437, TOL, 6)
-    monkeypatch.setattr("tfcnf.serving.export.kept_entropy", lambda *_: entropy)
-    monkeypatch.setattr("tfcnf.serving.export.model_card", lambda *_: "new")
+    monkeypatch.setattr("tfcnf.serving.export.kept_entropy", lambda *_, **__: entropy)
+    monkeypatch.setattr("tfcnf.serving.export.model_card", lambda *_, **__: "new")
 
     def save(module, path, **_):
         Path(path, "assets").mkdir(parents=True)
@@ -332,8 +332,12 @@ def export(served_run, in_memory, digits, monkeypatch):
 
     monkeypatch.setattr(tf.saved_model, "save", save)
     return lambda path, **options: export_run(
-        *(str(served_run), config, in_memory, record_of(digits), lambda: digits.train),
+        str(served_run),
         str(path),
+        config=config,
+        model=in_memory,
+        data=record_of(digits),
+        read=lambda: digits.train,
         **options,
     )
 

@@ -101,9 +101,9 @@ def test_one_decision_serves_all_parts(baseline, images, monkeypatch):
     model.compile(keras.optimizers.SGD(0.1))
     learned, learn = [], model.reinforce.learn
 
-    def watch(decision, gates, loss, nfe, nfe_backward):
+    def watch(decision, gates, **measured):
         learned.append(decision.tolerance.shape)
-        learn(decision, gates, loss, nfe, nfe_backward)
+        learn(decision, gates, **measured)
 
     monkeypatch.setattr(model.reinforce, "learn", watch)
     before = [w.numpy() for w in model.gate_weights]

@@ -84,9 +84,11 @@ def _of_codes(answers: Answers, tol: Tensor) -> dict[str, Any]:
 def _of_images(answers: Answers, tol: Tensor) -> dict[str, Any]:
     steps = tf.constant(8)
     model = answers.model
-    names = OF_AN_IMAGE + ("predict_labels",) * bool(model.labels)
-    names += ("classify",) * bool(model.labels and model.reader.of_classes)
-    names += ("ood_score",) * (answers.entropy is not None)
+    names = list(OF_AN_IMAGE)
+    if model.labels:
+        names.append("classify" if model.reader.of_classes else "predict_labels")
+    if answers.entropy is not None:
+        names.append("ood_score")
     conditional = {
         "log_prob": lambda image, label, tol=tol: answers.log_prob(
             image, label, tol=tol
