@@ -257,9 +257,11 @@ def test_a_model_without_supervised_code_has_no_classes():
     module = make_module(model, 0.0, tol=1e-3)
     assert not hasattr(module, "classify")
     image = np.full([2, 4, 4, 1], 0.5, np.float32)
-    found = module.log_prob(image, np.int32([0, 1]))["log_prob_nats"]
+    found = module.log_prob(image)["log_prob_nats"]
     marginal = module.marginal_log_prob(image)["log_prob_nats"]
     np.testing.assert_allclose(found, marginal, rtol=1e-5)
+    drawn = module.sample(np.int32(3))["image_black_0_white_1"]
+    np.testing.assert_array_equal(drawn, model.sample(3, tol=1e-3))
 
 
 def test_several_label_factors_have_posteriors_of_their_own():
