@@ -231,3 +231,16 @@ def test_a_kind_without_a_distribution_cannot_be_hidden():
     assert not Rank().can_hide
     with pytest.raises(ValueError, match="cannot be marginalised"):
         Rank().marginal()
+
+
+def test_losses_in_graphs_of_the_first_tensorflow():
+    # there == between tensors compares objects
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        label = Categorical(2)
+        label.q_theta = lambda code: code  # the code is the logits
+        scores = tf.constant([[2.0, 1.0], [1.0, 2.0], [2.0, 1.0]])
+        y = tf.constant([[0], [0], [-1]])
+        measured = label.measures(label.estimate(scores), y)["error"]
+        error, entropy = session.run([measured, label.loss(scores, y)])
+    np.testing.assert_array_equal(error, [0, 100, 100])
+    np.testing.assert_allclose(entropy, [np.log1p(np.e**-1), np.log1p(np.e), 0], 1e-6)

@@ -19,7 +19,8 @@ def test_every_diagnostic_has_its_figures(used_run, tmp_path):
     for path in written:
         pixels = tf.io.decode_image(path.read_bytes(), expand_animations=False).numpy()
         assert pixels.std() > 1
-        assert min(pixels.shape[:2]) > 80
+        least = 80 if path.stem == "paths" else 150  # one row of small images
+        assert min(pixels.shape[:2]) > least
     assert page == tmp_path / "report.html"
 
 
