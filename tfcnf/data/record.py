@@ -144,8 +144,7 @@ def record_of(source: DataSource | SeriesSource) -> DataRecord:
     array of floats has its norm and a sum with fixed weights instead: data that are
     drawn anew on another machine may differ in their last digits.
     """
-    splits = {"train": source.train, "test": source.test}
-    splits |= getattr(source, "domains", {})
+    splits: dict[str, Split] = {**source.splits, **getattr(source, "domains", {})}
     record = DataRecord(
         source.name,
         source.model_keywords(),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from tfcnf.data.observations import check_points, elapsed, in_single, numbers
-from tfcnf.data.source import Split
+from tfcnf.data.source import Split, count_examples, present
 from tfcnf.labels.base import Label
 
 
@@ -140,6 +141,16 @@ class SeriesSplit(Split):
     def __len__(self) -> int:
         return len(self.y)
 
+    def take(self, rows: np.ndarray) -> Self:
+        """The series at these indices, with their curves."""
+        curves = {
+            name: getattr(self, name)[rows]
+            for name in ("truth", "truth_mask")
+            if getattr(self, name).size
+        }
+        x = Series(*(part[rows] for part in self.x))
+        return dataclasses.replace(self, x=x, y=self.y[rows], **curves)
+
 
 @dataclass(frozen=True)
 class SeriesSource:
@@ -160,6 +171,8 @@ class SeriesSource:
         domains: further test splits, by name, from others.
         labels: kinds of the labels; numbers get their units from the training split.
         window: duration of the observations.
+        validation: split that weights and the end of a training are chosen by, or
+            None.
     """
 
     name: str
@@ -169,7 +182,13 @@ class SeriesSource:
     labels: tuple[Label, ...]
     window: float
     flip: bool = False
+    validation: SeriesSplit | None = None
     task: ClassVar[str] = "series"
+
+    @property
+    def splits(self) -> dict[str, SeriesSplit]:
+        """The splits of the distribution of training, by name."""
+        return present(train=self.train, validation=self.validation, test=self.test)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -177,7 +196,7 @@ class SeriesSource:
         return self.train.x.values.shape[1:]
 
     def _splits(self) -> list[SeriesSplit]:
-        return [self.train, self.test, *self.domains.values()]
+        return [*self.splits.values(), *self.domains.values()]
 
     def describe(self) -> str:
         """Summary of the data in one line."""
@@ -186,8 +205,7 @@ class SeriesSource:
         points, dims = self.event_shape
         return (
             f"{self.name}: {len(self.labels)} labels, {labels}; series of up to "
-            f"{points} points of {dims} numbers; {len(self.train)} training and "
-            f"{len(self.test)} test examples"
+            f"{points} points of {dims} numbers; {count_examples(self.splits)}"
         )
 
     def model_keywords(self) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,6 +32,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def take(self, rows: np.ndarray) -> Self:
+        """The examples at these indices."""
+        return dataclasses.replace(self, x=self.x[rows], y=self.y[rows])
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class DataSource:
         density: box and density of points in one or two dimensions, or None.
         class_names: names of the classes of each label factor; their numbers if the
             data do not name them.
+        validation: split that weights and the end of a training are chosen by, or
+            None.
     """
 
     name: str
@@ -84,6 +91,12 @@ class DataSource:
     flip: bool = False
     density: Density | None = None
     class_names: tuple[tuple[str, ...], ...] = ()
+    validation: Split | None = None
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name."""
+        return present(train=self.train, validation=self.validation, test=self.test)
 
     @property
     def task(self) -> str:
@@ -118,7 +131,7 @@ class DataSource:
         return (
             f"{self.name}: {classes} classes, {len(self.num_classes)} "
             f"factor{'s' * (len(self.num_classes) > 1)}, {size}{levels}; "
-            f"{len(self.train)} training and {len(self.test)} test examples"
+            f"{count_examples(self.splits)}"
         )
 
     def __post_init__(self) -> None:
@@ -131,7 +144,7 @@ class DataSource:
                 f"{self.name} must name {self.num_classes} classes. "
                 f"Received: names of {named} classes"
             )
-        for name, split in [("train", self.train), ("test", self.test)]:
+        for name, split in self.splits.items():
             lowest = 0 if split.labelled_part is None else HIDDEN
             _check_split(
                 f"{self.name}/{name}",
@@ -140,6 +153,20 @@ class DataSource:
                 num_levels=self.num_levels,
                 lowest=lowest,
             )
+
+
+def present(**splits: Any) -> dict[str, Any]:
+    """The splits that there are, by name."""
+    return {name: split for name, split in splits.items() if split is not None}
+
+
+def count_examples(splits: Mapping[str, Split]) -> str:
+    """The number of examples of each split, in words."""
+    titles = {"train": "training"}
+    counts = [
+        f"{len(split)} {titles.get(name, name)}" for name, split in splits.items()
+    ]
+    return f"{', '.join(counts[:-1])} and {counts[-1]} examples"
 
 
 def _check_split(

@@ -9,7 +9,7 @@ from typing import Any
 from tfcnf.checks import check_choice
 from tfcnf.tolerances.policy import check_tolerance
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "validation", "test")
 
 
 class SplitEvaluator:
@@ -21,10 +21,10 @@ class SplitEvaluator:
         model: the model.
         source: data to evaluate on.
         batch_size: examples solved at a time.
-        split: ``"test"`` or ``"train"``.
+        split: ``"test"``, ``"validation"`` or ``"train"``.
 
     Raises:
-        ValueError: for an unknown split.
+        ValueError: for an unknown split, or a validation split that is not there.
     """
 
     def __init__(
@@ -33,6 +33,12 @@ class SplitEvaluator:
         check_choice("split", split, SPLITS)
         self.model, self.source, self.batch_size = model, source, batch_size
         self.split_name, self.split = split, getattr(source, split)
+        if self.split is None:
+            raise ValueError(
+                f"there is no split of this name in {source.name}; "
+                "config.training.validation holds a part of the training split out. "
+                f"Received: split={split!r}"
+            )
 
     def run(
         self, tol: float, draws: int = 1, backward: bool = False

@@ -29,7 +29,7 @@ class DensityEvaluator(Evaluator):
         model: a flow on points.
         source: data with a `Density`.
         batch_size: examples solved at a time.
-        split: ``"test"`` or ``"train"``.
+        split: see `SplitEvaluator`.
     """
 
     def __init__(

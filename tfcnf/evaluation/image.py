@@ -29,7 +29,7 @@ class Evaluator(SplitEvaluator):
         model: a flow.
         source: see `SplitEvaluator`, as what follows.
         batch_size: examples solved at a time.
-        split: ``"test"`` or ``"train"``.
+        split: see `SplitEvaluator`.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ class TrajectoryEvaluator(SplitEvaluator):
         model: a latent ODE.
         source: see `SplitEvaluator`, as what follows.
         batch_size: series solved at a time.
-        split: ``"test"`` or ``"train"``.
+        split: see `SplitEvaluator`.
     """
 
     def __init__(

@@ -73,7 +73,7 @@ class Task(Registered, kind="task"):
             model: the model.
             source: data to evaluate on.
             batch_size: examples solved at a time.
-            split: ``"test"`` or ``"train"``.
+            split: ``"test"``, ``"validation"`` or ``"train"``.
         """
         raise NotImplementedError
 
