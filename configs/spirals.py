@@ -10,7 +10,7 @@ minutes, with what makes the first thousand steps count: clipped gradients, a la
 learning rate, an encoder that starts with a long memory. ``budget=paper`` is theirs:
 20,000 steps of the full batch at 1e-3. ``budget=parity`` has the conditions of the
 authors' logs: also 100 points of 500, two hidden layers in the dynamics; compare the
-running ELBO with `tfcnf/reporting/latent_ode_reference.json`.
+running ELBO with `papers/elbo.json`.
 
 Variants: partition=code (supervised code) | head (the same labels through a linear head
 on the unpartitioned latent) | none (no labels); data=spirals | spirals_held_out |

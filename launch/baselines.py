@@ -6,12 +6,16 @@
 Prints a line for each measure and writes all to the file.
 """
 
+import sys
+from pathlib import Path
+
 from absl import flags
 
 from tfcnf import command_line
 from tfcnf.data import catalog
-from tfcnf.evaluation import baselines
-from tfcnf.tasks import Task
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # papers/ is not installed
+from papers import baselines
 
 DATA = flags.DEFINE_string(
     "data", "digits", "Data set: digits, mnist, cifar10 or spirals."
@@ -27,8 +31,7 @@ OUT = flags.DEFINE_string("out", None, "JSON file to write.")
 
 def main() -> None:
     source = catalog.get(DATA.value, DATA_DIR.value)
-    measures = Task.of(source).baselines(source, SEED.value)
-    baselines.save(measures, OUT.value)
+    baselines.save(source, OUT.value, SEED.value)
 
 
 if __name__ == "__main__":

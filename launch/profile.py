@@ -8,10 +8,15 @@ The trace itself opens in TensorBoard: pip install -e ".[profile]", then
 tensorboard --logdir=runs/digits/tensorboard (tab Profile).
 """
 
+import sys
+from pathlib import Path
+
 from absl import flags
 
 from tfcnf import command_line
-from tfcnf.reporting import profile
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
+from benchmarks import profile
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run folder with a trace.")
 

@@ -13,10 +13,17 @@ its spread over seeds; ``--benchmark`` writes a Markdown file and a figure besid
 JSON that launch/benchmark.py left.
 """
 
+import sys
+from pathlib import Path
+
 from absl import flags
 
 from tfcnf import command_line
-from tfcnf.reporting import benchmarks, report, runs
+from tfcnf.reporting import runs
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # these two are not installed
+from benchmarks import report as benchmarks
+from papers import one_run, report
 
 RUNS = flags.DEFINE_string("runs", None, "Folder with run folders, at any depth.")
 WORKDIR = flags.DEFINE_list("workdir", None, "Run folders, comma-separated.")
@@ -28,7 +35,8 @@ def main() -> None:
     if BENCHMARK.value:
         print(benchmarks.write(BENCHMARK.value, OUT.value))
     elif WORKDIR.value:
-        print(*runs.report(WORKDIR.value, OUT.value), sep="\n")
+        for draw in (runs.report, one_run.draw):
+            print(*draw(WORKDIR.value, OUT.value), sep="\n")
     else:
         report.write(RUNS.value, OUT.value or RUNS.value)
 

@@ -7,6 +7,7 @@ import shutil
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from filelock import FileLock
@@ -115,3 +116,26 @@ def finished_run(once, make_config, data_dir):
 def run_copy(finished_run, tmp_path):
     """A copy of the finished run, to be changed at will."""
     return shutil.copytree(finished_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def make_trajectories():
+    """A function of labels ``[n, 3]`` that makes the arrays of ``trajectories.npz``."""
+
+    def make(labels):
+        times, num = np.linspace(-1, 2, 30), len(labels)
+        curves = np.stack([np.cos(times), np.sin(times)], -1)[None].repeat(num, 0)
+        return {
+            "times": times,
+            "truth": curves,
+            "truth_mask": np.ones([num, 30]),
+            "values": curves[:, 10:20],
+            "value_times": times[10:20],
+            "mask": np.ones([num, 10]),
+            "model_times": times,
+            "model": curves + 0.1,
+            "labels": np.array(labels),
+            "window": np.array(1.0),
+        }
+
+    return make

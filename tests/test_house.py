@@ -38,6 +38,7 @@ ROOMS = [
 SPLIT = ("runs",)  # rooms whose files have an order of their own
 PLACE = {room: i for i, rooms in enumerate(ROOMS) for room in rooms}
 SURFACES = [ROOT / "__init__.py", *(ROOT / room / "__init__.py" for room in SPLIT)]
+BESIDE = ROOT.parent
 FILES = sorted(p for p in ROOT.rglob("*.py") if p not in SURFACES)
 
 
@@ -91,7 +92,29 @@ def test_the_solver_of_tfp_is_used_in_one_room():
 
 def test_the_package_does_without_what_stands_beside_it():
     for path in FILES:
-        assert "benchmarks" not in imported(path), path
+        assert not {"benchmarks", "papers"} & imported(path), path
+
+
+PAPERS = [  # the reproduction: its files in the order of their imports
+    *({"spiral_posterior", "arms", "authors", "trajectories"}, {"baselines", "tables"}),
+    *({"comparison", "labels", "one_run"}, {"series"}, {"report"}),
+]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(BESIDE.glob("papers/[a-z]*.py")), ids=lambda p: p.stem
+)
+def test_imports_among_the_papers_files_go_one_way(path):
+    place = {name: i for i, names in enumerate(PAPERS) for name in names}
+    tree = ast.walk(ast.parse(path.read_text()))
+    nodes = [node for node in tree if isinstance(node, ast.ImportFrom)]
+    names = [
+        (node.module or "").split(".") + [a.name for a in node.names] for node in nodes
+    ]
+    for package, other, *_ in names:
+        assert package != "benchmarks", path
+        if package == "papers":
+            assert place[other] < place[path.stem], f"{path} imports {other}"
 
 
 def test_noise_is_drawn_in_one_place():

@@ -9,14 +9,15 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from papers.arms import load_arms
+from papers.tables import arms_table, learned_table
 from tfcnf.files import file_name
 from tfcnf.records import append_line, read_lines
-from tfcnf.reporting.arms import load_arms
 from tfcnf.reporting.page import write_page
 from tfcnf.reporting.read import read_results
 from tfcnf.reporting.runs import _read as read_run
 from tfcnf.reporting.spread import spread_table
-from tfcnf.reporting.tables import arms_table, learned_table, results_table
+from tfcnf.reporting.tables import results_table
 from tfcnf.runs.folder import read_config
 from tfcnf.training.callbacks import MetricsLog, StepsLog, best_epoch, read_metrics
 from tfcnf.training.recovery import Recovery

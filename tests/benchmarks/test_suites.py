@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import machine, memory, serve, start, step, suites
+from benchmarks import report as drawn
 from benchmarks.network import Size, make_arrays, plan, weight_names
 from benchmarks.tfcnf_contender import TfcnfContender
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.multiscale import build_multiscale
 from tfcnf.ode.dynamics import ConvDynamics
-from tfcnf.reporting import benchmarks
 from tfcnf.tolerances.fixed import FixedTolerance
 
 SMALL = Size(2, 8, 8, 1, True)
@@ -204,7 +204,7 @@ def test_a_suites_file_becomes_a_report(suite, tmp_path, monkeypatch):
     suites.run(suite, str(path))
     record = json.loads(path.read_text())
     assert record["machine"]["packages"]["tensorflow"] == tf.__version__
-    report = benchmarks.write(str(path))
+    report = drawn.write(str(path))
     assert machine.describe()["processor"] in report.read_text()
     assert (tmp_path / "figures.png").stat().st_size > 1000
     with pytest.raises(ValueError, match=r"exists; choose another. Received: out="):
@@ -219,7 +219,7 @@ def test_bad_arguments_are_named(tmp_path):
     path = tmp_path / "other.json"
     path.write_text("{}")
     with pytest.raises(ValueError, match=r"launch/benchmark.py wrote. Received: "):
-        benchmarks.write(str(path))
+        drawn.write(str(path))
 
 
 def test_memory_rows_keep_their_gradient():

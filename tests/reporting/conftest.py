@@ -73,26 +73,3 @@ def used_run(tmp_path_factory):
     for name, values in arrays.items():
         np.savez(folder / f"{name}.npz", **values)
     return folder
-
-
-@pytest.fixture(scope="session")
-def make_trajectories():
-    """A function of labels ``[n, 3]`` that makes the arrays of ``trajectories.npz``."""
-
-    def make(labels):
-        times, num = np.linspace(-1, 2, 30), len(labels)
-        curves = np.stack([np.cos(times), np.sin(times)], -1)[None].repeat(num, 0)
-        return {
-            "times": times,
-            "truth": curves,
-            "truth_mask": np.ones([num, 30]),
-            "values": curves[:, 10:20],
-            "value_times": times[10:20],
-            "mask": np.ones([num, 10]),
-            "model_times": times,
-            "model": curves + 0.1,
-            "labels": np.array(labels),
-            "window": np.array(1.0),
-        }
-
-    return make

@@ -113,7 +113,7 @@ def _solve(
     # functions of the graph: traced once and called by each stage of a step
     @tf.function(autograph=False)
     def ode_fn(theta: Any, t: Tensor, y: Any) -> Any:
-        with tf.name_scope("dynamics"):  # what `tfcnf.reporting.profile` looks for
+        with tf.name_scope("dynamics"):  # what `benchmarks.profile` looks for
             return value_and_divergence(field, theta, t=t, z=y[0], probes=probes)
 
     context = CNFSolve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,20 @@ CURVES = {
 }
 
 
-def draw_curves(metrics: Sequence[dict[str, Any]], path: Path) -> None:
-    """Error, bits/dim and evaluations against the epoch, from ``metrics.jsonl``."""
+def draw_curves(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, x: str = "epoch"
+) -> None:
+    """Error, bits/dim and evaluations against the epoch or the step.
+
+    Args:
+        runs: by label, the lines of a ``metrics.jsonl`` or ``steps.jsonl``.
+        path: the PNG.
+        x: name of the horizontal axis in the lines.
+    """
     curves = {
         title: {
-            label: [(line["epoch"], line[name]) for line in metrics if name in line]
+            f"{run} {label}".strip(): [(a[x], a[name]) for a in lines if name in a]
+            for run, lines in runs.items()
             for label, name in names.items()
         }
         for title, names in CURVES.items()
@@ -52,7 +61,7 @@ def draw_curves(metrics: Sequence[dict[str, Any]], path: Path) -> None:
         for label, points in lines.items():
             if points:
                 panel.plot(*zip(*points, strict=True), label=label, marker=".")
-        panel.set(xlabel="epoch", title=title)
+        panel.set(xlabel=x, title=title)
         panel.grid(alpha=0.3)
         panel.legend()
     save_figure(figure, path)

@@ -14,8 +14,7 @@ from PIL import Image
 from tfcnf.diagnostics import Diagnostic
 from tfcnf.files import replace_file
 from tfcnf.records import read_record
-from tfcnf.reporting.arms import NAMES
-from tfcnf.reporting.read import read_classes, read_numbers, read_results
+from tfcnf.reporting.read import MODELS, read_classes, read_numbers, read_results
 from tfcnf.reporting.tables import MEASURES, results_rows
 from tfcnf.run_state import read_state
 
@@ -87,7 +86,7 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
     results = read_results(run, "tolerance")
     root = Element("html", lang="en")
     name = config["model_name"]
-    title = f"{NAMES.get(name, name)} on {config['data']}"
+    title = f"{MODELS.get(name, name)} on {config['data']}"
     _head(root, title)
     body = SubElement(root, "body")
     _text(body, "h1", title)

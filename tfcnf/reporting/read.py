@@ -9,6 +9,12 @@ import numpy as np
 
 from tfcnf.records import Record, check_record, read_lines, read_record
 
+MODELS = {  # key of a configuration -> class
+    "infocnf": "InfoCNF",
+    "ccnf": "CCNF",
+    "cnf": "CNF",
+    "latent_ode": "LatentODE",
+}
 STEP = {"step": int, "nfe_forward": float, "nfe_backward": float}
 EPOCH = STEP | {"epoch": int, "seconds": float}
 COUNTS = ("draws", "num_examples", "num_parameters")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from tfcnf.diagnostics import Diagnostic
 from tfcnf.files import replace_file
-from tfcnf.records import read_lines, read_record
-from tfcnf.reporting import density, steps, trajectories
-from tfcnf.reporting.figures import save_animation, save_figure
+from tfcnf.records import read_record
+from tfcnf.reporting import density
+from tfcnf.reporting.figures import draw_curves, save_animation, save_figure
 from tfcnf.reporting.page import write_page
 from tfcnf.reporting.read import read_results, read_steps
 from tfcnf.reporting.spread import spread_table
@@ -63,9 +63,6 @@ def _read(workdir: str) -> dict[str, Any]:
         run["config"] = read_record(path, {"data": str} if run["steps"] else None)
     if (folder / "eval.json").is_file():
         run["eval"] = read_results(folder)
-    is_series = (folder / "trajectories.npz").is_file()
-    elbo = {"step": int, "running_elbo": float} if is_series else None
-    run["metrics"] = read_lines(folder / "metrics.jsonl", elbo, float)
     if "config" not in run or not ("eval" in run or run["steps"]):
         raise ValueError(
             f"no run with results in this folder. Received: workdir={workdir!r}"
@@ -81,21 +78,20 @@ def _read(workdir: str) -> dict[str, Any]:
 def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
     """(file name, function of the path that writes it) of all that can be drawn."""
     items: list[tuple[str, Any]] = []
-    labels = _labels(runs)
-    logs = {labels[path]: run["steps"] for path, run in runs.items() if run["steps"]}
+    labels = labels_of(runs)
+    logs = {
+        labels[path] * (len(runs) > 1): run["steps"]
+        for path, run in runs.items()
+        if run["steps"]
+    }
     if logs:
-        data = next(iter(runs.values()))["config"]["data"]
-        items += [
-            ("steps.png", lambda p: steps.draw_steps(logs, data, p)),
-            ("steps.md", lambda p: _write(p, steps.steps_table(logs, data))),
-        ]
+        items.append(("steps.png", lambda p: draw_curves(logs, p, "step")))
     named = {labels[path]: run for path, run in runs.items() if "eval" in run}
     if not named:
         return items
     first = next(iter(named.values()))
     evaluations = {name: run["eval"]["evaluations"] for name, run in named.items()}
     rows = next(iter(evaluations.values()))
-    lines = {name: run["metrics"] for name, run in named.items()}
     if "area_error" in first["eval"]:
         items.append(
             ("area_error.png", lambda p: density.draw_area_errors(evaluations, p))
@@ -104,14 +100,6 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
         items.append(
             ("tolerances.png", lambda p: density.draw_bits_against_tolerance(rows, p))
         )
-    if "trajectories" in first:
-        arrays = first["trajectories"]
-        table = trajectories.elbo_table(lines)
-        items += [
-            ("spirals.png", lambda p: trajectories.draw_spirals(arrays, p)),
-            ("elbo.png", lambda p: trajectories.draw_elbo(lines, p)),
-            ("elbo.md", lambda p: _write(p, table)),
-        ]
     for key, diagnostic in Diagnostic.known.items():
         if key in first:
             for name, draw in diagnostic().figures(first[key]).items():
@@ -134,7 +122,7 @@ def _animate(draw: Callable[[], Iterable[Figure]], path: Path) -> None:
     save_animation(draw(), path)
 
 
-def _labels(runs: Iterable[Path]) -> dict[Path, str]:
+def labels_of(runs: Collection[Path]) -> dict[Path, str]:
     """The names of folders, or their paths where names are the same."""
     count = Counter(path.name for path in runs)
     return {p: p.name if count[p.name] == 1 else str(p) for p in runs}

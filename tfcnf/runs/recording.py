@@ -112,7 +112,7 @@ def _draw(model: Any, source: Any, folder: Path, tol: float) -> None:
     from tfcnf.reporting.figures import draw_curves
 
     metrics = calls.read_metrics(folder / "metrics.jsonl")
-    draw_curves(metrics, folder / "curves.png")
+    draw_curves({"": metrics}, folder / "curves.png")
     Task.of(source).draw(model, source, folder, tol)
 
 

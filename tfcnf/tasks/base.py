@@ -6,7 +6,7 @@ is the name of that class in lower case.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -86,16 +86,6 @@ class Task(Registered, kind="task"):
     ) -> Callable[[], dict[str, np.ndarray]] | None:
         """A function that draws the images of an epoch for TensorBoard, or None."""
         return None
-
-    def baselines(self, source: Any, seed: int) -> Iterator[tuple[str, float]]:
-        """Yields (name, value) of independent baselines.
-
-        Raises:
-            ValueError: for data without baselines.
-        """
-        raise ValueError(
-            f"the baselines are for images and spirals. Received: {source.name!r}"
-        )
 
     def draw(self, model: Any, source: Any, folder: Path, tol: float) -> None:
         """Leaves arrays and pictures of a finished run in its folder.

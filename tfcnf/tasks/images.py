@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,6 @@ class Images(Task):
             return {**pages, "reconstructions": tiled(restored)[None]}
 
         return draw
-
-    def baselines(self, source: DataSource, seed: int) -> Iterator[tuple[str, float]]:
-        """See `tfcnf.evaluation.baselines.run`."""
-        if source.num_levels < 2:
-            return super().baselines(source, seed)
-        from tfcnf.evaluation import baselines
-
-        return baselines.run(source, seed)
 
     def draw(self, model: Any, source: DataSource, folder: Path, tol: float) -> None:
         """Leaves ``samples.png``, a row for each class, and ``reconstructions.png``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,6 @@ class Series(Task):
     def tolerances(self, model: Any, source: SeriesSource) -> None:
         """None: a latent ODE has a constant tolerance."""
         return None
-
-    def baselines(self, source: SeriesSource, seed: int) -> Iterator[tuple[str, float]]:
-        """The exact posterior, see `tfcnf.evaluation.spiral_posterior.run`."""
-        from tfcnf.evaluation import spiral_posterior
-
-        return spiral_posterior.run(source)
 
     def draw(self, model: Any, source: SeriesSource, folder: Path, tol: float) -> None:
         """Leaves ``trajectories.npz`` and ``trajectories.png``."""

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from papers.arms import Arm
+from papers.tables import evaluations
 from tfcnf.diagnostics.tolerances import LearnedTolerances
-from tfcnf.reporting.arms import Arm
 from tfcnf.reporting.figures import save_figure
-from tfcnf.reporting.tables import evaluations
 
 PANELS = {
     "test error (%)": ("test/test_error",),

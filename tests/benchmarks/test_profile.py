@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from tfcnf.reporting.profile import Trace, read_trace, table
+from benchmarks.profile import Trace, read_trace, table
 
 
 @pytest.fixture

@@ -14,11 +14,10 @@ import pytest
 import tensorflow as tf
 from scipy import special, stats
 
+from papers import baselines
 from tfcnf.data.source import DataSource, Split
-from tfcnf.evaluation import baselines
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.tasks import Task
 
 SEED = 3
 MARGIN = baselines.ALPHA / (1 - 2 * baselines.ALPHA)
@@ -219,14 +218,16 @@ def test_save_prints_and_writes_what_was_measured(
 
     monkeypatch.setattr(baselines, "run", run)
     out = tmp_path / "new" / "baselines.json"
-    baselines.save(Task.of(digits).baselines(digits, SEED), str(out))
+    baselines.save(digits, str(out), SEED)
     assert json.loads(out.read_text()) == {"examples": 360, "seed": 1.5}
     assert capsys.readouterr().out == "examples: 360\nseed: 1.5\n"
 
 
-def test_save_refuses_a_path_that_cannot_be_written(tmp_path: Path) -> None:
+def test_save_refuses_a_path_that_cannot_be_written(
+    digits: DataSource, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="must be a file"):
-        baselines.save([], str(tmp_path))
+        baselines.save(digits, str(tmp_path))
     with pytest.raises(ValueError, match="cannot be made"):
-        baselines.save([], str(tmp_path / "file" / "baselines.json"))
+        baselines.save(digits, str(tmp_path / "file" / "baselines.json"))

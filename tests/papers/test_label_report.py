@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.reporting import report
-from tfcnf.reporting.arms import load_arms
-from tfcnf.reporting.labels import label_lines, labels_table
+from papers import report
+from papers.arms import load_arms
+from papers.labels import label_lines, labels_table
 from tfcnf.runs.config import default_config
 
 

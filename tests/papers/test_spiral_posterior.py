@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from papers import baselines, spiral_posterior
+from papers.spiral_posterior import posterior
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.spirals import DEVIATION, MEAN, Design, curve, draw, starts, times
-from tfcnf.evaluation import baselines, spiral_posterior
-from tfcnf.evaluation.spiral_posterior import posterior
-from tfcnf.tasks import Task
 
 DESIGN = Design(spirals=4, length=40, window=8)
 
@@ -62,7 +61,7 @@ def test_it_is_measured_by_the_baselines(monkeypatch, tmp_path):
     labels, kinds = ("a", "b", "clockwise"), ("gaussian", "gaussian", "bernoulli")
     source = SeriesSource("few", test, test, {"shift_4": far}, labels, kinds, 1.0)
     out = tmp_path / "spirals.json"
-    baselines.save(Task.of(source).baselines(source, 0), str(out))
+    baselines.save(source, str(out))
     scores = json.loads(out.read_text())
     assert scores["shift_4/a_deviation"] > 2 * scores["a_deviation"] > 0
     gap = posterior(test, DESIGN).labels[:, 0] - test.y[:, 0]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from papers import report
+from papers.arms import load_arms
+from papers.comparison import figure_choices
+from papers.tables import arms_table, spread
 from tfcnf.files import file_name
-from tfcnf.reporting import report
-from tfcnf.reporting.arms import load_arms
-from tfcnf.reporting.comparison import figure_choices
-from tfcnf.reporting.tables import arms_table, spread
 from tfcnf.runs.config import default_config
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfcnf.records import read_record
 from tfcnf.reporting.read import (
+    MODELS,
     read_epochs,
     read_numbers,
     read_results,
@@ -20,12 +21,6 @@ from tfcnf.reporting.read import (
 )
 from tfcnf.run_state import EARLIER, read_state
 
-NAMES = {
-    "infocnf": "InfoCNF",
-    "ccnf": "CCNF",
-    "cnf": "CNF",
-    "latent_ode": "LatentODE",
-}
 PARTITIONS = {"code": "partitioned", "head": "linear head", "none": "no labels"}
 CONFIG = {  # what is told of a configuration
     "data": str,
@@ -144,7 +139,7 @@ class Arm:
         gradient = self.config["model"].get("gradient", "adjoint")
         exact = "" if gradient == "adjoint" else f", {gradient}"
         about = f"{constant}{exact}{labels}{alone}{note}"
-        return f"{NAMES[self.model]}, {self.policy}{about}"
+        return f"{MODELS[self.model]}, {self.policy}{about}"
 
     @property
     def regime(self) -> str:
@@ -243,7 +238,7 @@ def _totals(run: Run, unit: str) -> Iterator[tuple[int, float]]:
 
 
 def _order(arm: Arm) -> Any:
-    place = list(NAMES)[::-1].index(arm.model)
+    place = list(MODELS)[::-1].index(arm.model)
     return (
         *(arm.config["data"], arm.batch, -place),
         *(arm.policy != "fixed", arm.policy, arm.tol),
@@ -255,7 +250,7 @@ def _read(folder: Path) -> Run:
     config = read_record(folder / "config.json", CONFIG)
     path = folder / "config.json"
     for key, is_known in {
-        "model_name": tuple(NAMES).__contains__,
+        "model_name": tuple(MODELS).__contains__,
         "model.policy": lambda name: isinstance(name, str),  # it may be the user's own
         "model.partition": tuple(PARTITIONS).__contains__,
     }.items():

@@ -9,16 +9,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from papers.arms import Arm
+from papers.authors import draw_beside, read_log, table_beside
+from papers.comparison import draw_arm_curves
+from papers.trajectories import draw_trajectories_of_arms
 from tfcnf.files import file_name
-from tfcnf.reporting.arms import Arm
-from tfcnf.reporting.comparison import draw_arm_curves
 from tfcnf.reporting.figures import save_figure
 from tfcnf.reporting.spread import spread_table
-from tfcnf.reporting.trajectories import (
-    draw_elbo,
-    draw_trajectories_of_arms,
-    elbo_table,
-)
 
 PARTS = ("window", "forward", "backward")
 SCORES = (
@@ -27,7 +24,6 @@ SCORES = (
     *("a_rmse", "b_rmse", "clockwise_error", "elbo", "log_likelihood", "kl"),
 )
 HOME = ""  # the domain of training
-PARITY = "spirals_reference"  # the data of the authors' logs
 
 
 def compare_series(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]:
@@ -55,11 +51,12 @@ def compare_series(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[s
     path = folder / f"trajectories_{name}.png"
     draw_trajectories_of_arms({a.label: a.runs[0].trajectories for a in arms}, path)
     yield f"![Trajectories of the first seed]({path.name})"
-    if arms[0].config["data"] == PARITY:
+    log = read_log(arms[0].config["data"])
+    if log:
         lines = {arm.label: arm.runs[0].metrics for arm in arms}
         path = folder / f"elbo_{name}.png"
-        draw_elbo(lines, path)
-        yield elbo_table(lines)
+        draw_beside(lines, log, path)
+        yield table_beside(lines, log)
         yield f"![Running ELBO beside the authors']({path.name})"
 
 

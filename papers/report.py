@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tfcnf.files import file_name, replace_file
-from tfcnf.reporting.arms import Arm, load_arms, regimes
-from tfcnf.reporting.comparison import (
+from papers.arms import Arm, load_arms, regimes
+from papers.comparison import (
     draw_arm_curves,
     draw_pareto,
     draw_tolerances,
     figure_choices,
     usual_arms,
 )
-from tfcnf.reporting.labels import draw_labels, labels_table
-from tfcnf.reporting.series import compare_series
-from tfcnf.reporting.tables import arms_table, learned_table
+from papers.labels import draw_labels, labels_table
+from papers.series import compare_series
+from papers.tables import arms_table, learned_table
+from tfcnf.files import file_name, replace_file
 
 
 def write(runs: str, out: str) -> None:
@@ -28,7 +28,7 @@ def write(runs: str, out: str) -> None:
         out: folder to write to; it is made.
 
     Raises:
-        ValueError: see `tfcnf.reporting.arms.load_arms`.
+        ValueError: see `papers.arms.load_arms`.
     """
     arms, unfinished = load_arms(runs)
     folder = Path(out)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfcnf.reporting.arms import Arm, Run
+from papers.arms import Arm, Run
+from papers.tables import spread
 from tfcnf.reporting.figures import save_figure
-from tfcnf.reporting.tables import markdown, spread
+from tfcnf.reporting.tables import markdown
 
 Measure = Callable[[Run], float | None]
 ERRORS: dict[str, Measure] = {

@@ -11,17 +11,20 @@ Labels are those of the first label factor.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from papers import spiral_posterior
 from tfcnf import losses
 from tfcnf.data.pipeline import steps_per_epoch, training_batches
 from tfcnf.data.source import DataSource
+from tfcnf.data.spirals import DESIGNS
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.files import write_json
 from tfcnf.seeds import uniform
@@ -33,16 +36,18 @@ tfd = tfp.distributions
 ALPHA = 0.05  # as in configs/digits.py
 
 
-def save(measures: Iterable[tuple[str, float]], out: str) -> None:
+def save(source: Any, out: str, seed: int = 0) -> None:
     """Runs baselines, prints a line for each measure and writes them as JSON.
 
     Args:
-        measures: (name, value) of each, see `tfcnf.tasks.Task.baselines`.
+        source: images with grey levels, or spirals.
         out: path of the JSON file.
+        seed: see `run`.
 
     Raises:
-        ValueError: where there can be no such file.
+        ValueError: for other data, or where there can be no such file.
     """
+    measures = _measures(source, seed)
     path = Path(out)
     if path.is_dir():
         raise ValueError(f"out must be a file. Received: out={out!r}")
@@ -57,6 +62,16 @@ def save(measures: Iterable[tuple[str, float]], out: str) -> None:
         print(f"{name}: {value:g}", flush=True)
         results[name] = value
     write_json(path, results)
+
+
+def _measures(source: Any, seed: int) -> Iterator[tuple[str, float]]:
+    if source.name in DESIGNS:
+        return spiral_posterior.run(source)
+    if source.task == "images" and source.num_levels > 1:
+        return run(source, seed)
+    raise ValueError(
+        f"the baselines are for images and spirals. Received: {source.name!r}"
+    )
 
 
 def run(source: DataSource, seed: int) -> Iterator[tuple[str, float]]:
