@@ -4,6 +4,7 @@ The public names are those of `__all__`; what is not among them may change.
 """
 
 from tfcnf.data.catalog import get as load
+from tfcnf.data.columns import Column
 from tfcnf.data.series import (
     Series,
     SeriesSource,
@@ -14,6 +15,7 @@ from tfcnf.data.series import (
 from tfcnf.data.source import DataSource, Density, Split
 from tfcnf.flows.base import Chain, FlowLayer
 from tfcnf.flows.cnf import CNFLayer
+from tfcnf.flows.columns import Columns
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import MultiscaleFlow, build_multiscale
 from tfcnf.labels.base import Label
@@ -56,6 +58,8 @@ __all__ = [
     "Categorical",
     "Chain",
     "Checkpoint",
+    "Column",
+    "Columns",
     "Control",
     "ConvDynamics",
     "DataSource",

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfcnf.data.columns import Column
 from tfcnf.flows.base import Chain
 from tfcnf.flows.cnf import CNFLayer
+from tfcnf.flows.columns import Columns
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import MultiscaleFlow, build_multiscale
 from tfcnf.flows.reshape import Squeeze
@@ -31,6 +33,14 @@ def cnf(dynamics=ConvDynamics, **options):
 # name -> (layer, shape of x, image in [0, 1]?)
 LAYERS = {
     "dequantize": (lambda: Dequantize(17, 0.05, dtype="float64"), IMAGE, True),
+    "columns": (
+        lambda: Columns(
+            ["a", Column("b", low=-9.0, scale=2.0), Column("c", low=-9.0, high=9.0)],
+            dtype="float64",
+        ),
+        VECTOR,
+        False,
+    ),
     "squeeze": (lambda: Squeeze(dtype="float64"), IMAGE, False),
     "cnf, images": (cnf, IMAGE, False),
     "cnf, vectors": (lambda: cnf(DenseDynamics), VECTOR, False),

@@ -45,6 +45,11 @@ class FlowLayer(keras.layers.Layer):
         """Mask of the examples ``[B, ...]`` that lie in the support, ``[B]``."""
         return finite(x)
 
+    @property
+    def interior(self) -> Tensor:
+        """An example in the support, or a number for all of its entries."""
+        return 0.5
+
 
 def finite(x: Tensor) -> Tensor:
     """Mask of the rows of floats ``[B, ...]`` that are finite, ``[B]``."""
@@ -71,7 +76,8 @@ def guarded(flow: FlowLayer, x: Tensor, inverse: bool = False, **options: Any) -
         return flow(x, inverse=inverse, **options)
     good = finite(x) if inverse else flow.inside(x)
     column = tf.reshape(good, [-1] + [1] * (len(x.shape) - 1))
-    out = flow(tf.where(column, x, 0.5), inverse=inverse, **options)
+    within = 0.5 if inverse else tf.cast(flow.interior, x.dtype)
+    out = flow(tf.where(column, x, within), inverse=inverse, **options)
     nan = tf.constant(float("nan"), out.log_det.dtype)
     unknown = tf.reduce_any(tf.math.is_nan(x), range(1, len(x.shape))) | inverse
     log_det = tf.where(good, out.log_det, tf.where(unknown, nan, -float("inf")))
@@ -131,6 +137,11 @@ class Chain(FlowLayer):
     def inside(self, x: Tensor) -> Tensor:
         """Mask of the first layer."""
         return self.layers[0].inside(x) if self.layers else super().inside(x)
+
+    @property
+    def interior(self) -> Tensor:
+        """That of the first layer."""
+        return self.layers[0].interior if self.layers else super().interior
 
     def call(
         self, x: Tensor, inverse: bool = False, control: Control | None = None

@@ -10,7 +10,9 @@ import keras
 import tensorflow as tf
 
 from tfcnf import losses
-from tfcnf.flows.base import FlowLayer, guarded
+from tfcnf.data.columns import make_columns
+from tfcnf.flows.base import Chain, FlowLayer, guarded
+from tfcnf.flows.columns import Columns
 from tfcnf.labels.base import split_values
 from tfcnf.labels.kinds import make_labels
 from tfcnf.latent.partition import Partition
@@ -50,6 +52,9 @@ class InfoCNF(Inference):
         supervised_fraction: part of the code that is supervised: 0 is the
             unconditional CNF, 1 is CCNF (C-FFJORD), 1/2 is the papers' InfoCNF.
         num_levels: grey levels of integer images; not used for vectors.
+        columns: for vectors, a `tfcnf.data.columns.Column`, or its name, for each
+            number: its units, bounds and whether it is an integer. Examples, samples
+            and densities are in these units; see `tfcnf.flows.columns.Columns`.
         beta: weight of the cross-entropy against bits/dim.
         dropout: dropout on the predictor's input.
         seed: integer seed of initial weights and noise.
@@ -71,6 +76,7 @@ class InfoCNF(Inference):
         *,
         supervised_fraction: float = 0.5,
         num_levels: int = 256,
+        columns: Sequence[Any] | None = None,
         beta: float = 0.5,
         dropout: float = 0.5,
         seed: int | None = None,
@@ -91,6 +97,10 @@ class InfoCNF(Inference):
         self.flow = flow or build_flow(
             self.event_shape, num_levels, seed=seed, dtype=policy, **flow_options
         )
+        self.columns = make_columns(columns or ())
+        if self.columns:
+            first = Columns(self.columns, seed, dtype=policy)
+            self.flow = Chain([first, self.flow], dtype=policy)
         if not self.flow.built:
             self.flow.build((None, *self.event_shape))
         self.labels = make_labels(labels, policy) if supervised_fraction else []
@@ -170,6 +180,7 @@ class InfoCNF(Inference):
             "labels": [label.record() for label in self.labels],
             "supervised_fraction": self.supervised_fraction,
             "num_levels": self.num_levels,
+            "columns": [column.record() for column in self.columns],
             "beta": self.beta,
             "dropout": self.dropout,
             "seed": self.seed,

@@ -55,7 +55,11 @@ def check_examples(
     else:
         valid = tf.reduce_all(tf.math.is_finite(x))
         message = "examples must be finite"
-    return require(valid, f"{message}. Received: x=", x)
+    x = require(valid, f"{message}. Received: x=", x)
+    if num_levels == 1 and inside:
+        message = "examples must lie within the bounds of the model's columns"
+        x = require(tf.reduce_all(inside(x)), f"{message}. Received: x=", x)
+    return x
 
 
 def check_codes(z: Any, num_dims: int) -> Tensor:
