@@ -5,7 +5,8 @@ import pytest
 
 from tfcnf.data.labels import hide_labels
 from tfcnf.data.pipeline import training_batches
-from tfcnf.data.source import HIDDEN, DataSource, Split
+from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.categorical import HIDDEN
 
 CLASSES = 4
 
@@ -65,7 +66,7 @@ def test_impossible_numbers_are_refused(labels, part, message):
 def test_only_training_labels_may_be_hidden():
     source = numbered()
     hidden = Split(source.test.x, np.full_like(source.test.y, HIDDEN))
-    with pytest.raises(ValueError, match=r"test must have labels 0\.\.3"):
+    with pytest.raises(ValueError, match=r"test must have labels in 0\.\.3"):
         dataclasses.replace(source, test=hidden)
 
 

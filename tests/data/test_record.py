@@ -22,9 +22,8 @@ def images(**changes):
     y = np.array([[0], [1], [2]] * 2, np.int32)
     given = {"x": x, "y": y, "name": "own.npz", "class_names": NAMES} | changes
     split = Split(given["x"], given["y"])
-    return DataSource(
-        given["name"], split, split, (3,), 32, class_names=given["class_names"]
-    )
+    labels = [Categorical(3, given["class_names"][0])]
+    return DataSource(given["name"], split, split, labels, 32)
 
 
 def series(scale=1.0, shift=0.0):

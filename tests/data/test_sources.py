@@ -1,3 +1,4 @@
+import dataclasses
 import socket
 import time
 from pathlib import Path
@@ -8,7 +9,12 @@ import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
 from tfcnf.data import catalog
+from tfcnf.data.labels import hide_labels
+from tfcnf.data.pipeline import training_batches
 from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.binary import Binary
+from tfcnf.labels.categorical import HIDDEN, Categorical
+from tfcnf.labels.real import Real
 
 SHARED = Path(__file__).parents[3] / "shared" / "tfds"
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -232,7 +238,7 @@ def test_bad_arrays_are_refused(changes, message, place):
     bad, good, classes, levels = vectors(**changes)
     splits = {"train": good, "test": good} | {place: bad}
     with pytest.raises(ValueError, match=message) as failure:
-        DataSource("mine", num_classes=classes, num_levels=levels, **splits)
+        DataSource("mine", labels=classes, num_levels=levels, **splits)
     assert str(failure.value).startswith(f"mine/{place} must")
 
 
@@ -249,3 +255,39 @@ def test_several_factors_are_told_apart():
     split = Split(np.zeros([4, 2]), np.zeros([4, 2], int))
     described = DataSource("mine", split, split, (3, 2), 1).describe()
     assert described.startswith("mine: 3 and 2 classes, 2 factors, 2 numbers;")
+
+
+def test_labels_of_any_kind_have_their_own_check_and_units():
+    y = np.array([[0, 150.0, 1], [2, 170.0, 0], [1, 190.0, 1], [2, 210.0, 0]])
+    labels = [Categorical(3, "abc"), Real(1, title="height"), Binary(title="alive")]
+    split = Split(np.zeros([4, 2], np.float32), y)
+    data = DataSource("mine", split, split, labels, 1)
+    assert data.num_classes == (3,)
+    assert data.class_names == (("a", "b", "c"), (), ())
+    height = data.model_keywords()["labels"][1]
+    np.testing.assert_allclose(height["mean"], [180.0])
+    np.testing.assert_allclose(height["scale"], [np.sqrt(500.0)])
+    assert "3 labels" in data.describe()
+    bad = {(0, 0): 3.0, (1, 1): np.nan, (2, 2): 0.5}
+    for place, value in bad.items():
+        wrong = y.copy()
+        wrong[place] = value
+        with pytest.raises(ValueError, match="mine/test must have labels"):
+            DataSource("mine", split, Split(split.x, wrong), labels, 1)
+
+
+def test_hidden_values_of_any_kind_are_drawn_apart():
+    y = np.array([[k % 2, -1.0 + k] for k in range(8)])
+    labels = [Categorical(2), Real(1, distribution="normal")]
+    x = np.arange(8.0, dtype=np.float32)[:, None]
+    data = DataSource("mine", Split(x, y), Split(x, y), labels, 1)
+    seen = hide_labels(data, 1, 0.5, seed=0)
+    for batch, values in training_batches(seen, 4, seed=0, epoch=0):
+        known = values[:, 0] != HIDDEN
+        assert int(np.sum(known)) == 2
+        np.testing.assert_array_equal(np.isnan(values[:, 1]), ~known)
+        np.testing.assert_array_equal(values[known][:, 1], batch[known][:, 0] - 1)
+    # -1 is a value of a number, and hides nothing
+    assert len(list(training_batches(data, 4, seed=0, epoch=0))) == 2
+    with pytest.raises(ValueError, match="stated distribution"):
+        hide_labels(dataclasses.replace(data, labels=[2, Real(1)]), 1, 0.5, seed=0)

@@ -5,10 +5,11 @@ import pytest
 import tensorflow as tf
 
 from tfcnf import CCNF, CNF, InfoCNF
-from tfcnf.data.source import HIDDEN, DataSource, Split
+from tfcnf.data.source import DataSource, Split
 from tfcnf.diagnostics import Gallery, pictures
 from tfcnf.diagnostics.grid import tiled
 from tfcnf.evaluation.pixels import PixelClassifier
+from tfcnf.labels.categorical import HIDDEN
 
 RNG = np.random.default_rng(0)
 SHAPE, LEVELS, CLASSES, TOL = (4, 4, 1), 17, 3, 1e-5

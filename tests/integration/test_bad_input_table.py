@@ -659,7 +659,7 @@ CASES = [
     ),
     library(
         "labels of unknown classes",
-        "DataSource(..., num_classes=(2,))",
+        "DataSource(..., labels=(2,))",
         "labels from 0 to 2",
         lambda: source(np.zeros([2, 2]), [[0], [2]]),
     ),

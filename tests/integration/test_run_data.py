@@ -13,6 +13,7 @@ from tfcnf.data import catalog
 from tfcnf.data.record import record_of
 from tfcnf.data.source import Split
 from tfcnf.diagnostics import pictures
+from tfcnf.labels.categorical import Categorical
 from tfcnf.reporting import figures
 from tfcnf.runs import build, experiment
 from tfcnf.runs.config import default_config
@@ -188,7 +189,7 @@ def test_rows_of_samples_have_the_names_of_their_classes(digits, tmp_path, monke
     monkeypatch.setattr(figures, "draw_grid", spy)
     monkeypatch.setattr(pictures, "class_samples", lambda *_, **__: None)
     monkeypatch.setattr(pictures, "reconstructions", lambda *_: np.zeros([3, 1]))
-    source = dataclasses.replace(digits, class_names=(DIGITS,))
+    source = dataclasses.replace(digits, labels=[Categorical(10, DIGITS)])
     for supervised, rows in [(True, DIGITS), (False, [""] * 10)]:
         model = types.SimpleNamespace(is_supervised=supervised)
         Task.of(source).draw(model, source, tmp_path, 1e-3)
@@ -221,7 +222,7 @@ def test_an_export_without_data_has_names_and_no_score(
 
 def test_the_card_names_the_classes(digits):
     names = (("a|b", *DIGITS[1:]),)
-    record = record_of(dataclasses.replace(digits, class_names=names))
+    record = record_of(dataclasses.replace(digits, labels=[Categorical(10, names[0])]))
     (line,) = model_card._data(record)
     assert line.startswith(r"Classes: 0 a\|b, 1 one, 2 two, ")
     assert "without the training data" in model_card._score(None)

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.special import logsumexp, softmax
 
 from tfcnf import CNF, InfoCNF
-from tfcnf.data.source import HIDDEN
+from tfcnf.labels.categorical import HIDDEN
 from tfcnf.types import Control
 
 RNG = np.random.default_rng(0)

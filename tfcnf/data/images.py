@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from tfcnf.data import digits
 from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.categorical import Categorical
 
 
 def load_digits(data_dir: str | None = None) -> DataSource:
@@ -144,8 +145,7 @@ def _from_builder(
         builder.name,
         split("train"),
         split(test),
-        (len(names),),
+        (Categorical(len(names), names),),
         num_levels,
         flip,
-        class_names=(names,),
     )

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf.data.source import HIDDEN, DataSource, Split
+from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.base import Label
+from tfcnf.labels.categorical import HIDDEN, Categorical
+from tfcnf.labels.kinds import parts_of
 
 
 def hide_labels(
@@ -28,7 +31,8 @@ def hide_labels(
         seed: chooses the examples.
 
     Raises:
-        ValueError: for more labels than a class has, or a part outside (0, 1].
+        ValueError: for more labels than a class has, a part outside (0, 1], or labels
+            that cannot be hidden.
     """
     if not isinstance(labels, int) or labels < 0:
         raise ValueError(
@@ -42,11 +46,27 @@ def hide_labels(
         )
     if not labels:
         return source
+    _check_kinds(source.labels)
     y = np.full_like(source.train.y, HIDDEN)
-    kept = _choose(source.train.y[:, 0], source.class_names[0], labels, seed)
+    for label, part in zip(source.labels, parts_of(source.labels, y), strict=True):
+        part[:] = HIDDEN if label.integer else np.nan
+    kept = _choose(
+        source.train.y[:, 0].astype(int), source.class_names[0], labels, seed
+    )
     y[kept] = source.train.y[kept]
     train = Split(source.train.x, y, source.train.passes, labelled_part)
     return dataclasses.replace(source, train=train)
+
+
+def _check_kinds(labels: Sequence[Label]) -> None:
+    """Refuses labels that cannot be hidden, or chosen by class."""
+    chosen = labels and isinstance(labels[0], Categorical)
+    if not chosen or not all(label.can_hide for label in labels):
+        raise ValueError(
+            "labels are hidden where the first is a class and the others are classes "
+            "or numbers with a stated distribution. "
+            f"Received: labels={[label.describe() for label in labels]}"
+        )
 
 
 def _choose(

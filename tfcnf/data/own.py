@@ -10,6 +10,7 @@ import numpy as np
 from tfcnf.data.image_files import list_images, natural_order, read_image, shown
 from tfcnf.data.own_arrays import NUM_LEVELS, load_arrays
 from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.categorical import Categorical
 
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that is there
@@ -53,8 +54,8 @@ def load(path: str) -> DataSource:
         Split(x, _labels(part))
         for x, part in zip(np.split(images, [first]), parts, strict=True)
     )
-    names = (tuple(classes),)
-    return DataSource(path, train, test, (len(classes),), NUM_LEVELS, class_names=names)
+    label = Categorical(len(classes), classes)
+    return DataSource(path, train, test, (label,), NUM_LEVELS)
 
 
 def _folders(folder: Path) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfcnf.data.arrays import ArrayFile, as_labels, as_levels
 from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.categorical import Categorical
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 NAMES = "class_names"
@@ -44,7 +45,10 @@ def load_arrays(path: str) -> DataSource:
         for i, columns in enumerate(zip(train.y.T, test.y.T, strict=True))
     ]
     names = _class_names(path, file, classes)
-    return DataSource(path, train, test, tuple(classes), NUM_LEVELS, class_names=names)
+    labels = [
+        Categorical(count, named) for count, named in zip(classes, names, strict=True)
+    ]
+    return DataSource(path, train, test, labels, NUM_LEVELS)
 
 
 def _split(where: str, x: np.ndarray, y: np.ndarray) -> Split:
@@ -112,10 +116,10 @@ def _num_classes(where: str, train: np.ndarray, test: np.ndarray) -> int:
 
 def _class_names(
     path: str, file: ArrayFile, classes: list[int]
-) -> tuple[tuple[str, ...], ...]:
+) -> list[list[str] | None]:
     """Names of the classes of a single factor, if the file has them."""
     if NAMES not in file.names:
-        return ()
+        return [None] * len(classes)
     names = file.read(NAMES)
     is_text = names.dtype.kind == "U" and [*names.shape] == classes and names.ndim == 1
     if not is_text or len({*names.tolist()}) < len(names):
@@ -124,4 +128,4 @@ def _class_names(
             f"the classes of a single factor. Received: data={path!r} with "
             f"{names.dtype} of shape {list(names.shape)}"
         )
-    return (tuple(names.tolist()),)
+    return [names.tolist()]

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from tfcnf.data.record import SplitRecord
 from tfcnf.data.series import SeriesSource
-from tfcnf.data.source import HIDDEN, DataSource, Split
+from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.kinds import hidden_rows
 from tfcnf.types import Tensor
 
 
@@ -88,8 +89,12 @@ def training_order(
     """
     split = source.train
     rng = np.random.default_rng([seed, epoch])
-    draw = _mix if np.any(split.y == HIDDEN) else _permute
-    order = draw(split, steps_per_epoch(split, batch_size), batch_size, rng)
+    steps = steps_per_epoch(split, batch_size)
+    hidden = hidden_rows(source.labels, split.y)
+    if split.labelled_part is not None and hidden.any():
+        order = _mix(split, ~hidden, steps, batch_size, rng)
+    else:
+        order = _permute(split, steps, batch_size, rng)
     flips = rng.random(order.shape) < 0.5
     order, flips = (
         _take(values, batch_size, first_step, share) for values in (order, flips)
@@ -133,10 +138,13 @@ def _permute(
 
 
 def _mix(
-    split: Split, steps: int, batch_size: int, rng: np.random.Generator
+    split: Split,
+    known: np.ndarray,
+    steps: int,
+    batch_size: int,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Indices ``[steps, batch_size]``: as many labelled examples in every row."""
-    known = np.all(split.y != HIDDEN, 1)
     labelled = round((split.labelled_part or 0) * batch_size)
     if not labelled:
         raise ValueError(

@@ -12,6 +12,7 @@ import numpy as np
 from tfcnf.data.observations import check_points, elapsed, in_single, numbers
 from tfcnf.data.source import Split, count_examples, present
 from tfcnf.labels.base import Label
+from tfcnf.labels.kinds import fitted_records
 
 
 class Series(NamedTuple):
@@ -210,15 +211,10 @@ class SeriesSource:
 
     def model_keywords(self) -> dict[str, Any]:
         """Keywords of a model's constructor that follow from the data."""
-        ends = np.cumsum([label.columns for label in self.labels])[:-1]
-        values = np.split(self.train.y, ends, 1)
         return {
             "obs_dims": self.event_shape[-1],
             "regular": all(_is_regular(split.x) for split in self._splits()),
-            "labels": [
-                label.fitted(part).record()
-                for label, part in zip(self.labels, values, strict=True)
-            ],
+            "labels": fitted_records(self.labels, self.train.y),
         }
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import tensorflow as tf
 
-from tfcnf.labels.categorical import HIDDEN, Categorical
+from tfcnf.labels.base import Label
+from tfcnf.labels.categorical import Categorical
+from tfcnf.labels.kinds import fitted_records, make_labels, parts_of
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples ``[n, *event_shape]`` and labels ``[n, L]``, integers for flows.
+    """Examples ``[n, *event_shape]`` and label values ``[n, columns]``.
 
-    An epoch of training makes ``passes`` passes over the examples. Where some have the
-    label `HIDDEN`, ``labelled_part`` of every training batch is drawn from the others.
+    An epoch of training makes ``passes`` passes over the examples. Where some have a
+    hidden label, `HIDDEN` or NaN, ``labelled_part`` of every training batch is drawn
+    from the others.
 
     ```python
     x, y = np.zeros([6, 2], np.float32), np.zeros([6, 1], np.int32)
@@ -71,14 +75,12 @@ class DataSource:
 
     Attributes:
         name: catalog name.
-        train: training split; labels may be `HIDDEN`.
+        train: training split; labels may be hidden.
         test: test split.
-        num_classes: classes K_i of each label factor.
+        labels: for each label a number of classes or a `Label`.
         num_levels: grey levels of integer images; 1 for vectors.
         flip: whether training images are flipped left-right at random.
         density: box and density of points in one or two dimensions, or None.
-        class_names: names of the classes of each label factor; their numbers if the
-            data do not name them.
         validation: split that weights and the end of a training are chosen by, or
             None.
     """
@@ -86,11 +88,10 @@ class DataSource:
     name: str
     train: Split
     test: Split
-    num_classes: tuple[int, ...]
+    labels: Sequence[Any]
     num_levels: int
     flip: bool = False
     density: Density | None = None
-    class_names: tuple[tuple[str, ...], ...] = ()
     validation: Split | None = None
 
     @property
@@ -109,50 +110,50 @@ class DataSource:
         return self.train.x.shape[1:]
 
     @property
-    def labels(self) -> list[Categorical]:
-        """The kinds of the labels."""
-        pairs = zip(self.num_classes, self.class_names, strict=True)
-        return [Categorical(count, names) for count, names in pairs]
+    def num_classes(self) -> tuple[int, ...]:
+        """Classes K_i of each label that is one of several classes."""
+        return tuple(
+            label.num_classes for label in self.labels if isinstance(label, Categorical)
+        )
+
+    @property
+    def class_names(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the classes of each label; none of labels of other kinds."""
+        return tuple(getattr(label, "names", ()) for label in self.labels)
 
     def model_keywords(self) -> dict[str, Any]:
         """Keywords of a model's constructor that follow from the data."""
         return {
             "event_shape": self.event_shape,
-            "labels": [label.record() for label in self.labels],
+            "labels": fitted_records(self.labels, self.train.y),
             "num_levels": self.num_levels,
         }
 
     def describe(self) -> str:
         """Summary of the data in one line."""
-        classes = " and ".join(map(str, self.num_classes))
         size = "x".join(map(str, self.event_shape))
         size += " numbers" * (len(self.event_shape) == 1)
         levels = f", {self.num_levels} levels" * (self.num_levels > 1)
         return (
-            f"{self.name}: {classes} classes, {len(self.num_classes)} "
-            f"factor{'s' * (len(self.num_classes) > 1)}, {size}{levels}; "
+            f"{self.name}: {self._describe_labels()}{size}{levels}; "
             f"{count_examples(self.splits)}"
         )
 
+    def _describe_labels(self) -> str:
+        count = len(self.labels)
+        if len(self.num_classes) == count:
+            classes = " and ".join(map(str, self.num_classes))
+            many = "s" * (count > 1)
+            return f"{classes} classes, {count} factor{many}, " if count else ""
+        kinds = [f"{label.title} ({label.describe()})" for label in self.labels]
+        return f"{count} label{'s' * (count > 1)}, {', '.join(kinds)}; "
+
     def __post_init__(self) -> None:
-        if not self.class_names:
-            numbers = tuple(tuple(map(str, range(k))) for k in self.num_classes)
-            object.__setattr__(self, "class_names", numbers)
-        named = tuple(map(len, self.class_names))
-        if named != tuple(self.num_classes):
-            raise ValueError(
-                f"{self.name} must name {self.num_classes} classes. "
-                f"Received: names of {named} classes"
-            )
+        object.__setattr__(self, "labels", tuple(make_labels(list(self.labels))))
         for name, split in self.splits.items():
-            lowest = 0 if split.labelled_part is None else HIDDEN
-            _check_split(
-                f"{self.name}/{name}",
-                split,
-                num_classes=self.num_classes,
-                num_levels=self.num_levels,
-                lowest=lowest,
-            )
+            where = f"{self.name}/{name}"
+            _check_labels(where, split, self.labels)
+            _check_examples(where, split.x, self.num_levels)
 
 
 def present(**splits: Any) -> dict[str, Any]:
@@ -169,42 +170,42 @@ def count_examples(splits: Mapping[str, Split]) -> str:
     return f"{', '.join(counts[:-1])} and {counts[-1]} examples"
 
 
-def _check_split(
-    name: str,
-    split: Split,
-    *,
-    num_classes: tuple[int, ...],
-    num_levels: int,
-    lowest: int,
-) -> None:
+def _check_labels(name: str, split: Split, labels: Sequence[Label]) -> None:
+    columns = sum(label.columns for label in labels)
     if len(split.x) != len(split.y) or not len(split.x):
         raise ValueError(
             f"{name} must have as many labels as examples, and at least one. "
             f"Received: {len(split.x)} examples, {len(split.y)} labels"
         )
-    if split.y.shape[1:] != (len(num_classes),):
+    if split.y.shape[1:] != (columns,):
         raise ValueError(
-            f"{name} must have labels of shape [n, {len(num_classes)}]. "
+            f"{name} must have labels of shape [n, {columns}]. "
             f"Received: y.shape={split.y.shape}"
         )
-    if not np.array_equal(split.y, np.floor(split.y)):
+    whole = all(label.integer for label in labels)
+    if whole and not np.array_equal(split.y, np.floor(split.y)):
         raise ValueError(f"{name} must have integer labels. Received: {split.y.dtype}")
-    for i, classes in enumerate(num_classes):
-        low, high = split.y[:, i].min(), split.y[:, i].max()
-        if low < lowest or high >= classes:
+    hidden = split.labelled_part is not None
+    for label, values in zip(labels, parts_of(labels, split.y), strict=True):
+        valid, meant = label.check(tf.constant(values), hidden)
+        if not bool(valid):
+            title = f" of {label.title}" if label.title else ""
             raise ValueError(
-                f"{name} must have labels {lowest}..{classes - 1}. "
-                f"Received: labels from {low} to {high}"
+                f"{name} must have labels{title} {meant}. "
+                f"Received: labels from {values.min()} to {values.max()}"
             )
-    if num_levels > 1 and not (split.x.min() >= 0 and split.x.max() < num_levels):
+
+
+def _check_examples(name: str, x: np.ndarray, num_levels: int) -> None:
+    if num_levels > 1 and not (x.min() >= 0 and x.max() < num_levels):
         raise ValueError(
             f"{name} must have grey levels 0..{num_levels - 1}. "
-            f"Received: values from {split.x.min()} to {split.x.max()}"
+            f"Received: values from {x.min()} to {x.max()}"
         )
-    if not np.all(np.isfinite(split.x)):
+    if not np.all(np.isfinite(x)):
         raise ValueError(f"{name} must be finite. Received: NaN or infinite values")
     if num_levels == 1:
-        _check_precision(name, split.x)
+        _check_precision(name, x)
 
 
 def _check_precision(name: str, x: np.ndarray) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfcnf.data.source import HIDDEN, Split
+from tfcnf.data.source import Split
+from tfcnf.labels.categorical import HIDDEN
 
 
 class PixelClassifier:

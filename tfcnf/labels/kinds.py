@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
@@ -25,6 +27,29 @@ def make_labels(labels: int | Label | Sequence[Any], dtype: Any = None) -> list[
     if isinstance(labels, str) or not isinstance(labels, Sequence):
         labels = [labels]
     return [_make(label, dtype) for label in labels]
+
+
+def parts_of(labels: Sequence[Label], y: np.ndarray) -> list[np.ndarray]:
+    """Values ``[n, sum of columns]`` as one ``[n, columns]`` for each label."""
+    if not labels:
+        return []
+    ends = np.cumsum([label.columns for label in labels])[:-1]
+    return np.split(y, ends, 1)
+
+
+def fitted_records(labels: Sequence[Label], y: np.ndarray) -> list[dict[str, Any]]:
+    """Records of labels with the units of training values ``[n, sum of columns]``."""
+    pairs = zip(labels, parts_of(labels, y), strict=True)
+    return [label.fitted(part).record() for label, part in pairs]
+
+
+def hidden_rows(labels: Sequence[Label], y: np.ndarray) -> np.ndarray:
+    """Mask of examples ``[n]`` that have a hidden label."""
+    masks = [
+        label.is_hidden(tf.constant(part)).numpy()
+        for label, part in zip(labels, parts_of(labels, y), strict=True)
+    ]
+    return np.any(masks, 0) if masks else np.zeros(len(y), bool)
 
 
 def _make(label: Any, dtype: Any) -> Label:

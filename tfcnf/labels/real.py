@@ -84,13 +84,17 @@ class Real(Label):
     def fitted(self, y: np.ndarray) -> Real:
         """This label with the mean and the deviation of training values ``[n, d]``.
 
+        Hidden values are left out.
+
         Raises:
             ValueError: for a number that is the same for all examples.
         """
-        if not (np.ptp(y, 0) > 0).all():
+        y = y[~np.isnan(y).all(1)]
+        value = y[0] if len(y) else "hidden"
+        if not len(y) or not (np.ptp(y, 0) > 0).all():
             raise ValueError(
                 "a label that is the same for all training examples supervises "
-                f"nothing; leave it out. Received: {self.title or 'y'}={y[0]}"
+                f"nothing; leave it out. Received: {self.title or 'y'}={value}"
             )
         units = {"mean": y.mean(0).tolist(), "scale": y.std(0).tolist()}
         return type(self).from_config(self.get_config() | units)

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfcnf.data.source import HIDDEN
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.files import write_json
+from tfcnf.labels.categorical import HIDDEN
 from tfcnf.models.failures import FAILURES, named_failures, tell_once
 from tfcnf.run_state import note_failed, note_finished
 from tfcnf.runs.results import write_results, write_tolerances
