@@ -140,7 +140,7 @@ class Chain(FlowLayer):
 
     @property
     def interior(self) -> Tensor:
-        """That of the first layer."""
+        """The interior of the first layer."""
         return self.layers[0].interior if self.layers else super().interior
 
     def call(
