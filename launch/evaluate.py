@@ -25,12 +25,17 @@ TOL = flags.DEFINE_list("tol", ["1e-5"], "Solver tolerances, comma-separated.")
 DTYPE = flags.DEFINE_list(
     "dtype", [], "Float types, float32 or float64; that of the run if not given."
 )
-SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate: test or train.")
+SPLIT = flags.DEFINE_string(
+    "split", "test", "Split to evaluate: test, validation or train."
+)
 LEARNED = flags.DEFINE_bool(
     "learned", False, "Evaluate at the run's own random or learned tolerances."
 )
 BEST = flags.DEFINE_bool(
-    "best", False, "Evaluate the kept checkpoint of the best test measure."
+    "best",
+    None,
+    "The checkpoint of the best validation measure, or with --nobest the newest; the "
+    "best of a run with a validation split if not given.",
 )
 USES = flags.DEFINE_list(
     "uses",
@@ -63,7 +68,7 @@ def main() -> None:
         WORKDIR.value,
         moved_to=DATA.value,
         weights=WEIGHTS.value,
-        best=BEST.value and not LEARNED.value,
+        best=BEST.value,
         **place,
     )
     if LEARNED.value:

@@ -17,13 +17,22 @@ from tfcnf.files import replace_file
 COLORS = 64  # of an animation
 FRAME, LAST_FRAME = 150, 1500  # milliseconds
 CURVES = {
-    "error (%)": {"train": "error", "test": "test/test_error"},
+    "error (%)": {
+        "train": "error",
+        "validation": "validation/validation_error",
+        "test": "test/test_error",
+    },
     "bits/dim": {
         "train": "bits_per_dim",
+        "validation": "validation/bits_per_dim",
         "test": "test/bits_per_dim",
         "test, marginal": "test/marginal_bits_per_dim",
     },
-    "ELBO (nats)": {"train": "elbo", "test": "test/elbo"},
+    "ELBO (nats)": {
+        "train": "elbo",
+        "validation": "validation/elbo",
+        "test": "test/elbo",
+    },
     "distance to the noise-free curve": {
         "window": "test/rmse_window",
         "forward": "test/rmse_forward",

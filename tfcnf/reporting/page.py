@@ -144,6 +144,8 @@ def _about(config: Mapping[str, Any], results: Mapping[str, Any], run: Path) -> 
         f"{training['epochs']} epochs of batches of {training['batch_size']}",
         f"evaluated at tolerance {results['tolerance']:.0e}",
     ]
+    if results.get("chosen_by") == "validation":
+        parts.append(f"weights of epoch {results['epoch']}, chosen by validation")
     if not read_state(run).is_finished:
         parts.append("not trained to its end")
     if training.get("labels"):

@@ -17,7 +17,8 @@ MODELS = {  # key of a configuration -> class
 }
 STEP = {"step": int, "nfe_forward": float, "nfe_backward": float}
 EPOCH = STEP | {"epoch": int, "seconds": float}
-COUNTS = ("draws", "num_examples", "num_parameters")
+COUNTS = ("draws", "num_examples", "num_parameters", "epoch")
+TEXTS = ("dtype", "chosen_by")
 
 
 def read_steps(folder: Path) -> list[Record]:
@@ -61,11 +62,11 @@ def read_results(folder: Path, *measures: str, has_rows: bool = True) -> Record:
 
 
 def _check_measures(row: Any, *needed: str) -> None:
-    numbers = {k: v for k, v in row.items() if k not in ("dtype", "evaluations")}
+    numbers = {k: v for k, v in row.items() if k not in (*TEXTS, "evaluations")}
     fields: dict[str, type] = dict.fromkeys(needed, float)
     fields |= dict.fromkeys((name for name in COUNTS if name in row), int)
     check_record(numbers, fields, float)
-    check_record(row, {"dtype": str} if "dtype" in row else {})
+    check_record(row, {name: str for name in TEXTS if name in row})
 
 
 def read_tolerances(folder: Path) -> Record:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tfcnf.data import catalog
+from tfcnf.data.held_out import hold_out
 from tfcnf.data.pipeline import steps_per_epoch
 from tfcnf.data.record import DataRecord
 from tfcnf.runs.config import MODELS
@@ -20,12 +21,20 @@ def read_source(config: Mapping[str, Any], data_dir: str | None) -> Source:
     """The data of a configuration.
 
     Raises:
-        ValueError: for data that the model is not made for.
+        ValueError: for data that the model is not made for, or patience without
+            validation.
     """
-    source = catalog.get(config["data"], data_dir)
+    source, training = catalog.get(config["data"], data_dir), config["training"]
     task = Task.of(source)
     task.check_model(config["model_name"], source)
-    return task.prepare(source, config["training"])
+    source = task.prepare(source, training)
+    source = hold_out(source, training["validation"], config["seed"])
+    if training["patience"] and source.validation is None:
+        raise ValueError(
+            "patience needs a validation split; config.training.validation=0.1 holds "
+            f"one out. Received: patience={training['patience']}"
+        )
+    return source
 
 
 def build_model(config: Mapping[str, Any], data: Source | DataRecord) -> Any:

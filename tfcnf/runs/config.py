@@ -30,6 +30,7 @@ LEAST = {
     "optimizer.clipnorm": 0,
     "training.epochs": 1,
     "training.accumulation_steps": 1,
+    "training.patience": 0,
     "evaluation.batch_size": 1,
     "evaluation.every": 1,
     "evaluation.draws": 1,
@@ -80,7 +81,11 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         ``clipnorm`` (0 for none), ``ema_momentum`` (of the moving average of the
         weights, which is then what is evaluated; 0 for none). ``training``:
         ``batch_size``, ``epochs``, ``accumulation_steps`` (parts that a batch is
-        computed in), ``recovery`` (keywords of
+        computed in), ``validation`` (fraction of the training split that is held out,
+        see `tfcnf.data.held_out`, where the data have no validation split of their
+        own; with either the weights are those of the best epoch), ``patience`` (epochs
+        without a better validation measure that end the training, 0 for none),
+        ``recovery`` (keywords of
         `tfcnf.training.recovery.Recovery`), for flows ``labels`` and
         ``labelled_part`` as `tfcnf.data.labels.hide_labels` has them, and for latent
         ODEs the ``passes`` over the data that make an epoch.
@@ -95,6 +100,8 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         "batch_size": 900,
         "epochs": 400,
         "accumulation_steps": 1,
+        "validation": 0.0,
+        "patience": 0,
         "recovery": _defaults(Recovery),
     }
     if is_flow:
@@ -232,12 +239,12 @@ def check_config(config: Mapping[str, Any]) -> None:
             raise ValueError(f"{key} must be at least {least}. Received: {key}={value}")
     check_tolerance("evaluation.tol", config["evaluation"]["tol"])
     Recovery(**config["training"]["recovery"])
-    momentum = config["optimizer"]["ema_momentum"]
-    if not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
-        raise ValueError(
-            "ema_momentum must be at least 0 and less than 1. "
-            f"Received: ema_momentum={momentum!r}"
-        )
+    for group, key in (("optimizer", "ema_momentum"), ("training", "validation")):
+        value = config[group][key]
+        if not isinstance(value, (int, float)) or not 0 <= value < 1:
+            raise ValueError(
+                f"{key} must be at least 0 and less than 1. Received: {key}={value!r}"
+            )
 
 
 def _check_keys(given: Mapping[str, Any], known: Mapping[str, Any], place: str) -> None:

@@ -23,7 +23,7 @@ from tfcnf.run_state import note_training
 from tfcnf.runs.build import build_model, read_source
 from tfcnf.runs.config import check_config
 from tfcnf.runs.recording import (
-    best_epoch,
+    judge_of,
     leave_results,
     noting,
     recorders,
@@ -32,7 +32,7 @@ from tfcnf.runs.recording import (
 from tfcnf.runs.start import check_batches, check_start, find_start, run_folder
 from tfcnf.runs.warm_start import find_run
 from tfcnf.tasks import Source, Task
-from tfcnf.training.agreement import check_same_data, stay_together
+from tfcnf.training.agreement import check_same_data, make_vote, stay_together
 from tfcnf.training.callbacks import STEPS
 from tfcnf.training.checkpoints import (
     EVERY,
@@ -47,6 +47,7 @@ from tfcnf.training.preemption import Preemption
 from tfcnf.training.recovery import Recovery
 from tfcnf.training.strategy import WAIT, cluster_of, get_strategy
 from tfcnf.training.tracing import Profile
+from tfcnf.training.validation import Validation
 
 
 @named_failures()
@@ -118,13 +119,18 @@ def train(
                     write_labels(folder, seen)
                 with scope.scope():
                     checkpoints = Checkpoints(folder / "checkpoints", model, keep)
-                size = config["evaluation"]["batch_size"]
-                evaluator = task.evaluator(model, source, size)
                 start = find_start(
                     scope, model, checkpoints=checkpoints, init_from=init_from
                 )
+                size = config["evaluation"]["batch_size"]
+                split = "validation" if source.validation else "test"
+                evaluator = task.evaluator(model, source, size, split)
+                judge = judge_of(config, folder, source, start.epoch)
+                is_over = start.epoch == config["training"]["epochs"] or make_vote(
+                    scope
+                )(leads and judge is not None and judge.is_over)
                 callbacks: list[keras.callbacks.Callback] = []
-                if leads and start.epoch < config["training"]["epochs"]:
+                if leads and not is_over:
                     _tell_start(config, folder, start)
                     callbacks = recorders(
                         config,
@@ -132,22 +138,30 @@ def train(
                         evaluator=evaluator,
                         log_every=log_every,
                         done=start.epoch,
+                        judge=judge,
                         tracers=_tracers(folder, profile),
                     )
-                    best = functools.partial(best_epoch, folder)
+                    best = functools.partial(_best_of, judge)
                     saver = SaveCheckpoints(checkpoints, checkpoint_every, best)
                     callbacks.append(saver)
-                _run(
-                    config,
-                    model,
-                    source=seen,
-                    scope=scope,
-                    start=start,
-                    callbacks=callbacks,
-                    folder=folder if leads else None,
-                    preemption=preemption,
-                )
-                return leave_results(config, folder, evaluator) if leads else None
+                if not is_over:
+                    _run(
+                        config,
+                        model,
+                        source=seen,
+                        scope=scope,
+                        start=start,
+                        callbacks=callbacks,
+                        folder=folder if leads else None,
+                        preemption=preemption,
+                    )
+                if not leads:
+                    return None
+                return leave_results(config, folder, evaluator, checkpoints)
+
+
+def _best_of(judge: Validation | None) -> int | None:
+    return judge.best_epoch if judge else None
 
 
 def _tracers(
@@ -178,8 +192,6 @@ def _run(
 ) -> None:
     """Trains the epochs that are still to be done; failures are noted in ``folder``."""
     training = config["training"]
-    if start.epoch == training["epochs"]:
-        return
     with noting(folder):
         run_epochs(
             model,

@@ -16,11 +16,13 @@ from tfcnf.files import write_json
 from tfcnf.labels.categorical import HIDDEN
 from tfcnf.models.failures import FAILURES, named_failures, tell_once
 from tfcnf.run_state import note_failed, note_finished
-from tfcnf.runs.results import write_results, write_tolerances
+from tfcnf.runs.results import origin, write_results, write_tolerances
 from tfcnf.tasks import Task
 from tfcnf.training import callbacks as calls
 from tfcnf.training.averaging import averaged, use_weights
 from tfcnf.training.board import TensorBoardLog
+from tfcnf.training.checkpoints import Checkpoints
+from tfcnf.training.validation import Validation, best_epoch
 
 
 def write_labels(folder: Path, seen: Any) -> None:
@@ -34,11 +36,6 @@ def write_labels(folder: Path, seen: Any) -> None:
     )
 
 
-def best_epoch(folder: Path) -> int | None:
-    """The epoch of the best test measure so far."""
-    return calls.best_epoch(calls.read_metrics(folder / "metrics.jsonl"))
-
-
 def recorders(
     config: Mapping[str, Any],
     folder: Path,
@@ -46,6 +43,7 @@ def recorders(
     evaluator: Any,
     log_every: int,
     done: int,
+    judge: Validation | None = None,
     tracers: Sequence[keras.callbacks.Callback] = (),
 ) -> list[keras.callbacks.Callback]:
     """Callbacks that measure and record a training, in this order.
@@ -56,6 +54,7 @@ def recorders(
         evaluator: measures the model.
         log_every: steps between the lines of ``steps.jsonl``.
         done: epochs that were done before.
+        judge: of the epochs, where there is a validation split.
         tracers: callbacks that come last.
     """
     evaluation, model, source = config["evaluation"], evaluator.model, evaluator.source
@@ -75,7 +74,10 @@ def recorders(
         config=config,
     )
     return [
-        calls.Evaluate(measure, evaluation["every"], task.measure),
+        calls.Evaluate(
+            measure, evaluation["every"], task.measure, evaluator.split_name
+        ),
+        *([judge] if judge else []),
         calls.MetricsLog(folder / "metrics.jsonl", done),
         board,
         calls.StepsLog(folder / "steps.jsonl", log_every, board.writer),
@@ -84,17 +86,48 @@ def recorders(
     ]
 
 
+def judge_of(
+    config: Mapping[str, Any], folder: Path, source: Any, done: int
+) -> Validation | None:
+    """The judge of a training's epochs, as its records leave it; None without a split.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        source: its data.
+        done: epochs that were done before.
+    """
+    if source.validation is None:
+        return None
+    task, lines = Task.of(source), calls.read_metrics(folder / "metrics.jsonl", "epoch")
+    return Validation(
+        f"validation/{task.measure}",
+        largest=task.largest,
+        patience=config["training"]["patience"],
+        lines=[line for line in lines if line["epoch"] <= done],
+    )
+
+
 def leave_results(
-    config: Mapping[str, Any], folder: Path, evaluator: Any
+    config: Mapping[str, Any],
+    folder: Path,
+    evaluator: Any,
+    checkpoints: Checkpoints,
 ) -> dict[str, Any]:
-    """Evaluates a finished training and leaves its pictures.
+    """Evaluates a finished training on the test split and leaves its pictures.
+
+    Where there is a validation split, the model gets the weights of the best epoch.
 
     Returns:
         The measures of ``eval.json``.
     """
     evaluation, model, source = config["evaluation"], evaluator.model, evaluator.source
-    tol = evaluation["tol"]
+    tol, best = evaluation["tol"], best_epoch(folder)
+    if best is not None:
+        checkpoints.restore(best)
     use_weights(model, None)
+    if evaluator.split_name != "test":
+        evaluator = Task.of(source).evaluator(model, source, evaluation["batch_size"])
     tell = tell_once("what is drawn of the finished training is not complete")
     tell(lambda: _draw(model, source, folder, tol), None)
     failed = "the training is finished and saved, its evaluation failed: "
@@ -102,10 +135,15 @@ def leave_results(
         if model.samples_tolerances:
             size = config["training"]["batch_size"]
             write_tolerances(folder, model, source=source, batch_size=size)
-        draws = evaluation["draws"]
-        results = write_results(folder, [evaluator], tols=[tol], draws=draws)[0]
+        results = write_results(
+            folder,
+            [evaluator],
+            tols=[tol],
+            draws=evaluation["draws"],
+            weights=origin(checkpoints.saved.epoch, best is not None),
+        )
     note_finished(folder)
-    return results
+    return results[0]
 
 
 def _draw(model: Any, source: Any, folder: Path, tol: float) -> None:

@@ -14,18 +14,34 @@ from tfcnf.tasks import Task
 TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
 
 
+def origin(epoch: int, chosen: bool) -> dict[str, Any]:
+    """The epoch that weights are of, and the split, if any, that chose it."""
+    return {"epoch": epoch, "chosen_by": "validation" if chosen else "none"}
+
+
 def write_results(
     folder: Path,
     evaluators: Sequence[Any],
     *,
     tols: Sequence[float],
     draws: int,
+    weights: dict[str, Any],
     suffix: str = "",
 ) -> list[dict[str, Any]]:
-    """Evaluates at each tolerance, writes a JSON file and prints a table."""
+    """Evaluates at each tolerance, writes a JSON file and prints a table.
+
+    Args:
+        folder: of the run.
+        evaluators: one for each model.
+        tols: solver tolerances.
+        draws: draws of noise that are averaged.
+        weights: which weights they are, of `origin`.
+        suffix: end of the file's name.
+    """
     results = [
         dict(evaluator.run(tol, draws, backward=True))
         | {"dtype": evaluator.model.compute_dtype}
+        | weights
         for evaluator in evaluators
         for tol in tols
     ]

@@ -18,12 +18,12 @@ from tfcnf.ode.status import SolverError
 from tfcnf.runs.build import build_model, read_source
 from tfcnf.runs.data import check_data, read_record
 from tfcnf.runs.folder import read_config
-from tfcnf.runs.results import write_results, write_tolerances
+from tfcnf.runs.results import origin, write_results, write_tolerances
 from tfcnf.serving.export import DRAWS, export_run
 from tfcnf.tasks import Source, Task
 from tfcnf.training.averaging import use_weights
-from tfcnf.training.callbacks import best_epoch, read_metrics
-from tfcnf.training.checkpoints import START, Checkpoints
+from tfcnf.training.checkpoints import START, Checkpoints, Position
+from tfcnf.training.validation import best_epoch
 
 
 class Run:
@@ -36,7 +36,8 @@ class Run:
         changed_data: the data may be others than those of the run.
         weights: ``"average"`` or ``"last"``; if None, the average where the run keeps
             one.
-        best: take the checkpoint of the best test measure, not the newest.
+        best: take the checkpoint of the best validation measure, or, if False, the
+            newest; if None, the best of a run with a validation split.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Run:
         moved_to: str | None = None,
         changed_data: bool = False,
         weights: str | None = None,
-        best: bool = False,
+        best: bool | None = None,
     ):
         self.workdir, self.folder = str(workdir), Path(workdir)
         self.data_dir, self.moved_to = data_dir, moved_to
@@ -95,21 +96,40 @@ class Run:
 
     @cached_property
     def model(self) -> Any:
-        """The model with the weights of the newest readable checkpoint, or the best.
+        """The model with the weights of the best checkpoint, or the newest readable.
 
         Raises:
-            ValueError: for a folder without a run or without a checkpoint, or an
-                average that the run does not keep.
+            ValueError: for a folder without a run or without a checkpoint, a best one
+                of a run that chooses none, or an average that the run does not keep.
         """
+        return self._restored[0]
+
+    @cached_property
+    def chosen_epoch(self) -> int | None:
+        """The epoch that the validation split chose; None for the newest checkpoint.
+
+        Raises:
+            ValueError: where the best is asked for and there is none.
+        """
+        best = None if self.best is False else best_epoch(self.folder)
+        if self.best and best is None:
+            raise ValueError(
+                "a run without a validation split (config.training.validation) has no "
+                f"best checkpoint. Received: workdir={self.workdir!r}"
+            )
+        return best
+
+    @cached_property
+    def _restored(self) -> tuple[Any, Position]:
         model = build_model(self.config, self.data)
-        metrics = self.folder / "metrics.jsonl"
-        epoch = best_epoch(read_metrics(metrics)) if self.best else None
-        if Checkpoints(self.folder / "checkpoints", model).restore(epoch) == START:
+        checkpoints = Checkpoints(self.folder / "checkpoints", model)
+        position = checkpoints.restore(self.chosen_epoch)
+        if position == START:
             raise ValueError(
                 f"the run has no checkpoint yet. Received: workdir={self.workdir!r}"
             )
         use_weights(model, self.weights)
-        return model
+        return model, position
 
     @named_failures()
     def evaluate(
@@ -118,19 +138,23 @@ class Run:
         """Evaluates at each tolerance, writes the results and prints a table.
 
         The test split's go to ``eval.json`` (the first tolerance's measures, and all
-        under ``"evaluations"``), another split's to ``eval_SPLIT.json``, those of the
-        best checkpoint to ``eval_best.json`` or ``eval_SPLIT_best.json``. What is
-        measured on other data than the run's has ``_changed_data`` behind these names.
+        under ``"evaluations"``), another split's to ``eval_SPLIT.json``; each says of
+        which epoch the weights are and whether validation chose it. Those of the newest
+        checkpoint, where that is not the one to take, go to ``eval_last.json`` or
+        ``eval_SPLIT_last.json``. What is measured on other data than the run's has
+        ``_changed_data`` behind these names.
 
         Args:
             tols: solver tolerances.
-            split: ``"test"`` or ``"train"``.
+            split: ``"test"``, ``"validation"`` or ``"train"``.
             dtypes: float types to evaluate copies of the model in; its own if empty.
 
         Raises:
             ValueError: for other data, or a model that cannot take them.
         """
-        suffix = "_best" * self.best + self.suffix
+        epoch, chosen = self._restored[1].epoch, self.chosen_epoch is not None
+        passed_over = not chosen and best_epoch(self.folder) is not None
+        suffix = "_last" * passed_over + self.suffix
         models = [copy_in(self.model, dtype) for dtype in dtypes] or [self.model]
         size, draws = (
             self.config["evaluation"][key] for key in ("batch_size", "draws")
@@ -138,7 +162,12 @@ class Run:
         task = Task.of(self.source)
         evaluators = [task.evaluator(m, self.source, size, split) for m in models]
         return write_results(
-            self.folder, evaluators, tols=tols, draws=draws, suffix=suffix
+            self.folder,
+            evaluators,
+            tols=tols,
+            draws=draws,
+            weights=origin(epoch, chosen),
+            suffix=suffix,
         )
 
     @named_failures()

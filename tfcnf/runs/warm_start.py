@@ -38,6 +38,8 @@ def find_run(path: str) -> tuple[Path, Path]:
 def take_weights(model: Any, init_from: str) -> None:
     """Gives a model the weights of a run: their average where the run keeps one.
 
+    They are those of the best epoch of a run with a validation split.
+
     Optimizer, seeds and running baselines begin anew, and so do learned tolerances
     where the run has none.
 
@@ -51,7 +53,8 @@ def take_weights(model: Any, init_from: str) -> None:
     folder, checkpoints = find_run(init_from)
     run = Run(str(folder))
     other = build_model(run.config, run.data)
-    position = Checkpoints(checkpoints, other).restore()
+    best = None if checkpoints.name == LAST_GOOD else run.chosen_epoch
+    position = Checkpoints(checkpoints, other).restore(best)
     use_weights(other, None)
     _copy(other.flow_weights, model.flow_weights, init_from)
     if other.gate_weights and model.gate_weights:

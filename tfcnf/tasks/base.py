@@ -32,12 +32,14 @@ class Task(Registered, kind="task"):
 
     Attributes:
         models: names of the models that are made for it.
-        measure: test measure, less of which is better; it is NaN where the evaluation
+        measure: measure that validation chooses by; it is NaN where the evaluation
             after an epoch fails.
+        largest: whether its largest value is the best, or the smallest.
     """
 
     models: ClassVar[tuple[str, ...]] = ("infocnf", "ccnf", "cnf")
     measure: ClassVar[str] = "bits_per_dim"
+    largest: ClassVar[bool] = False
 
     @staticmethod
     def of(source: Any) -> Task:

@@ -18,6 +18,7 @@ class Series(Task):
 
     models = ("latent_ode",)
     measure = "elbo"
+    largest = True
 
     def prepare(self, source: SeriesSource, training: Mapping[str, Any]) -> Any:
         """The data with an epoch of several passes over them."""

@@ -7,10 +7,9 @@ write come after.
 from __future__ import annotations
 
 import math
-import operator
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,7 +26,7 @@ LIVE = ("bits_per_dim", "elbo", "error", "nfe_forward", "nfe_backward")
 
 
 class Evaluate(keras.callbacks.Callback):
-    """Adds ``test/...`` measures to the logs every few epochs and after the last.
+    """Adds measures of a split to the logs every few epochs and after the last.
 
     Where a solve fails, the one measure is NaN and the training goes on.
 
@@ -35,6 +34,7 @@ class Evaluate(keras.callbacks.Callback):
         measure: yields (name, value), for instance ``lambda: evaluator.run(1e-5)``.
         every: epochs between measurements.
         name: of the measure that is NaN where a solve fails.
+        split: name of the split, which stands before those of the measures.
     """
 
     def __init__(
@@ -42,9 +42,11 @@ class Evaluate(keras.callbacks.Callback):
         measure: Callable[[], Iterator[tuple[str, float]]],
         every: int = 1,
         name: str = "bits_per_dim",
+        split: str = "test",
     ):
         super().__init__()
         self.measure, self.every, self.name = measure, every, name
+        self.split = split
         self.tell = tell_once("an evaluation after an epoch failed, its measure is NaN")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -52,7 +54,7 @@ class Evaluate(keras.callbacks.Callback):
         due = (epoch + 1) % self.every == 0 or epoch + 1 == self.params["epochs"]
         if due and logs is not None:
             found = self.tell(lambda: dict(self.measure()), {self.name: math.nan})
-            logs.update({f"test/{name}": value for name, value in found.items()})
+            logs.update({f"{self.split}/{k}": value for k, value in found.items()})
 
 
 class MetricsLog(keras.callbacks.Callback):
@@ -158,15 +160,6 @@ def read_metrics(path: Path, *counts: str) -> list[dict[str, Any]]:
     return read_lines(path, dict.fromkeys(counts, int), float)
 
 
-def best_epoch(lines: Sequence[Logs]) -> int | None:
-    """The epoch whose test measure is the best; None where nothing was measured."""
-    for name, better in (("test/bits_per_dim", min), ("test/elbo", max)):
-        measured = [x for x in lines if math.isfinite(x.get(name, math.nan))]
-        if measured:
-            return better(measured, key=operator.itemgetter(name))["epoch"]
-    return None
-
-
 class Progress(keras.callbacks.Callback):
     """A line an epoch with the remaining time, and the step within long epochs.
 
@@ -233,10 +226,11 @@ def _measures(logs: Logs) -> str:
         parts.append(f"error {logs['error']:.2f} %")
     if "nfe_forward" in logs:
         parts.append(f"nfe {logs['nfe_forward']:.0f}+{logs['nfe_backward']:.0f}")
-    if "test/bits_per_dim" in logs:
-        parts.append(f"| test bits/dim {logs['test/bits_per_dim']:.3f}")
-    if "test/elbo" in logs:
-        parts.append(f"| test elbo {logs['test/elbo']:.3f}")
-    if "test/test_error" in logs:
-        parts.append(f"error {logs['test/test_error']:.2f} %")
+    for split in ("validation", "test"):
+        if f"{split}/bits_per_dim" in logs:
+            parts.append(f"| {split} bits/dim {logs[f'{split}/bits_per_dim']:.3f}")
+        if f"{split}/elbo" in logs:
+            parts.append(f"| {split} elbo {logs[f'{split}/elbo']:.3f}")
+        if f"{split}/{split}_error" in logs:
+            parts.append(f"error {logs[f'{split}/{split}_error']:.2f} %")
     return "  ".join(parts)

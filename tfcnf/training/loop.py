@@ -50,7 +50,8 @@ def run_epochs(
         start: what was done before.
         seed: with the epoch, determines the order of the data.
         callbacks: Keras callbacks. The logs of an epoch are its means, the
-            learning rate and the seconds that its steps took since the start.
+            learning rate and the seconds that its steps took since the start. Where
+            those of one worker set ``model.stop_training``, all stop after the epoch.
         accumulation_steps: parts that a batch is computed in, one after the other, see
             `tfcnf.training.accumulation`.
         recovery: what to do about failed steps; the training stops if None.
@@ -133,6 +134,7 @@ def run_epochs(
         logs["learning_rate"] = float(rate)
         logs["seconds"] = time.perf_counter() - started
         calls.on_epoch_end(epoch, logs)
+        model.stop_training = any_worker(model.stop_training)
         epoch, first_step = epoch + 1, 0
     calls.on_train_end()
 
