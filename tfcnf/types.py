@@ -13,7 +13,8 @@ Log-densities and log-determinants are in nats; "bits/dim" says so by name.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -99,6 +100,8 @@ class Control(NamedTuple):
             part of a larger one, and gets the noise that it would get in it.
         stop: where each example's pass ends, ``[B]``, in solves from the side of x: 0
             to N; the log-determinant is 0 then.
+        context: what the vector fields are conditioned on, ``[B, E]``; models make it
+            of the user's condition.
     """
 
     tol: Tensor = None
@@ -112,6 +115,7 @@ class Control(NamedTuple):
     drawn_tol: Tensor = None
     rows: Tensor = None
     stop: Tensor = None
+    context: Tensor = None
 
     def part(self, start: int, count: int) -> Control:
         """The control of ``count`` solves from solve ``start`` on."""
@@ -132,6 +136,27 @@ class Control(NamedTuple):
             drawn_tol=take(self.drawn_tol),
             stop=None if self.stop is None else self.stop - start,
         )
+
+
+def join_context(x: Any, context: Any) -> Any:
+    """A model's input: the examples, with a condition for each where there is one."""
+    return x if context is None else {"x": x, "context": context}
+
+
+def split_context(x: Any) -> tuple[Any, Any]:
+    """Examples and their condition, or None, of a model's input.
+
+    Raises:
+        ValueError: for a dictionary of other entries.
+    """
+    if not isinstance(x, Mapping):
+        return x, None
+    if set(x) != {"x", "context"}:
+        raise ValueError(
+            'inputs are examples, or {"x": examples, "context": conditions}. '
+            f"Received: a dictionary of {', '.join(map(str, x)) or 'nothing'}"
+        )
+    return x["x"], x["context"]
 
 
 class FlowOutput(NamedTuple):

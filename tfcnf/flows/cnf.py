@@ -114,14 +114,14 @@ class CNFLayer(FlowLayer):
         x = tf.cast(x, self.compute_dtype)
         tol, adjoint_tol, log_pi = self._tolerances(x, control, training)
         if control.stop is not None:
-            z, nfe = self._until(x, inverse, control.stop, tol)
+            z, nfe = self._until(x, inverse, control, tol)
             none = tf.zeros(tf.shape(z)[:1], z.dtype)
             return FlowOutput(z, none, nfe[None], tol[None], log_pi[None])
         probe = control.nfe_backward_probe
         probe = tf.zeros([], x.dtype) if probe is None else _scalar(probe, x.dtype)
         seed = control.seed
         seed = next_seed(self.seed_generator) if seed is None else seed
-        field, theta = self.dynamics.prepare()
+        field, theta = self.dynamics.prepare(control.context)
         start = 1.0 if inverse else 0.0
         z, log_det, stats = solve(
             field,
@@ -138,11 +138,11 @@ class CNFLayer(FlowLayer):
         return FlowOutput(z, log_det, nfe[None], tol[None], log_pi[None])
 
     def _until(
-        self, x: Tensor, inverse: bool, stop: Tensor, tol: Tensor
+        self, x: Tensor, inverse: bool, control: Control, tol: Tensor
     ) -> tuple[Tensor, Tensor]:
         """z at a time of its own for each example, and the evaluations."""
-        field, theta = self.dynamics.prepare()
-        times = tf.clip_by_value(tf.cast(stop, x.dtype), 0.0, 1.0)[:, None]
+        field, theta = self.dynamics.prepare(control.context)
+        times = tf.clip_by_value(tf.cast(control.stop, x.dtype), 0.0, 1.0)[:, None]
         start, direction = (1.0, -1) if inverse else (0.0, 1)
         z, stats = solve_on_grid(
             field,

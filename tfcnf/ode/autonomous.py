@@ -80,8 +80,9 @@ class AutonomousDynamics(Dynamics):
                 )
         self.built = True
 
-    def prepare(self) -> tuple[AutonomousField, list[Tensor]]:
-        """The field and its parameters for one solve."""
+    def prepare(self, context: Tensor = None) -> tuple[AutonomousField, list[Tensor]]:
+        """The field and its parameters for one solve; it takes no context."""
+        self.check_context(context)
         return AutonomousField(self.activation), [v.value for v in self.stack]
 
     def call(self, t: Tensor, z: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ A `Dynamics` layer owns the weights; for a solve it hands out a field (see
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -44,6 +45,12 @@ class Dynamics(keras.layers.Layer):
     layer = tfcnf.CNFLayer(Spin())
     ```
 
+    A field that depends on a condition defines ``call(self, t, z, context)``, with
+    ``context`` of shape ``[B, context_dims]``; its gradient is had for each example.
+
+    Args:
+        context_dims: numbers of the context of one example, E; 0 for none.
+
     Attributes:
         reach: for states ``[B, H, W, C]``, how many pixels apart, along height or
             width, a value may be that dz/dt depends on; None for any. It makes the
@@ -51,6 +58,10 @@ class Dynamics(keras.layers.Layer):
     """
 
     reach: int | None = None
+
+    def __init__(self, *, context_dims: int = 0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.context_dims = _check_context_dims(context_dims, self.call)
 
     def __call__(self, t: Tensor, z: Tensor, **options: Any) -> Tensor:
         """dz/dt; builds the weights for the shape of ``z`` first."""
@@ -66,7 +77,10 @@ class Dynamics(keras.layers.Layer):
         """
         dtype = self.compute_dtype
         z = keras.KerasTensor((None, *shape[1:]), dtype)
-        dz = self.compute_output_spec(keras.KerasTensor((), dtype), z)
+        given = {}
+        if self.context_dims:
+            given["context"] = keras.KerasTensor((None, self.context_dims), dtype)
+        dz = self.compute_output_spec(keras.KerasTensor((), dtype), z, **given)
         found = getattr(dz, "shape", None), getattr(dz, "dtype", None)
         if found != (z.shape, dtype):
             raise ValueError(
@@ -75,15 +89,20 @@ class Dynamics(keras.layers.Layer):
             )
         self.built = True
 
-    def prepare(self) -> tuple[Any, list[Tensor]]:
+    def prepare(self, context: Tensor = None) -> tuple[Any, list[Tensor]]:
         """The field and its parameters theta for one solve.
 
-        Theta is computed from the weights by ordinary differentiable operations,
-        so a gradient with respect to theta reaches the weights.
+        Theta is computed from the weights and the context by ordinary differentiable
+        operations, so a gradient with respect to theta reaches both.
+
+        Args:
+            context: ``[B, context_dims]``, for dynamics that have one.
 
         Raises:
-            ValueError: where the layer has others that were not built.
+            ValueError: where the layer has others that were not built, or for a
+                context that is missing, of another width or not asked for.
         """
+        own = self.check_context(context)
         unbuilt = [x.name for x in self._flatten_layers() if not x.built]
         if unbuilt:
             raise ValueError(
@@ -91,7 +110,58 @@ class Dynamics(keras.layers.Layer):
                 "instance by super().build(shape). "
                 f"Received: {type(self).__name__} with {', '.join(unbuilt)} not built"
             )
-        return LayerField(self), [v.value for v in float_variables(self)]
+        theta = [v.value for v in float_variables(self)]
+        return LayerField(self, len(own)), [*theta, *own]
+
+    def check_context(self, context: Tensor = None) -> list[Tensor]:
+        """A list of the context, empty for dynamics without one.
+
+        Raises:
+            ValueError: see `prepare`.
+        """
+        shape = None if context is None else context.shape
+        if shape is None and self.context_dims:
+            raise ValueError(
+                f"{type(self).__name__} needs a context, [batch, {self.context_dims}]. "
+                "Received: context=None"
+            )
+        if shape is not None and not self.context_dims:
+            raise ValueError(
+                f"{type(self).__name__} takes no context: define call(t, z, context) "
+                "and give context_dims, the numbers of one example's. "
+                f"Received: context.shape={shape}"
+            )
+        if shape is not None and (len(shape) != 2 or shape[1] != self.context_dims):
+            raise ValueError(
+                f"context must have shape [batch, {self.context_dims}]. "
+                f"Received: context.shape={shape}"
+            )
+        return [] if context is None else [tf.cast(context, self.compute_dtype)]
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's keywords."""
+        context = {"context_dims": self.context_dims} if self.context_dims else {}
+        return super().get_config() | context
+
+
+def _check_context_dims(context_dims: int, call: Any) -> int:
+    if not isinstance(context_dims, int) or context_dims < 0:
+        raise ValueError(
+            "context_dims must be an integer of at least 0. "
+            f"Received: context_dims={context_dims!r}"
+        )
+    context = inspect.signature(call).parameters.get("context")
+    if context_dims and context is None:
+        raise ValueError(
+            "dynamics with a context define call(t, z, context). "
+            f"Received: context_dims={context_dims} and call(t, z)"
+        )
+    if not context_dims and context is not None and context.default is context.empty:
+        raise ValueError(
+            "dynamics with call(t, z, context) need context_dims, the numbers of one "
+            "example's context. Received: context_dims=0"
+        )
+    return context_dims
 
 
 class StackDynamics(Dynamics):
@@ -105,6 +175,9 @@ class StackDynamics(Dynamics):
             kernels and biases, or ``"zero_output"``, the same with the output
             layer at zero, so that the flow starts as the identity.
         seed: integer seed of the initial weights.
+        context_dims: numbers of the context of one example, E; 0 for none. Each layer
+            adds a linear map of the context to its result; the maps start at zero, so
+            that a new model is the one without context.
 
     Raises:
         ValueError: for an unknown choice or a width below 1.
@@ -178,10 +251,19 @@ class StackDynamics(Dynamics):
             layer["time_kernel"] = weight("time_kernel", (n_out,), bound)
             layer["gate_kernel"] = weight("gate_kernel", (n_out,), 1.0)
             layer["gate_bias"] = weight("gate_bias", (n_out,), 1.0)
+        if self.context_dims:
+            layer["context_kernel"] = self.add_weight(
+                name=f"context_kernel_{i}",
+                shape=(self.context_dims, n_out),
+                initializer="zeros",
+            )
         return layer
 
-    def prepare(self) -> tuple[StackField, list[Tensor]]:
-        """The field and, layer by layer, kernel, bias, time map (and gate)."""
+    def prepare(self, context: Tensor = None) -> tuple[StackField, list[Tensor]]:
+        """The field and, layer by layer, kernel, bias, time map (and gate).
+
+        The shifts by the context follow, ``[B, n]`` or ``[B, 1, 1, n]`` for each layer.
+        """
         theta: list[Tensor] = []
         for layer in self.stack:
             kernel, bias = layer["kernel"].value, layer["bias"].value
@@ -191,14 +273,23 @@ class StackDynamics(Dynamics):
             else:
                 time_kernel, kernel = kernel[..., :1, :], kernel[..., 1:, :]
                 theta += [kernel, bias, self._time_map(time_kernel)]
-        return StackField(self.activation, self.time), theta
+        shifts = [
+            self._everywhere(tf.matmul(given, layer["context_kernel"].value))
+            for given in self.check_context(context)
+            for layer in self.stack
+        ]
+        return StackField(self.activation, self.time, len(shifts)), theta + shifts
+
+    def _everywhere(self, shift: Tensor) -> Tensor:
+        """A shift ``[B, n]``, the same at every place of the state."""
+        return tf.reshape(shift, [-1, *(1 for _ in self.window), shift.shape[1]])
 
     def _time_map(self, time_kernel: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def call(self, t: Tensor, z: Tensor) -> Tensor:
-        """dz/dt at time ``t`` (scalar) and state ``z``."""
-        field, theta = self.prepare()
+    def call(self, t: Tensor, z: Tensor, context: Tensor = None) -> Tensor:
+        """dz/dt at time ``t`` (scalar), state ``z`` and context ``[B, E]``, if any."""
+        field, theta = self.prepare(context)
         return field.value(theta, tf.cast(t, z.dtype), z)
 
     def get_config(self) -> dict[str, Any]:

@@ -82,10 +82,19 @@ class StackField(NamedTuple):
       affine layer on the concatenation ``[t, h]``, without concatenating.
     * time ``"concatsquash"`` (FFJORD): gate ``sigmoid(t * g + c)``, shift
       ``bias * gate + t * time_map``.
+
+    Where the solve has a context, each layer's shift has a further term, one row for
+    each example; these terms are the last entries of theta.
+
+    Attributes:
+        activation: its name.
+        time: how time enters.
+        per_example: see `parameter_specs`; 0, or the number of layers.
     """
 
     activation: str
     time: str
+    per_example: int = 0
 
     def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at time t, of the shape of z."""
@@ -136,15 +145,45 @@ class StackField(NamedTuple):
 
     def _layers(self, theta: Sequence[Tensor]) -> list[Sequence[Tensor]]:
         size = 3 if self.time == "concat" else 5
-        return [theta[i : i + size] for i in range(0, len(theta), size)]
+        theta, own = divide(theta, self.per_example)
+        starts = range(0, len(theta), size)
+        return [
+            [*theta[start : start + size], *own[i : i + 1]]
+            for i, start in enumerate(starts)
+        ]
 
     def _modulation(self, layer: Sequence[Tensor], t: Tensor) -> tuple[Any, Tensor]:
+        layer, own = divide(layer, int(self.per_example > 0))
         if self.time == "concat":
             _, bias, time_map = layer
-            return None, bias + t * time_map
-        _, bias, time_map, gate_kernel, gate_bias = layer
-        gate = tf.sigmoid(t * gate_kernel + gate_bias)
-        return gate, bias * gate + t * time_map
+            gate, shift = None, bias + t * time_map
+        else:
+            _, bias, time_map, gate_kernel, gate_bias = layer
+            gate = tf.sigmoid(t * gate_kernel + gate_bias)
+            shift = bias * gate + t * time_map
+        return gate, shift + own[0] if own else shift
+
+
+def divide(
+    theta: Sequence[Tensor], per_example: int
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """The parameters that all examples share, and those with a row for each."""
+    shared = len(theta) - per_example
+    return theta[:shared], theta[shared:]
+
+
+def parameter_specs(field: Any, theta: Sequence[Tensor]) -> list[tf.TensorSpec]:
+    """Specifications of a field's parameters, for any batch size.
+
+    Args:
+        field: its ``per_example``, where it has one, is the number of the last
+            parameters that have one row for each example, ``[B, ...]``.
+        theta: the parameters.
+    """
+    shared, own = divide(theta, getattr(field, "per_example", 0))
+    return [tf.TensorSpec(x.shape, x.dtype) for x in shared] + [
+        tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in own
+    ]
 
 
 def linear(x: Tensor, kernel: Tensor) -> Tensor:
@@ -164,18 +203,22 @@ def float_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
 
 
 class LayerField(NamedTuple):
-    """The field of any `Dynamics` subclass that only defines ``call(t, z)``.
+    """The field of any `Dynamics` subclass that only defines ``call``.
 
-    Its parameters are those of `float_variables`.
+    Its parameters are those of `float_variables` and, where ``per_example`` is 1, the
+    context ``[B, E]``.
     """
 
     layer: Any
+    per_example: int = 0
 
     def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at time t, of the shape of z."""
+        theta, own = divide(theta, self.per_example)
+        context = {"context": own[0]} if own else {}
         given = zip(float_variables(self.layer), theta, strict=True)
         with keras.StatelessScope(state_mapping=given):
-            return self.layer.call(t, z)
+            return self.layer.call(t, z, **context)
 
     def jvp(
         self, theta: Sequence[Tensor], t: Tensor, z: Tensor, probes: Tensor

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfcnf.ode.adjoint import Adjoint
 from tfcnf.ode.derivatives import check_forward_mode
+from tfcnf.ode.fields import parameter_specs
 from tfcnf.ode.gradient import CNFSolve, Gradient
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.solvers.dopri5 import Dopri5
@@ -77,7 +78,7 @@ def solve(
     specs += [
         tf.TensorSpec((num_probes, None, *event), z.dtype),
         tf.TensorSpec((None, *event), z.dtype),
-        *(tf.TensorSpec(x.shape, x.dtype) for x in theta),
+        *parameter_specs(field, theta),
     ]
     graph = _graph(field, method, tuple(specs))
     z1, log_det, stats = graph(*scalars, probes.directions, z, *theta)

@@ -27,6 +27,7 @@ from tfcnf.ode.derivatives import (
     check_forward_mode,
     first_order_only,
 )
+from tfcnf.ode.fields import parameter_specs
 from tfcnf.ode.runge_kutta import advance, back_along, increment, moved, pull_back
 from tfcnf.ode.solver import RungeKutta, Solver, check_keeps_steps
 from tfcnf.ode.solvers.dopri5 import Dopri5
@@ -81,7 +82,7 @@ def solve_on_grid(
         tf.TensorSpec((), z.dtype),
         tf.TensorSpec([None] * len(s.shape), z.dtype),
         tf.TensorSpec((None, *z.shape[1:]), z.dtype),
-        *(tf.TensorSpec(x.shape, x.dtype) for x in theta),
+        *parameter_specs(field, theta),
     ]
     graph = _graph(field, start, direction=direction, solver=solver, specs=tuple(specs))
     states, stats = graph(tf.cast(tol, z.dtype), probe, s, z, *theta)
