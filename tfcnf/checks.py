@@ -24,6 +24,13 @@ def check_positive_integer(name: str, value: Any) -> None:
         )
 
 
+def unframed(text: str) -> str:
+    """An error's message without Keras' frame around that of a layer's call."""
+    if "\x1b[1m" not in text:
+        return text
+    return text.partition("\x1b[1m")[2].partition("\x1b[0m")[0]
+
+
 def asserted(failure: Exception) -> str:
     """Message of an assertion of a graph; the first line of another failure."""
     # called outside of a function, an operation puts its own name behind

@@ -11,6 +11,7 @@ from typing import NoReturn
 import tensorflow as tf
 from absl import app, flags, logging
 
+from tfcnf.checks import unframed
 from tfcnf.models.failures import FAILURES, RunsFailed, named_failures
 from tfcnf.training.preemption import (
     RESTART,
@@ -101,9 +102,7 @@ def _one_line(failure: BaseException) -> str:
     inner = failure.args[0] if len(failure.args) == 1 else failure
     if isinstance(inner, BaseException) and inner is not failure:
         return _one_line(inner)
-    text = str(inner)
-    if "\x1b[1m" in text:  # Keras' frame around an error of a layer's call
-        text = text.partition("\x1b[1m")[2].partition("\x1b[0m")[0]
+    text = unframed(str(inner))
     if "Traceback" in text:
         text = re.findall(r"^\w+: (.+)", text, re.MULTILINE)[-1]
     return " ".join(text.split())

@@ -199,3 +199,37 @@ def test_a_single_image_may_be_flipped():
     seen = {epoch_of(one, 1, 0, epoch)[0][0].tobytes() for epoch in range(8)}
     x = source.train.x[0]
     assert seen == {x.tobytes(), x[:, ::-1].tobytes()}
+
+
+def test_contexts_follow_their_examples_under_shuffles_and_flips():
+    source = numbered(flip=True)
+    context = np.arange(COUNT, dtype=np.float32)[:, None] * [1.0, 10.0]
+    split = dataclasses.replace(source.train, context=context)
+    source = dataclasses.replace(source, train=split, test=split)
+    assert source.model_keywords()["context"] == (2,)
+    inputs = [x for x, _ in epoch_of(source)]
+    numbers = examples([(part["x"], None) for part in inputs])
+    given = np.concatenate([part["context"] for part in inputs])
+    np.testing.assert_array_equal(given, context[numbers])
+    assert tuple(numbers) != tuple(range(20))
+    last, labels = list(evaluation_batches(split, 10))[-1]
+    np.testing.assert_array_equal(last["context"], context[20:])
+    np.testing.assert_array_equal(labels, split.y[20:])
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (np.ones([COUNT, 2]), None, "mine/test must have a context.*None"),
+        (None, np.ones([COUNT, 2]), r"mine/test must have a context.*\(23, 2\)"),
+        (np.ones([COUNT, 2]), np.ones([COUNT, 3]), r"Received: .*\(23, 3\)"),
+        (np.ones([COUNT - 1, 2]), np.ones([COUNT, 2]), r"mine/train.*\(22, 2\)"),
+        (np.ones([COUNT]), np.ones([COUNT]), r"mine/train.*\(23,\)"),
+        (np.full([COUNT, 1], np.nan), np.ones([COUNT, 1]), "train must have a finite"),
+    ],
+)
+def test_contexts_that_do_not_fit_the_examples_are_refused(train, test, message):
+    split = numbered().train
+    splits = [dataclasses.replace(split, context=given) for given in (train, test)]
+    with pytest.raises(ValueError, match=message):
+        DataSource("mine", *splits, (5,), COUNT * 24)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf.data.source import DataSource, Split
+from tfcnf.data.source import DataSource
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import HIDDEN, Categorical
 from tfcnf.labels.kinds import parts_of
@@ -54,7 +54,7 @@ def hide_labels(
         source.train.y[:, 0].astype(int), source.class_names[0], labels, seed
     )
     y[kept] = source.train.y[kept]
-    train = Split(source.train.x, y, source.train.passes, labelled_part)
+    train = dataclasses.replace(source.train, y=y, labelled_part=labelled_part)
     return dataclasses.replace(source, train=train)
 
 

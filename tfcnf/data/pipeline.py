@@ -12,7 +12,7 @@ from tfcnf.data.record import SplitRecord
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource, Split
 from tfcnf.labels.kinds import hidden_rows
-from tfcnf.types import Tensor
+from tfcnf.types import Tensor, join_context
 
 
 def steps_per_epoch(split: Split | SplitRecord, batch_size: int) -> int:
@@ -105,8 +105,14 @@ def training_order(
 def make_gather(
     source: DataSource | SeriesSource,
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Makes ``(x, y)`` of an element of `training_order`; one serves all epochs."""
+    """Makes ``(x, y)`` of an element of `training_order`; one serves all epochs.
+
+    Of data with a context x is ``{"x": x, "context": context}``; a flip leaves the
+    context as it is.
+    """
     examples = tf.nest.map_structure(tf.constant, source.train.x)
+    context = getattr(source.train, "context", None)
+    conditions = None if context is None else tf.constant(context)
     labels = tf.constant(source.train.y)
 
     def gather(chosen: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,6 +120,8 @@ def make_gather(
         y = tf.gather(labels, chosen)
         if source.flip:
             x = tf.where(flip[:, None, None, None], tf.reverse(x, [2]), x)
+        if conditions is not None:
+            x = join_context(x, tf.gather(conditions, chosen))
         return x, y
 
     return gather
@@ -170,7 +178,11 @@ def _cycle(
 def evaluation_batches(
     split: Split, batch_size: int
 ) -> Iterator[tuple[Any, np.ndarray]]:
-    """Every example once, in order; the last batch may be smaller."""
+    """Every example once, in order; the last batch may be smaller.
+
+    Of data with a context x is ``{"x": x, "context": context}``.
+    """
+    inputs = join_context(split.x, getattr(split, "context", None))
     for start in range(0, len(split), batch_size):
         part = slice(start, start + batch_size)
-        yield tf.nest.map_structure(lambda x: x[part], split.x), split.y[part]  # noqa: B023
+        yield tf.nest.map_structure(lambda x: x[part], inputs), split.y[part]  # noqa: B023

@@ -22,6 +22,8 @@ class Split:
     An epoch of training makes ``passes`` passes over the examples. Where some have a
     hidden label, `HIDDEN` or NaN, ``labelled_part`` of every training batch is drawn
     from the others.
+    ``context`` is a condition of each example, ``[n, ...]`` finite numbers, for models
+    that have one.
 
     ```python
     x, y = np.zeros([6, 2], np.float32), np.zeros([6, 1], np.int32)
@@ -33,6 +35,7 @@ class Split:
     y: np.ndarray
     passes: int = 1
     labelled_part: float | None = None
+    context: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -123,11 +126,14 @@ class DataSource:
 
     def model_keywords(self) -> dict[str, Any]:
         """Keywords of a model's constructor that follow from the data."""
-        return {
+        keywords = {
             "event_shape": self.event_shape,
             "labels": fitted_records(self.labels, self.train.y),
             "num_levels": self.num_levels,
         }
+        if self.train.context is not None:
+            keywords["context"] = self.train.context.shape[1:]
+        return keywords
 
     def describe(self) -> str:
         """Summary of the data in one line."""
@@ -154,6 +160,7 @@ class DataSource:
             where = f"{self.name}/{name}"
             _check_labels(where, split, self.labels)
             _check_examples(where, split.x, self.num_levels)
+            _check_context(where, split, self.train)
 
 
 def present(**splits: Any) -> dict[str, Any]:
@@ -206,6 +213,24 @@ def _check_examples(name: str, x: np.ndarray, num_levels: int) -> None:
         raise ValueError(f"{name} must be finite. Received: NaN or infinite values")
     if num_levels == 1:
         _check_precision(name, x)
+
+
+def _check_context(name: str, split: Split, train: Split) -> None:
+    shapes = [
+        None if part.context is None else part.context.shape for part in (split, train)
+    ]
+    if shapes[0] is None and shapes[1] is None:
+        return
+    event = None if shapes[1] is None else shapes[1][1:]
+    if shapes[0] is None or not event or shapes[0] != (len(split), *event):
+        raise ValueError(
+            f"{name} must have a context for each of {len(split)} examples, "
+            f"as the training split has. Received: context.shape={shapes[0]}"
+        )
+    if not np.all(np.isfinite(split.context)):
+        raise ValueError(
+            f"{name} must have a finite context. Received: NaN or infinite values"
+        )
 
 
 def _check_precision(name: str, x: np.ndarray) -> None:

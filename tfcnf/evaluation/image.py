@@ -14,7 +14,7 @@ from tfcnf.evaluation.base import SplitEvaluator
 from tfcnf.evaluation.means import Means
 from tfcnf.labels.categorical import Categorical
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.types import Control, FlowOutput, Tensor, Weighted
+from tfcnf.types import Control, FlowOutput, Tensor, Weighted, join_context
 
 
 class Evaluator(SplitEvaluator):
@@ -40,10 +40,11 @@ class Evaluator(SplitEvaluator):
         split: str = "test",
     ):
         super().__init__(model, source, batch_size, split)
-        x, y = self.split.x, self.split.y
+        inputs = join_context(self.split.x, self.split.context), self.split.y
         signature = [
-            tf.TensorSpec((None, *x.shape[1:]), x.dtype),
-            tf.TensorSpec((None, *y.shape[1:]), y.dtype),
+            *tf.nest.map_structure(
+                lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), inputs
+            ),
             tf.TensorSpec((), model.compute_dtype),
             tf.TensorSpec((2,), tf.int32),
         ]

@@ -42,7 +42,7 @@ def in_batches(
     lengths = {x.shape[0] for x in inputs if x.shape[0] is not None}
     if len(lengths) > 1:
         raise ValueError(
-            "there must be a label for each example. "
+            "there must be a label, and a context, for each example. "
             f"Received: {' and '.join(str(x.shape[0]) for x in inputs)} rows"
         )
     total = tf.constant(lengths.pop()) if lengths else tf.shape(inputs[0])[0]

@@ -41,6 +41,7 @@ def build_flow(
     trace: str | Trace = "hutchinson",
     gradient: str | Gradient = "adjoint",
     solver: str | Solver = "dopri5",
+    context_dims: int = 0,
     seed: int | None = None,
     dtype: Any = None,
 ) -> FlowLayer:
@@ -68,6 +69,8 @@ def build_flow(
         trace: see `tfcnf.flows.cnf.CNFLayer`.
         gradient: see `tfcnf.flows.cnf.CNFLayer`.
         solver: see `tfcnf.flows.cnf.CNFLayer`.
+        context_dims: numbers of the context that the dynamics have, see
+            `tfcnf.ode.dynamics.StackDynamics`.
         seed: integer seed of the initial weights and the noise.
         dtype: dtype or dtype policy of the layers.
 
@@ -101,6 +104,7 @@ def build_flow(
                 time=time,
                 init=init,
                 seed=next_int(seeds),
+                context_dims=context_dims,
                 dtype=dtype,
             ),
             forward,

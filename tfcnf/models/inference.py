@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tfcnf.checks import check_choice
 from tfcnf.latent.prior import CodePrior
 from tfcnf.models.base import FlowModel
 from tfcnf.models.batches import in_batches
+from tfcnf.models.condition import Condition
 from tfcnf.models.distribution import FlowBijector, FlowDistribution
 from tfcnf.models.inputs import check_codes, check_examples
 from tfcnf.models.label_inputs import read_labels
@@ -31,6 +33,7 @@ class Inference(FlowModel):
         num_dims: dimensions D of an example.
         num_levels: grey levels of images; 1 for vectors.
         supervised_fraction: part of the code that is supervised.
+        condition: makes the context of the vector fields, or None.
         prior: of the code, given the labels.
         reader: of the labels, from the supervised code.
     """
@@ -39,6 +42,7 @@ class Inference(FlowModel):
     num_dims: int
     num_levels: int
     supervised_fraction: float
+    condition: Condition | None
     prior: CodePrior
 
     def log_prob(
@@ -46,12 +50,13 @@ class Inference(FlowModel):
         x: Any,
         y: Any = None,
         *,
+        context: Any = None,
         tol: float | None = None,
         seed: int = 0,
         exact: bool = False,
         batch_size: int | None = None,
     ) -> Tensor:
-        """log p(x | y), ``[B]`` nats.
+        """log p(x | y), or log p(x | y, context), ``[B]`` nats.
 
         For images it is the log-density of the dequantized image; it is -inf for
         images outside the support, see `tfcnf.flows.dequantize.Dequantize`.
@@ -60,6 +65,8 @@ class Inference(FlowModel):
         Args:
             x: examples ``[B, *event_shape]``.
             y: labels; not needed at supervised_fraction 0.
+            context: condition of each example, ``[B, *shape]``, or one for all,
+                ``[*shape]``; of a model that has one.
             tol: solver tolerance instead of the layers' own.
             seed: fixes dequantization and trace noise.
             exact: take the exact trace, whatever the layers have; of images as
@@ -68,14 +75,15 @@ class Inference(FlowModel):
                 The noise is the same in either case.
         """
 
-        def nats(rows: Tensor, x: Any, y: Any = None) -> list[Tensor]:
-            out = self._encode(x, self._control(tol, seed, exact, rows))
+        def nats(rows: Tensor, context: Any, x: Any, y: Any = None) -> list[Tensor]:
+            control = self._control(tol, seed, exact, rows)
+            out = self._encode(x, control, context=context)
             if self.is_supervised:
                 y = self._read_labels(y)
             return [self.log_density(out, y)]
 
         inputs = [x, y] if self.is_supervised else [x]
-        return in_batches(nats, inputs, batch_size, [self._spec()])[0]
+        return self._in_batches(nats, inputs, context, batch_size, [self._spec()])[0]
 
     def log_density(self, out: FlowOutput, y: Tensor = None) -> Tensor:
         """log p(x | y), or log p(x) without y, of a pass through the flow.
@@ -99,6 +107,7 @@ class Inference(FlowModel):
         x: Any,
         tol: float | None = None,
         *,
+        context: Any = None,
         seed: int = 0,
         exact: bool = False,
         batch_size: int | None = None,
@@ -111,17 +120,18 @@ class Inference(FlowModel):
             ValueError: for a label whose distribution is not stated.
         """
 
-        def nats(rows: Tensor, x: Any) -> list[Tensor]:
-            out = self._encode(x, self._control(tol, seed, exact, rows))
-            return [self.log_density(out)]
+        def nats(rows: Tensor, context: Any, x: Any) -> list[Tensor]:
+            control = self._control(tol, seed, exact, rows)
+            return [self.log_density(self._encode(x, control, context=context))]
 
-        return in_batches(nats, [x], batch_size, [self._spec()])[0]
+        return self._in_batches(nats, [x], context, batch_size, [self._spec()])[0]
 
     def classify(
         self,
         x: Any,
         posterior: str = "discriminative",
         *,
+        context: Any = None,
         tol: float | None = None,
         seed: int = 0,
         batch_size: int | None = None,
@@ -135,6 +145,7 @@ class Inference(FlowModel):
             x: examples ``[B, *event_shape]``.
             posterior: ``"discriminative"`` for the classifier q_theta(z_y), or
                 ``"generative"`` for p(y | x) by Bayes' rule from the mixture.
+            context: see `log_prob`.
             tol: solver tolerance instead of the layers' own.
             seed: fixes the dequantization noise.
             batch_size: see `log_prob`.
@@ -151,12 +162,13 @@ class Inference(FlowModel):
                 f"Received: labels={[label.describe() for label in self.labels]}"
             )
 
-        def probabilities(rows: Tensor, x: Any) -> list[Tensor]:
-            z = self._encode(x, self._control(tol, seed, rows=rows), On()).code
+        def probabilities(rows: Tensor, context: Any, x: Any) -> list[Tensor]:
+            control = self._control(tol, seed, rows=rows)
+            z = self._encode(x, control, On(), context).code
             return [tf.nn.softmax(s) for s in self.class_scores(z, posterior)]
 
         specs = [self._spec(label.num_classes) for label in self.labels]
-        found = in_batches(probabilities, [x], batch_size, specs)
+        found = self._in_batches(probabilities, [x], context, batch_size, specs)
         return found[0] if len(found) == 1 else found
 
     def class_scores(self, z: Tensor, posterior: str) -> list[Tensor]:
@@ -176,6 +188,8 @@ class Inference(FlowModel):
         tol: float | None = None,
         seed: int = 0,
         batch_size: int | None = None,
+        *,
+        context: Any = None,
     ) -> Tensor:
         """Label values read from examples by q_theta, ``[B, columns]``.
 
@@ -187,6 +201,7 @@ class Inference(FlowModel):
             tol: solver tolerance instead of the layers' own.
             seed: fixes the dequantization noise.
             batch_size: see `log_prob`.
+            context: see `log_prob`.
 
         Raises:
             ValueError: for a model without labels.
@@ -197,14 +212,15 @@ class Inference(FlowModel):
                 f"Received: supervised_fraction={self.supervised_fraction}"
             )
 
-        def values(rows: Tensor, x: Any) -> list[Tensor]:
-            z = self._encode(x, self._control(tol, seed, rows=rows), On()).code
+        def values(rows: Tensor, context: Any, x: Any) -> list[Tensor]:
+            control = self._control(tol, seed, rows=rows)
+            z = self._encode(x, control, On(), context).code
             outside = tf.reduce_any(tf.math.is_nan(z), 1, keepdims=True)
             found = self.reader.estimates(z)
             return [tf.where(outside, tf.cast(math.nan, found.dtype), found)]
 
-        columns = sum(label.columns for label in self.labels)
-        return in_batches(values, [x], batch_size, [self._spec(columns)])[0]
+        specs = [self._spec(sum(label.columns for label in self.labels))]
+        return self._in_batches(values, [x], context, batch_size, specs)[0]
 
     def encode(
         self,
@@ -212,26 +228,40 @@ class Inference(FlowModel):
         tol: float | None = None,
         seed: int = 0,
         batch_size: int | None = None,
+        *,
+        context: Any = None,
     ) -> Tensor:
-        """Codes ``[B, D]`` of examples; NaN for images outside the support."""
+        """Codes ``[B, D]`` of examples; NaN for images outside the support.
 
-        def codes(rows: Tensor, x: Any) -> list[Tensor]:
-            return [self._encode(x, self._control(tol, seed, rows=rows), On()).code]
+        Its arguments are those of `log_prob`.
+        """
 
-        return in_batches(codes, [x], batch_size, [self._spec(self.num_dims)])[0]
+        def codes(rows: Tensor, context: Any, x: Any) -> list[Tensor]:
+            control = self._control(tol, seed, rows=rows)
+            return [self._encode(x, control, On(), context).code]
+
+        specs = [self._spec(self.num_dims)]
+        return self._in_batches(codes, [x], context, batch_size, specs)[0]
 
     def decode(
-        self, z: Any, tol: float | None = None, batch_size: int | None = None
+        self,
+        z: Any,
+        tol: float | None = None,
+        batch_size: int | None = None,
+        *,
+        context: Any = None,
     ) -> Tensor:
         """Examples of codes ``[B, D]``; of codes that are not finite NaN.
 
         Images come as floats of the model's support, black 0 and white 1, and a little
         beyond, see `tfcnf.flows.dequantize.Dequantize`.
         """
+
+        def examples(rows: Tensor, context: Any, z: Any) -> list[Tensor]:
+            return [self._decode(z, tol, context)]
+
         specs = [self._spec(*self.event_shape)]
-        return in_batches(
-            lambda rows, z: [self._decode(z, tol)], [z], batch_size, specs
-        )[0]
+        return self._in_batches(examples, [z], context, batch_size, specs)[0]
 
     def sample(
         self,
@@ -240,6 +270,8 @@ class Inference(FlowModel):
         temperature: float = 1.0,
         tol: float | None = None,
         batch_size: int | None = None,
+        *,
+        context: Any = None,
     ) -> Tensor:
         """Draws one example for each label, ``[B, *event_shape]``.
 
@@ -250,20 +282,28 @@ class Inference(FlowModel):
             temperature: factor on the deviations of the code; 1 samples the model.
             tol: solver tolerance instead of the layers' own.
             batch_size: see `log_prob`.
+            context: condition of each sample, or one for all, see `log_prob`.
         """
         if not self.is_supervised:
             y = np.zeros([_count(y), 0], np.int32)
 
-        def examples(rows: Tensor, y: Any) -> list[Tensor]:
+        def examples(rows: Tensor, context: Any, y: Any) -> list[Tensor]:
             y = self._read_labels(y)
             first = None if rows is None else rows[0]
             z = self.prior.sample(y, tf.constant([seed, 1]), temperature, first)
-            return [self._decode(z, tol)]
+            return [self._decode(z, tol, context)]
 
-        return in_batches(examples, [y], batch_size, [self._spec(*self.event_shape)])[0]
+        specs = [self._spec(*self.event_shape)]
+        return self._in_batches(examples, [y], context, batch_size, specs)[0]
 
     def trajectory(
-        self, x: Any, times: Any, inverse: bool = False, tol: float | None = None
+        self,
+        x: Any,
+        times: Any,
+        inverse: bool = False,
+        tol: float | None = None,
+        *,
+        context: Any = None,
     ) -> Tensor:
         """z(t) at T times, on the way from examples to codes or back.
 
@@ -273,6 +313,7 @@ class Inference(FlowModel):
                 of the N CNFs takes 1/N of the time, see `tfcnf.models.trajectory`.
             inverse: whether to go from codes to examples.
             tol: solver tolerance instead of the layers' own.
+            context: see `log_prob`.
 
         Returns:
             ``[B, T, D]``, or with ``inverse`` ``[B, T, *event_shape]``.
@@ -280,9 +321,13 @@ class Inference(FlowModel):
         Raises:
             ValueError: for times outside [0, 1], or a wrong shape.
         """
-        control = self._control(tol, 0)
         return positions(
-            self, x, times=check_times(times), inverse=inverse, control=control
+            self,
+            x,
+            times=check_times(times),
+            inverse=inverse,
+            control=self._control(tol, 0),
+            context=context,
         )
 
     def distribution(
@@ -321,15 +366,72 @@ class Inference(FlowModel):
         return read_labels(y, self.labels, self.compute_dtype)
 
     def _encode(
-        self, x: Any, control: Control, skip_log_det: On | None = None
+        self,
+        x: Any,
+        control: Control,
+        skip_log_det: On | None = None,
+        context: Any = None,
     ) -> FlowOutput:
         x = check_examples(x, self.event_shape, self.num_levels)
-        return self(x, control=control._replace(skip_log_det=skip_log_det))
+        control = control._replace(skip_log_det=skip_log_det)
+        return self(x, control=self.conditioned(control, context, tf.shape(x)[0]))
 
-    def _decode(self, z: Any, tol: float | None) -> Tensor:
+    def _decode(self, z: Any, tol: float | None, context: Any = None) -> Tensor:
         z = tf.cast(check_codes(z, self.num_dims), self.compute_dtype)
         control = self._control(tol, 0)._replace(skip_log_det=On())
+        control = self.conditioned(control, context, tf.shape(z)[0])
         return self(z, inverse=True, control=control).z
+
+    def conditioned(
+        self, control: Control, context: Any, count: Tensor, training: bool = False
+    ) -> Control:
+        """The options of a pass of ``count`` examples, with their context.
+
+        Args:
+            control: the other options; where it has a context and none is given, that
+                one is kept.
+            context: condition of the examples, see `log_prob`.
+            count: static, or a scalar tensor.
+            training: whether the embedding is trained.
+
+        Raises:
+            ValueError: for a context that is missing, not asked for, or of another
+                shape.
+        """
+        if context is None and control.context is not None:
+            return control
+        if self.condition is not None:
+            context = self.condition.read(context, count, training)
+            return control._replace(context=context)
+        if context is not None:
+            raise ValueError(
+                "this model has no context; make it with context=, the numbers of one "
+                f"example's. Received: context of shape {np.shape(context)}"
+            )
+        return control
+
+    def _in_batches(
+        self,
+        function: Callable[..., Sequence[Tensor]],
+        inputs: Sequence[Any],
+        context: Any,
+        batch_size: int | None,
+        outputs: Sequence[tf.TensorSpec],
+    ) -> list[Tensor]:
+        """`in_batches` of ``function(rows, context, *parts)``."""
+        if context is None or self.condition is None:
+            shared = True
+        else:
+            context = context if hasattr(context, "shape") else np.asarray(context)
+            shared = self.condition.is_shared(context)
+        if shared:
+            return in_batches(
+                lambda rows, *parts: function(rows, context, *parts),
+                inputs,
+                batch_size,
+                outputs,
+            )
+        return in_batches(function, [context, *inputs], batch_size, outputs)
 
     def _spec(self, *shape: int) -> tf.TensorSpec:
         """An answer for each example."""

@@ -19,11 +19,18 @@ from tfcnf.latent.partition import Partition
 from tfcnf.latent.prior import CodePrior
 from tfcnf.latent.reader import CodeReader
 from tfcnf.models.build import build_flow
+from tfcnf.models.condition import Condition
 from tfcnf.models.inference import Inference
 from tfcnf.models.inputs import check_examples
 from tfcnf.models.label_inputs import read_labels
 from tfcnf.registry import plain
-from tfcnf.types import Control, FlowOutput, Tensor, Weighted
+from tfcnf.types import (
+    Control,
+    FlowOutput,
+    Tensor,
+    Weighted,
+    split_context,
+)
 
 
 @keras.saving.register_keras_serializable("tfcnf")
@@ -64,6 +71,12 @@ class InfoCNF(Inference):
             `tfcnf.models.build.build_flow` makes one from the remaining keywords
             (filters, hidden_layers, num_scales, flows_per_block, tol, policy, solver,
             gradient, trace, ...).
+        context: shape of a condition of each example that the vector fields have, or
+            its number of dimensions; the model is then p(x | y, context). Inputs are
+            ``{"x": x, "context": context}``, and the public methods take ``context=``.
+        embedding: a Keras model from ``[B, *context]`` to ``[B, E]``, trained with the
+            flow; without it the condition enters as it is, flattened. A flow of your
+            own needs dynamics with ``context_dims=E``.
 
     Raises:
         ValueError: for a keyword out of range.
@@ -82,6 +95,8 @@ class InfoCNF(Inference):
         seed: int | None = None,
         reinforce: Mapping[str, Any] | None = None,
         flow: FlowLayer | None = None,
+        context: int | Sequence[int] | None = None,
+        embedding: keras.layers.Layer | None = None,
         name: str | None = None,
         dtype: Any = None,
         **flow_options: Any,
@@ -94,6 +109,9 @@ class InfoCNF(Inference):
         self.dropout, self.seed, self.flow_options = dropout, seed, flow_options
         self.given_flow = flow
         policy = self.dtype_policy
+        self.condition = _make_condition(context, embedding, policy)
+        if self.condition:
+            flow_options = {**flow_options, "context_dims": self.condition.width}
         self.flow = flow or build_flow(
             self.event_shape, num_levels, seed=seed, dtype=policy, **flow_options
         )
@@ -119,7 +137,7 @@ class InfoCNF(Inference):
 
     def call(
         self,
-        x: Tensor,
+        x: Tensor | Mapping[str, Tensor],
         inverse: bool = False,
         control: Control | None = None,
         training: bool = False,
@@ -127,18 +145,29 @@ class InfoCNF(Inference):
         """Examples ``[B, *event_shape]`` to codes ``[B, D]``, or back.
 
         An example outside the support has a log-determinant of -inf, see `guarded`.
+
+        Args:
+            x: examples or codes; of a model with a context ``{"x": x, "context": c}``.
+            inverse: whether x are codes.
+            control: options of the solves; its context, where it has one, is used in
+                place of ``x["context"]``.
+            training: whether noise that is for training alone is there.
         """
+        x, context = split_context(x)
+        control = self.conditioned(
+            control or Control(), context, tf.shape(x)[0], training
+        )
         return guarded(self.flow, x, inverse, control=control, training=training)
 
     def terms(
-        self, x: Tensor, y: Tensor, control: Control, training: bool
+        self, x: Any, y: Tensor, control: Control, training: bool
     ) -> tuple[dict[str, Tensor | Weighted], FlowOutput]:
         """Loss, bits/dim, the labels' loss (nats) and measures, each ``[B]``.
 
         Examples whose label is hidden have the marginal log-likelihood in place of the
         conditional one, and weight 0 in what is about the labels.
         """
-        x = check_examples(x, self.event_shape, self.num_levels, self.flow.inside)
+        x, control = self._read_inputs(x, control, training)
         out = self(x, control=control, training=training)
         if self.is_supervised:
             y = read_labels(y, self.labels, self.compute_dtype, hidden=True)
@@ -169,12 +198,22 @@ class InfoCNF(Inference):
     def predict_step(self, data: Any) -> FlowOutput:
         """Codes and log-determinants of a batch; the noise is that of seed 0."""
         x, *_ = self._unpack(data)
-        x = check_examples(x, self.event_shape, self.num_levels, self.flow.inside)
-        return self(x, control=self._control(None, 0))
+        x, control = self._read_inputs(x, self._control(None, 0))
+        return self(x, control=control)
+
+    def _read_inputs(
+        self, x: Any, control: Control, training: bool = False
+    ) -> tuple[Tensor, Control]:
+        """Examples of a batch, checked, and the options with their context."""
+        x, context = split_context(x)
+        inside = self.flow.inside
+        x = check_examples(x, self.event_shape, self.num_levels, inside)
+        return x, self.conditioned(control, context, tf.shape(x)[0], training)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""
         flow = self.given_flow and keras.saving.serialize_keras_object(self.given_flow)
+        context = self.condition.keywords() if self.condition else {}
         return {
             "event_shape": self.event_shape,
             "labels": [label.record() for label in self.labels],
@@ -188,14 +227,32 @@ class InfoCNF(Inference):
             "flow": flow,
             "name": self.name,
             "dtype": self.dtype_policy.name,
+            **context,
         } | {key: plain(value) for key, value in self.flow_options.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> InfoCNF:
         """Rebuilds the model from `get_config`."""
-        flow = config.get("flow")
-        flow = flow and keras.saving.deserialize_keras_object(flow, custom_objects)
-        return cls(**(config | {"flow": flow}))
+        made = {
+            key: keras.saving.deserialize_keras_object(config[key], custom_objects)
+            for key in ("flow", "embedding")
+            if config.get(key)
+        }
+        return cls(**(config | made))
+
+
+def _make_condition(
+    context: int | Sequence[int] | None, embedding: Any, dtype: Any
+) -> Condition | None:
+    if context is not None:
+        shape = _positive_integers("context", context)
+        return Condition(shape, embedding, dtype=dtype)
+    if embedding is not None:
+        raise ValueError(
+            "an embedding needs context, the shape of what it embeds. "
+            "Received: context=None"
+        )
+    return None
 
 
 def _positive_integers(

@@ -40,7 +40,13 @@ def check_times(times: Any) -> Tensor:
 
 
 def positions(
-    model: Any, x: Any, *, times: Tensor, inverse: bool, control: Control
+    model: Any,
+    x: Any,
+    *,
+    times: Tensor,
+    inverse: bool,
+    control: Control,
+    context: Any = None,
 ) -> Tensor:
     """The positions of each example at each time, ``[B, T, ...]``.
 
@@ -53,6 +59,7 @@ def positions(
         times: ``[T]`` in [0, 1].
         inverse: whether to go from codes to examples.
         control: tolerance and seed of the pass.
+        context: condition of the examples, of a model that has one.
 
     Raises:
         ValueError: for a wrong shape.
@@ -65,7 +72,10 @@ def positions(
             x = (tf.cast(x, model.compute_dtype) + 0.5) / model.num_levels
     batch, count = tf.shape(x)[0], tf.shape(times)[0]
     stop = tf.cast(model.flow.num_solves * times, model.compute_dtype)
+    control = model.conditioned(control, context, batch)
     control = control._replace(stop=tf.tile(stop, [batch]))
+    if control.context is not None:
+        control = control._replace(context=tf.repeat(control.context, count, 0))
     repeated = tf.repeat(x, count, axis=0)
     out: FlowOutput = model(repeated, inverse=inverse, control=control)
     return tf.reshape(out.z, tf.concat([[batch, count], tf.shape(out.z)[1:]], 0))
