@@ -215,6 +215,8 @@ def test_contexts_follow_their_examples_under_shuffles_and_flips():
     last, labels = list(evaluation_batches(split, 10))[-1]
     np.testing.assert_array_equal(last["context"], context[20:])
     np.testing.assert_array_equal(labels, split.y[20:])
+    rows = np.array([7, 2])
+    np.testing.assert_array_equal(split.take(rows).context, context[rows])
 
 
 @pytest.mark.parametrize(

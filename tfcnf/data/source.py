@@ -42,7 +42,10 @@ class Split:
 
     def take(self, rows: np.ndarray) -> Self:
         """The examples at these indices."""
-        return dataclasses.replace(self, x=self.x[rows], y=self.y[rows])
+        context = None if self.context is None else self.context[rows]
+        return dataclasses.replace(
+            self, x=self.x[rows], y=self.y[rows], context=context
+        )
 
 
 @dataclass(frozen=True)
