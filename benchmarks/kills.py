@@ -10,7 +10,6 @@ Only seconds differ.
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import numpy as np
 
 from benchmarks import local_cluster
 from tfcnf.files import write_json
+from tfcnf.records import read_record
 from tfcnf.run_state import read_state
 from tfcnf.training.callbacks import read_metrics
 from tfcnf.training.checkpoints import SCRATCH, read_newest
@@ -58,7 +58,8 @@ def run(
     root.mkdir(parents=True, exist_ok=True)
     plan = _train_straight(command, root / "straight", workers)
     plan["between"] = COVERED * plan["checkpoints"] / kills
-    records = _read_records(root / "kills.json")
+    path = root / "kills.json"
+    records = read_record(path, {"kills": list})["kills"] if path.exists() else []
     for number in itertools.count(1):
         folder = root / f"killed_{number}"
         while not read_state(folder).is_finished:
@@ -71,7 +72,7 @@ def run(
             )
             if record:
                 records.append(record)
-                write_json(root / "kills.json", records)
+                write_json(path, {"kills": records})
                 print(f"kill {len(records)} of {kills}: {record}", flush=True)
         if len(records) >= kills:
             break
@@ -122,7 +123,7 @@ def _train_straight(
     """Trains without interruption: seconds to the first checkpoint, and how many."""
     path = folder.with_name("straight.json")
     if path.exists():
-        return json.loads(path.read_text())
+        return read_record(path, {"seconds_to_first": float, "checkpoints": int})
     shutil.rmtree(folder, ignore_errors=True)  # it was interrupted
     started = time.monotonic()
     processes = local_cluster.start([*command, f"--workdir={folder}"], workers)
@@ -199,7 +200,3 @@ def _check_ended_well(status: int, command: Sequence[str]) -> None:
         raise ValueError(
             f"the training ended with status {status}. Received: {' '.join(command)}"
         )
-
-
-def _read_records(path: Path) -> list[dict[str, Any]]:
-    return json.loads(path.read_text()) if path.exists() else []

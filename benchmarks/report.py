@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfcnf.checks import check_choice
 from tfcnf.files import replace_file
+from tfcnf.records import Record, blame, read_record
 from tfcnf.reporting.figures import save_figure
 from tfcnf.reporting.tables import markdown
 
 matplotlib.use("Agg")
-Record = dict[str, Any]
 
 
 def write(benchmark: str, out: str | None = None) -> Path:
@@ -27,32 +27,36 @@ def write(benchmark: str, out: str | None = None) -> Path:
         out: folder to write to; that of the file if None.
 
     Raises:
-        ValueError: if the file is not a benchmark's.
+        ValueError: if the file is not a benchmark's, or damaged.
+        FileNotFoundError: where it is absent.
     """
     path = Path(benchmark)
-    try:
-        record = json.loads(path.read_text())
-        suite, summary = record["suite"], record["summary"]
-    except (OSError, ValueError, KeyError, TypeError) as failure:
-        raise ValueError(
-            "the file must be what launch/benchmark.py wrote. "
-            f"Received: benchmark={benchmark!r}"
-        ) from failure
+    record = read_record(path, {"suite": str, "machine": dict})
+    suite = record["suite"]
+    with blame(path):
+        check_choice("suite", suite, DRAW)
     folder = Path(out) if out else path.parent
     folder.mkdir(parents=True, exist_ok=True)
     figure = folder / f"{path.stem}.png"
-    save_figure(DRAW[suite](record), figure)
+    with blame(path):
+        text = _text(record, figure.name)
+        save_figure(DRAW[suite](record), figure)
+    report = folder / f"{path.stem}.md"
+    with replace_file(report) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return report
+
+
+def _text(record: Record, figure: str) -> str:
+    suite, summary = record["suite"], record["summary"]
     rows = _solver_rows(summary) if suite == "solver" else [summary]
     sections = [
         f"# Benchmark: {suite}",
         _machine(record),
         *(_table(part) for part in rows),
-        f"![{suite}]({figure.name})",
+        f"![{suite}]({figure})",
     ]
-    report = folder / f"{path.stem}.md"
-    with replace_file(report) as temporary:
-        temporary.write_text("\n\n".join(sections) + "\n")
-    return report
+    return "\n\n".join(sections) + "\n"
 
 
 def _machine(record: Record) -> str:

@@ -51,12 +51,6 @@ class Run:
     tolerances: dict[str, Any]
     labels: dict[str, Any]
 
-    @property
-    def trajectories(self) -> dict[str, np.ndarray]:
-        """The arrays of its ``trajectories.npz``."""
-        with np.load(self.folder / "trajectories.npz") as arrays:
-            return dict(arrays)
-
     def mean(self, name: str) -> float:
         """A measure of ``metrics.jsonl`` averaged over the epochs."""
         return float(np.mean([line[name] for line in self.metrics if name in line]))
@@ -132,7 +126,7 @@ class Arm:
         """
         note = f" ({self.note})" if self.note else ""
         if self.model == "latent_ode":
-            return PARTITIONS[self.config["model"]["partition"]] + note
+            return PARTITIONS[self.config["model"].get("partition", "code")] + note
         constant = f" {self.tol:.0e}" if self.policy == "fixed" else ""
         labels = f", {self.num_labels} labels" if self.num_labels else ""
         alone = " alone" if self.is_alone else ""

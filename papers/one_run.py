@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from papers.authors import draw_beside, read_log, table_beside
 from papers.trajectories import draw_spirals
 from tfcnf.files import replace_file
-from tfcnf.records import read_lines, read_record
-from tfcnf.reporting.read import STEP
+from tfcnf.records import blame, read_lines, read_record
+from tfcnf.reporting.read import STEP, read_arrays
 from tfcnf.reporting.runs import labels_of
 
 
@@ -47,6 +45,7 @@ def draw(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
     curves = first / "trajectories.npz"
     if data[0].startswith("spirals") and curves.is_file():
         written.append(folder / "spirals.png")
-        with np.load(curves) as arrays:
-            draw_spirals(dict(arrays), written[-1])
+        arrays = read_arrays(curves)
+        with blame(curves):
+            draw_spirals(arrays, written[-1])
     return written

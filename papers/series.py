@@ -49,7 +49,8 @@ def compare_series(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[s
     draw_domains(arms, path)
     yield f"![Distance to the noise-free curve by domain]({path.name})"
     path = folder / f"trajectories_{name}.png"
-    draw_trajectories_of_arms({a.label: a.runs[0].trajectories for a in arms}, path)
+    sources = {a.label: a.runs[0].folder / "trajectories.npz" for a in arms}
+    draw_trajectories_of_arms(sources, path)
     yield f"![Trajectories of the first seed]({path.name})"
     log = read_log(arms[0].config["data"])
     if log:

@@ -10,30 +10,39 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfcnf.diagnostics.trajectories import Trajectories, add_legend, parameters
+from tfcnf.records import blame
 from tfcnf.reporting.figures import save_figure
+from tfcnf.reporting.read import read_arrays
 
 
-def draw_trajectories_of_arms(
-    arms: Mapping[str, Mapping[str, np.ndarray]], path: Path
-) -> None:
+def draw_trajectories_of_arms(arms: Mapping[str, Path], path: Path) -> None:
     """The same curves by several models, a row each (Fig. 6, a and b).
 
     Two curves of each direction are shown.
 
     Args:
-        arms: by label, the arrays of a ``trajectories.npz``, of the same curves.
+        arms: by label, a ``trajectories.npz``, of the same curves.
         path: the PNG.
+
+    Raises:
+        ValueError: naming the file that is damaged.
     """
-    labels = next(iter(arms.values()))["labels"]
-    chosen = [i for k in (1, 0) for i in np.flatnonzero(labels[:, -1] == k)[:2]]
+    first = next(iter(arms.values()))
+    with blame(first):
+        labels = read_arrays(first)["labels"]
+        chosen = [i for k in (1, 0) for i in np.flatnonzero(labels[:, -1] == k)[:2]]
+        if not chosen:
+            raise ValueError("there is no curve of either direction")
     shape = len(arms), len(chosen)
     figure = Figure(
         figsize=(3.2 * shape[1], 3.2 * shape[0] + 0.4), layout="constrained"
     )
     panels: Any = figure.subplots(*shape, squeeze=False)
-    for row, (label, arrays) in zip(panels, arms.items(), strict=True):
-        for panel, i in zip(row, chosen, strict=True):
-            Trajectories().plot(arrays, panel, i)
+    for row, (label, source) in zip(panels, arms.items(), strict=True):
+        arrays = read_arrays(source)
+        with blame(source):
+            for panel, i in zip(row, chosen, strict=True):
+                Trajectories().plot(arrays, panel, i)
         row[0].set_ylabel(label)
     for panel in panels[1:].ravel():
         panel.set_title("")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,30 @@ WORDS = {
 }
 
 
+def damaged(path: Path, failure: Exception) -> ValueError:
+    """The one line that says of a file that it is damaged, and why."""
+    text = str(failure).partition("\n")[0]
+    reason = text if isinstance(failure, ValueError) else repr(failure)[:200]
+    return ValueError(f"{path.name} is damaged ({reason}). Received: {path}")
+
+
+@contextmanager
+def blame(path: Path) -> Iterator[None]:
+    """Says of a file that it is damaged where what was read from it cannot be used.
+
+    What fails by the machine (`OSError`: a full disk) passes.
+
+    Raises:
+        ValueError: naming the file, for whatever else fails within.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as failure:  # strange values may fail anywhere below
+        raise damaged(path, failure) from failure
+
+
 def read_json(path: Path) -> Any:
     """Whatever a JSON file holds.
 
@@ -35,9 +60,7 @@ def read_json(path: Path) -> Any:
     try:
         return _load(path.read_bytes())
     except ValueError as failure:
-        raise ValueError(
-            f"{path.name} is damaged ({failure}). Received: {path}"
-        ) from None
+        raise damaged(path, failure) from None
 
 
 def read_record(
@@ -58,9 +81,7 @@ def read_record(
     try:
         return _parse(path.read_bytes(), fields or {}, rest)
     except ValueError as failure:
-        raise ValueError(
-            f"{path.name} is damaged ({failure}). Received: {path}"
-        ) from None
+        raise damaged(path, failure) from None
 
 
 def read_lines(

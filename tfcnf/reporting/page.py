@@ -13,7 +13,7 @@ from PIL import Image
 
 from tfcnf.diagnostics import Diagnostic
 from tfcnf.files import replace_file
-from tfcnf.records import read_record
+from tfcnf.records import blame, read_record
 from tfcnf.reporting.read import MODELS, read_classes, read_numbers, read_results
 from tfcnf.reporting.tables import MEASURES, results_rows
 from tfcnf.run_state import read_state
@@ -192,7 +192,7 @@ def _section(body: Element, part: Section, pictures: Sequence[Path], run: Path) 
 
 def _picture(place: Element, path: Path, section: str) -> None:
     data = path.read_bytes()
-    with Image.open(path) as image:
+    with blame(path), Image.open(path) as image:
         (width, height), kind = image.size, str(image.format).lower()
     figure = SubElement(place, "figure")
     label = f"{section}: {path.stem.replace('_', ' ')}"

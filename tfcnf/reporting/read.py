@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf.records import Record, check_record, read_lines, read_record
+from tfcnf.data.arrays import ArrayFile
+from tfcnf.records import Record, check_record, damaged, read_lines, read_record
 
 MODELS = {  # key of a configuration -> class
     "infocnf": "InfoCNF",
@@ -57,7 +58,7 @@ def read_results(folder: Path, *measures: str, has_rows: bool = True) -> Record:
             if row.keys() != rows[0].keys():
                 raise ValueError("'evaluations' must have the same measures")
     except ValueError as failure:
-        raise _damaged(path, failure) from None
+        raise damaged(path, failure) from None
     return results
 
 
@@ -89,7 +90,7 @@ def read_tolerances(folder: Path) -> Record:
         for split in ("train", "test"):
             _check_sampled(record["distribution"][split]["sampled"])
     except ValueError as failure:
-        raise _damaged(path, failure) from None
+        raise damaged(path, failure) from None
     return record
 
 
@@ -115,7 +116,7 @@ def read_classes(folder: Path) -> tuple[list[list[str]], list[str]]:
     factors, exchanged = record["class_names"], record["exchanged"]
     for names in (exchanged, *factors):
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-            raise _damaged(path, ValueError("what must be texts is not"))
+            raise damaged(path, ValueError("what must be texts is not"))
     return factors, exchanged
 
 
@@ -124,5 +125,11 @@ def read_numbers(path: Path) -> Record:
     return read_record(path, {}, float) if path.is_file() else {}
 
 
-def _damaged(path: Path, failure: ValueError) -> ValueError:
-    return ValueError(f"{path.name} is damaged ({failure}). Received: {path}")
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz`` by name.
+
+    Raises:
+        ValueError: naming the file, where it is damaged.
+    """
+    file = ArrayFile(path)
+    return {name: file.read(name) for name in file.names}

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.figure import Figure
-
 from tfcnf.diagnostics import Diagnostic
 from tfcnf.files import replace_file
-from tfcnf.records import read_record
+from tfcnf.records import blame, read_record
 from tfcnf.reporting import density
 from tfcnf.reporting.figures import draw_curves, save_animation, save_figure
 from tfcnf.reporting.page import write_page
-from tfcnf.reporting.read import read_results, read_steps
+from tfcnf.reporting.read import read_arrays, read_results, read_steps
 from tfcnf.reporting.spread import spread_table
 
 
@@ -70,8 +67,7 @@ def _read(workdir: str) -> dict[str, Any]:
     for name in Diagnostic.known:
         path = folder / f"{name}.npz"
         if path.is_file():
-            with np.load(path) as arrays:
-                run[name] = dict(arrays)
+            run[name] = read_arrays(path)
     return run
 
 
@@ -100,12 +96,10 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
         items.append(
             ("tolerances.png", lambda p: density.draw_bits_against_tolerance(rows, p))
         )
-    for key, diagnostic in Diagnostic.known.items():
+    folder = next(path for path, run in runs.items() if run is first)
+    for key in Diagnostic.known:
         if key in first:
-            for name, draw in diagnostic().figures(first[key]).items():
-                items.append((f"{name}.png", partial(_draw, draw)))
-            for name, draw in diagnostic().animations(first[key]).items():
-                items.append((f"{name}.gif", partial(_animate, draw)))
+            items += _pictures(key, folder / f"{key}.npz", first[key])
     if len(named) > 1:
         groups = group_by_configuration(list(named.values()))
         measures = [k for k, v in first["eval"].items() if isinstance(v, (int, float))]
@@ -114,12 +108,23 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
     return items
 
 
-def _draw(draw: Callable[[], Figure], path: Path) -> None:
-    save_figure(draw(), path)
+def _pictures(key: str, source: Path, arrays: Any) -> Iterator[tuple[str, Any]]:
+    """Pictures of a diagnostic's arrays; the file is named where drawing fails."""
+    diagnostic = Diagnostic.known[key]()
+    with blame(source):
+        figures = diagnostic.figures(arrays)
+        animations = diagnostic.animations(arrays)
+    for name, draw in figures.items():
+        yield f"{name}.png", partial(_draw, source, save_figure, draw)
+    for name, draw in animations.items():
+        yield f"{name}.gif", partial(_draw, source, save_animation, draw)
 
 
-def _animate(draw: Callable[[], Iterable[Figure]], path: Path) -> None:
-    save_animation(draw(), path)
+def _draw(
+    source: Path, save: Callable[[Any, Path], None], draw: Callable[[], Any], path: Path
+) -> None:
+    with blame(source):
+        save(draw(), path)
 
 
 def labels_of(runs: Collection[Path]) -> dict[Path, str]:
