@@ -13,7 +13,7 @@ from absl import flags
 
 from tfcnf import command_line
 from tfcnf.runs import Run
-from tfcnf.serving import export
+from tfcnf.serving import bounds, export
 from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
@@ -26,6 +26,15 @@ TRACE = flags.DEFINE_enum(
     "Log-determinants: exact, or estimated and averaged.",
 )
 DRAWS = flags.DEFINE_integer("draws", export.DRAWS, "Draws of noise to average.")
+MAX_BATCH = flags.DEFINE_integer(
+    "max_batch", bounds.Bounds.max_batch, "Most examples of a request."
+)
+MIN_TOL = flags.DEFINE_float(
+    "min_tol", bounds.Bounds.min_tol, "Tightest tolerance of a request."
+)
+MAX_NUM_STEPS = flags.DEFINE_integer(
+    "max_num_steps", bounds.Bounds.max_num_steps, "Most attempted steps of a solve."
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an older export.")
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
@@ -51,6 +60,7 @@ def main() -> None:
         tol=TOL.value,
         trace=TRACE.value,
         draws=DRAWS.value,
+        bounds=bounds.Bounds(MAX_BATCH.value, MIN_TOL.value, MAX_NUM_STEPS.value),
         overwrite=OVERWRITE.value,
     )
     print(f"exported to {made}")

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf import CNF, InfoCNF
+from tfcnf import CNF, Chain, CNFLayer, DenseDynamics, InfoCNF, Tsit5
 from tfcnf.data.record import record_of
 from tfcnf.diagnostics.typicality import Entropy
+from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.export import export_run, make_module
 
 SIZES = (1, 7, 64, 1000)
@@ -280,12 +281,39 @@ def test_several_label_factors_have_posteriors_of_their_own():
         ({"tol": 0.0}, "Received: tol=0.0"),
         ({"draws": 1}, "Received: draws=1"),
         ({"trace": "exat"}, "Received: trace='exat'"),
+        ({"tol": 1e-7}, "Received: tol=1e-07, min_tol=1e-06"),
     ],
 )
 def test_bad_options_are_refused(options, message, in_memory):
     with pytest.raises(ValueError, match="Received: ") as failure:
         make_module(in_memory, 0.0, **({"tol": 1e-3} | options))
     assert message in str(failure.value)
+
+
+@pytest.mark.parametrize("name", ["max_batch", "min_tol", "max_num_steps"])
+def test_bad_bounds_are_refused(name):
+    with pytest.raises(ValueError, match=f"Received: {name}=-1"):
+        Bounds(**{name: -1})
+
+
+def test_a_solve_of_more_steps_than_the_bound_fails(in_memory, given):
+    one_step = make_module(in_memory, 0.0, tol=1e-5, bounds=Bounds(max_num_steps=1))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="SolverError"):
+        one_step.encode(given[7]["image"])
+
+
+def test_a_limited_copy_is_the_model_with_no_more_steps_than_its_own():
+    own = CNFLayer(DenseDynamics((2,)), solver="tsit5:max_num_steps=50")
+    for options in ({"flow": Chain([own])}, {"solver": "tsit5:max_num_steps=50"}):
+        model = CNF((2,), **({"filters": 2, "hidden_layers": 1, "seed": 0} | options))
+        x = np.float32([[0.3, -0.4]])
+        for bound, steps in [(20, 20), (100, 50)]:
+            copy = Bounds(max_num_steps=bound).limit(model)
+            solvers = {layer.solver for layer in copy.flow.layers}
+            assert solvers == {Tsit5(max_num_steps=steps)}
+            np.testing.assert_array_equal(
+                copy.log_prob(x, exact=True), model.log_prob(x, exact=True)
+            )
 
 
 def test_image_files_are_read_as_their_grey_levels():

@@ -99,6 +99,12 @@ def test_image_files_come_in_base64(server, served):
         np.testing.assert_allclose(row["code_unitless"], code, atol=1e-5)
 
 
+def test_too_many_files_are_not_opened(served):
+    files = tf.fill([1001], b"no image")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 1000"):
+        served.encode_bytes(files)
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_columns_get_what_python_gets(name, server, served):
     expected = getattr(served, name)(**GOOD[name])
@@ -147,7 +153,13 @@ def changes(name):
     yield {"tol": np.float32(0)}, tol
     yield {"tol": np.float32("nan")}, tol
     yield {"tol": np.float32([])}, "tol must be one number"
-    yield {"tol": np.float32(1e-30)}, "SolverError"
+    yield {"tol": np.float32(9e-7)}, "tol must be at least 1e-06, min_tol"
+    many = {
+        key: np.resize(value, (1001, *value.shape[1:]))
+        for key, value in GOOD[name].items()
+        if value.ndim
+    }
+    yield many, r"the batch must be at most 1000, max_batch of this export.*1001"
     for key, value in GOOD[name].items():
         if key.startswith("image"):
             shape = rf"{key} must have shape \[batch, 8, 8, 1\]"
@@ -181,6 +193,8 @@ def changes(name):
     if name.startswith("interpolate"):
         for steps in (1, 101, [3, 4]):
             yield {"steps": np.int32(steps)}, "steps must be one number from 2 to 100"
+        pairs = {key: np.resize(many[key], (11, 8, 8, 1)) for key in many}
+        yield pairs | {"steps": np.int32(100)}, r"the batch must be at most 1000.*1100"
         other = GOOD[name]["image_a"][[0, 1, 1]]
         yield {"image_b": other}, "image_b must be as many as image_a"
 

@@ -19,6 +19,7 @@ from tfcnf.runs.build import build_model, read_source
 from tfcnf.runs.data import check_data, read_record
 from tfcnf.runs.folder import read_config
 from tfcnf.runs.results import origin, write_results, write_tolerances
+from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.export import DRAWS, export_run
 from tfcnf.tasks import Source, Task
 from tfcnf.training.averaging import use_weights
@@ -261,6 +262,7 @@ class Run:
         tol: float = 1e-5,
         trace: str = "auto",
         draws: int = DRAWS,
+        bounds: Bounds = Bounds(),  # noqa: B008
         overwrite: bool = False,
     ) -> Path:
         """Exports the run as a SavedModel, see `export_run`.
@@ -286,5 +288,6 @@ class Run:
             tol=tol,
             trace=trace,
             draws=draws,
+            bounds=bounds,
             overwrite=overwrite,
         )

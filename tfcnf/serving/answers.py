@@ -21,6 +21,7 @@ from tfcnf.models.inference import POSTERIORS
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.seeds import normal
 from tfcnf.serving import inputs
+from tfcnf.serving.bounds import Bounds
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
 Answer = dict[str, Tensor]
@@ -45,21 +46,31 @@ class Answers:
         draws: draws of noise to average, where there is noise; at least 2.
         entropy: of the training data, nats, see `tfcnf.diagnostics.typicality`; None
             where it is not known, then there is no `ood_score`.
+        bounds: what a request may ask for.
     """
 
-    def __init__(self, model: InfoCNF, exact: bool, draws: int, entropy: float | None):
-        self.model, self.exact, self.draws = model, exact, draws
+    def __init__(
+        self,
+        model: InfoCNF,
+        *,
+        exact: bool,
+        draws: int,
+        entropy: float | None,
+        bounds: Bounds,
+    ):
+        self.model, self.exact, self.draws = bounds.limit(model), exact, draws
         self.entropy: Any = entropy
+        self.bounds = bounds
 
     def log_prob(self, image: Tensor, label: Tensor, tol: Tensor) -> Answer:
         """log p(x | y); of a model with labels."""
-        image, tol = self._image(image), inputs.read_tolerance(tol)
+        image, tol = self._image(image), self._tol(tol)
         label = self._label(label, tf.shape(image)[0])
         return self._likelihood(image, tol, label)
 
     def marginal_log_prob(self, image: Tensor, tol: Tensor) -> Answer:
         """log p(x), labels marginalised."""
-        image, tol = self._image(image), inputs.read_tolerance(tol)
+        image, tol = self._image(image), self._tol(tol)
         return self._likelihood(image, tol)
 
     def ood_score(self, image: Tensor, tol: Tensor) -> Answer:
@@ -96,14 +107,14 @@ class Answers:
 
     def encode(self, image: Tensor, tol: Tensor) -> Answer:
         """Codes."""
-        image, tol = self._image(image), inputs.read_tolerance(tol)
+        image, tol = self._image(image), self._tol(tol)
         control = _control(tol)
         return {"code_unitless": self.model(self._middle(image), control=control).code}
 
     def decode(self, code: Tensor, tol: Tensor) -> Answer:
         """Images of codes."""
-        code = inputs.read_code(code, self.model.num_dims)
-        return self._decode(code, inputs.read_tolerance(tol))
+        code = self._few(inputs.read_code(code, self.model.num_dims))
+        return self._decode(code, self._tol(tol))
 
     def sample(
         self, label: Tensor, seed: Tensor, temperature: Tensor, tol: Tensor
@@ -117,7 +128,9 @@ class Answers:
         if model.labels:
             label = self._label(label, None)
         else:
-            label = tf.zeros([inputs.read_num(label), 0], tf.int32)
+            num = inputs.read_num(label)
+            num = inputs.require_few(num, num, self.bounds)
+            label = tf.zeros([num, 0], tf.int32)
         batch, dims, dtype = tf.shape(label)[0], model.num_dims, model.compute_dtype
         seed = inputs.read_seed(seed, batch)
 
@@ -137,11 +150,11 @@ class Answers:
         scale = inputs.read_temperature(temperature, batch)
         noise = tf.ensure_shape(noise, [None, dims])
         code = model.prior.place(noise, label, tf.cast(scale, dtype))
-        return self._decode(code, inputs.read_tolerance(tol))
+        return self._decode(code, self._tol(tol))
 
     def reconstruct(self, image: Tensor, tol: Tensor) -> Answer:
         """decode(encode(x)), and its largest difference from x."""
-        image, tol = self._image(image), inputs.read_tolerance(tol)
+        image, tol = self._image(image), self._tol(tol)
         u = self._middle(image)
         answer = self._decode(self.model(u, control=_control(tol)).code, tol)
         gap = tf.abs(answer[IMAGE] - u)
@@ -155,7 +168,9 @@ class Answers:
         image_a = self._image(image_a, "image_a")
         image_b = self._image(image_b, "image_b")
         image_b = inputs.same_batch(image_a, image_b)
-        steps, tol = inputs.read_steps(steps), inputs.read_tolerance(tol)
+        steps, tol = inputs.read_steps(steps), self._tol(tol)
+        count = steps * tf.shape(image_a)[0]
+        image_a = inputs.require_few(image_a, count, self.bounds)
         both = self._middle(tf.concat([image_a, image_b], 0))
         codes = self.model(both, control=_control(tol)).code
         start, end = tf.split(codes, 2)
@@ -167,10 +182,18 @@ class Answers:
 
     def _image(self, image: Tensor, name: str = "image") -> Tensor:
         model = self.model
-        return inputs.read_image(name, image, model.event_shape, model.num_levels)
+        return self._few(
+            inputs.read_image(name, image, model.event_shape, model.num_levels)
+        )
 
     def _label(self, label: Tensor, batch: Tensor) -> Tensor:
-        return inputs.read_label(label, self.model.labels, batch)
+        return self._few(inputs.read_label(label, self.model.labels, batch))
+
+    def _few(self, batch: Tensor) -> Tensor:
+        return inputs.require_few(batch, tf.shape(batch)[0], self.bounds)
+
+    def _tol(self, tol: Tensor) -> Tensor:
+        return inputs.read_tolerance(tol, self.bounds)
 
     def _middle(self, image: Tensor) -> Tensor:
         """Floats as they are, grey levels at the middle of each."""

@@ -20,6 +20,7 @@ from tfcnf.models.infocnf import InfoCNF
 from tfcnf.records import read_record
 from tfcnf.reporting.read import read_results
 from tfcnf.serving.answers import Answers
+from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.model_card import CARD, model_card
 from tfcnf.serving.module import FlowModule
 from tfcnf.tolerances.policy import check_tolerance
@@ -37,6 +38,7 @@ def make_module(
     tol: float,
     trace: str = "auto",
     draws: int = DRAWS,
+    bounds: Bounds = Bounds(),  # noqa: B008
 ) -> FlowModule:
     """The module of a model, as it will be saved.
 
@@ -47,11 +49,30 @@ def make_module(
         trace: ``"exact"``, ``"estimate"`` (the layers' own, averaged over the draws)
             or ``"auto"``: exact up to D = `EXACT_DIMS`.
         draws: see `Answers`.
+        bounds: what a request may ask for.
 
     Raises:
         ValueError: for a model that is not of images, or a keyword out of range.
     """
-    tol = check_tolerance("tol", tol)
+    check_export(model, tol=tol, trace=trace, draws=draws, bounds=bounds)
+    exact = trace == "exact" or (trace == "auto" and model.num_dims <= EXACT_DIMS)
+    answers = Answers(model, exact=exact, draws=draws, entropy=entropy, bounds=bounds)
+    return FlowModule(answers, tol)
+
+
+def check_export(
+    model: Any, *, tol: float, trace: str, draws: int, bounds: Bounds
+) -> None:
+    """Checks what `make_module` is given.
+
+    Raises:
+        ValueError: as it does.
+    """
+    if check_tolerance("tol", tol) < bounds.min_tol:
+        raise ValueError(
+            "tol must be at least the bound min_tol. "
+            f"Received: tol={tol:g}, min_tol={bounds.min_tol:g}"
+        )
     check_choice("trace", trace, TRACES)
     if not isinstance(draws, int) or draws < 2:
         raise ValueError(f"draws must be at least 2. Received: draws={draws!r}")
@@ -61,8 +82,6 @@ def make_module(
             "only models of images can be exported. "
             f"Received: {type(model).__name__} with event_shape={shape}"
         )
-    exact = trace == "exact" or (trace == "auto" and model.num_dims <= EXACT_DIMS)
-    return FlowModule(Answers(model, exact, draws, entropy), tol)
 
 
 def export_run(
@@ -76,6 +95,7 @@ def export_run(
     tol: float = 1e-5,
     trace: str = "auto",
     draws: int = DRAWS,
+    bounds: Bounds = Bounds(),  # noqa: B008
     overwrite: bool = False,
 ) -> Path:
     """Writes the SavedModel of a run; the folder is whole or not there.
@@ -90,6 +110,7 @@ def export_run(
         tol: see `make_module`.
         trace: see `make_module`.
         draws: see `make_module`.
+        bounds: see `make_module`.
         overwrite: whether an older export at this place is replaced.
 
     Raises:
@@ -97,14 +118,11 @@ def export_run(
     """
     target = Path(export_dir)
     _check_target(target, overwrite)
-    make_module(
-        model, 0.0, tol=tol, trace=trace, draws=draws
-    )  # refuses before it measures
+    options: Any = {"tol": tol, "trace": trace, "draws": draws, "bounds": bounds}
+    check_export(model, **options)  # before it measures
     size = config["evaluation"]["batch_size"]
     entropy = kept_entropy(workdir, model, read=read, tol=tol, batch_size=size)
-    module = make_module(
-        model, entropy and entropy.nats, tol=tol, trace=trace, draws=draws
-    )
+    module = make_module(model, entropy and entropy.nats, **options)
     target.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(target.parent, ".export-") as folder:
         assets = folder / "assets"

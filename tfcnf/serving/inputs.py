@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfcnf.labels.base import Label
+from tfcnf.serving.bounds import Bounds
 from tfcnf.types import Tensor
 
 MAX_STEPS = 100  # of an interpolation: more would let one request fill the memory
@@ -31,12 +32,15 @@ def can_decode(shape: Sequence[int]) -> bool:
     return shape[-1] in (1, 3)
 
 
-def read_files(image: Tensor, shape: Sequence[int], levels: int) -> Tensor:
+def read_files(
+    image: Tensor, shape: Sequence[int], levels: int, bounds: Bounds
+) -> Tensor:
     """Grey levels ``[B, H, W, C]`` of the bytes of image files ``[B]``.
 
     PNG, JPEG, BMP and the first picture of a GIF. Their 8 bits become levels as
     ``value * L // 256``.
     """
+    image = require_few(image, tf.size(image), bounds)
     found = tf.shape(image)
     fits = tf.equal(tf.size(found), 1)
     message = "image must be a list of image files, as bytes"
@@ -94,11 +98,23 @@ def read_num(num: Tensor) -> Tensor:
     return tf.reshape(_require(good, "num must be one number from 0", num), [])
 
 
-def read_tolerance(tol: Tensor) -> Tensor:
+def require_few(value: Tensor, count: Tensor, bounds: Bounds) -> Tensor:
+    """The value, once its number of examples is known to be within the bounds."""
+    most = bounds.max_batch
+    message = f"the batch must be at most {most}, max_batch of this export"
+    check = tf.debugging.Assert(count <= most, [f"{message}. Received:", count])
+    with tf.control_dependencies([check]):
+        return tf.identity(value)
+
+
+def read_tolerance(tol: Tensor, bounds: Bounds) -> Tensor:
     """The strictest of one tolerance, or of one for each example."""
     tol = _scalar_or_vector("tol", tol)
     positive = tf.reduce_all((tol > 0) & tf.math.is_finite(tol))
-    return tf.reduce_min(_require(positive, "tol must be positive and finite", tol))
+    tol = _require(positive, "tol must be positive and finite", tol)
+    least = bounds.min_tol
+    message = f"tol must be at least {least:g}, min_tol of this export"
+    return tf.reduce_min(_require(tf.reduce_all(tol >= least), message, tol))
 
 
 def read_temperature(temperature: Tensor, batch: Tensor) -> Tensor:

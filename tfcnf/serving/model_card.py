@@ -9,6 +9,7 @@ from typing import Any
 
 from tfcnf.data.record import DataRecord
 from tfcnf.reporting.tables import markdown, results_table
+from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.module import BYTES, LEVELS, FlowModule
 
 CARD = "MODEL_CARD.md"
@@ -66,6 +67,8 @@ def model_card(
         *_computed(module, measures["entropy"], tol),
         "## Functions",
         _functions(module),
+        "## Bounds",
+        _bounds(module.answers.bounds),
         "## Limits",
         LIMITS,
         "## Provenance",
@@ -143,6 +146,16 @@ def _functions(module: FlowModule) -> str:
         answers = ", ".join(f"`{key}`" for key in sorted(outputs))
         rows.append([f"`{name}`", inputs, answers])
     return markdown([["function", "takes", "gives"], [""] * 3, *rows])
+
+
+def _bounds(bounds: Bounds) -> str:
+    return (
+        f"A request may have {bounds.max_batch} examples (`max_batch`; where it "
+        "interpolates, pairs times steps) and a tolerance down to "
+        f"{bounds.min_tol:g} (`min_tol`); each solve attempts at most "
+        f"{bounds.max_num_steps} steps (`max_num_steps`). What is beyond a bound is "
+        "refused, or fails, in one line that names it."
+    )
 
 
 def _provenance(metadata: dict[str, Any] | None) -> str:

@@ -120,7 +120,9 @@ def _of_files(answers: Answers, function: Callable[..., Answer], of_levels: Any)
     def call(*given: Tensor) -> Answer:
         return of_levels(
             *(
-                inputs.read_files(x, model.event_shape, model.num_levels)
+                inputs.read_files(
+                    x, model.event_shape, model.num_levels, answers.bounds
+                )
                 if x.dtype.is_compatible_with(tf.string)
                 else x
                 for x in given
