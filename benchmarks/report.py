@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfcnf.checks import check_choice
+from tfcnf.diagnostics.figures import save_figure
 from tfcnf.files import replace_file
 from tfcnf.records import Record, blame, read_record
-from tfcnf.reporting.figures import save_figure
 from tfcnf.reporting.tables import markdown
 
 matplotlib.use("Agg")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from tfcnf.reporting.figures import save_figure
+from tfcnf.diagnostics.figures import save_figure
 from tfcnf.reporting.tables import markdown
 
 FILES = [Path(__file__).with_name(f"{name}.json") for name in ("first_steps", "elbo")]

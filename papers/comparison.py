@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from papers.arms import Arm
 from papers.tables import evaluations
+from tfcnf.diagnostics.figures import save_figure
 from tfcnf.diagnostics.tolerances import LearnedTolerances
-from tfcnf.reporting.figures import save_figure
 
 PANELS = {
     "test error (%)": ("test/test_error",),

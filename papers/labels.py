@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from papers.arms import Arm, Run
 from papers.tables import spread
-from tfcnf.reporting.figures import save_figure
+from tfcnf.diagnostics.figures import save_figure
 from tfcnf.reporting.tables import markdown
 
 Measure = Callable[[Run], float | None]

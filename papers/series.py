@@ -13,8 +13,8 @@ from papers.arms import Arm
 from papers.authors import draw_beside, read_log, table_beside
 from papers.comparison import draw_arm_curves
 from papers.trajectories import draw_trajectories_of_arms
+from tfcnf.diagnostics.figures import save_figure
 from tfcnf.files import file_name
-from tfcnf.reporting.figures import save_figure
 from tfcnf.reporting.spread import spread_table
 
 PARTS = ("window", "forward", "backward")

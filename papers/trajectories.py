@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfcnf.diagnostics.figures import save_figure
 from tfcnf.diagnostics.trajectories import Trajectories, add_legend, parameters
 from tfcnf.records import blame
-from tfcnf.reporting.figures import save_figure
 from tfcnf.reporting.read import read_arrays
 
 

@@ -14,7 +14,7 @@ from papers.tables import arms_table, learned_table
 from tfcnf.files import file_name
 from tfcnf.records import append_line, read_lines
 from tfcnf.reporting.page import write_page
-from tfcnf.reporting.read import read_results
+from tfcnf.reporting.read import read_results, read_task
 from tfcnf.reporting.runs import _read as read_run
 from tfcnf.reporting.spread import spread_table
 from tfcnf.reporting.tables import results_table
@@ -172,7 +172,8 @@ def read_all(run, out):
     arms, _ = load_arms(str(run.parent))
     arms_table(arms)
     for arm in arms:
-        results_table(read_results(arm.runs[0].folder)["evaluations"])
+        measures = read_task(arm.runs[0].folder).measures
+        results_table(read_results(arm.runs[0].folder)["evaluations"], measures)
         learned_table(arm)
         arm.curve("test/bits_per_dim")
         arm.elapsed("evaluations", [])

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tfcnf.diagnostics import Paths
-from tfcnf.reporting.figures import save_animation
+from tfcnf.diagnostics.figures import save_animation
 
 TIMES = np.linspace(1, 0, 16)
 RNG = np.random.default_rng(0)

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
+from tfcnf.diagnostics import figures
 from tfcnf.ode.status import SolverError
-from tfcnf.reporting import figures
 from tfcnf.run_state import read_state
 from tfcnf.runs import experiment
 from tfcnf.runs.folder import hold_folder, open_folder

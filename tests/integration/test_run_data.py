@@ -12,9 +12,8 @@ from tfcnf import uses
 from tfcnf.data import catalog
 from tfcnf.data.record import record_of
 from tfcnf.data.source import Split
-from tfcnf.diagnostics import pictures
+from tfcnf.diagnostics import figures, pictures
 from tfcnf.labels.categorical import Categorical
-from tfcnf.reporting import figures
 from tfcnf.runs import build, experiment
 from tfcnf.runs.config import default_config
 from tfcnf.runs.data import read_record, renew_folder

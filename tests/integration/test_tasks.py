@@ -1,13 +1,17 @@
 """Kinds of data: a new one is a class, and models are built without plotting."""
 
 import json
+import re
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from tfcnf.data import catalog
+from tfcnf.diagnostics import figures
+from tfcnf.reporting.runs import report
 from tfcnf.runs import Run, train
 from tfcnf.tasks import Task
 
@@ -21,8 +25,9 @@ import numpy as np
 from tfcnf.data import catalog
 from tfcnf.data.source import DataSource, Split
 from tfcnf.evaluation.image import Evaluator
+from tfcnf.diagnostics.figures import draw_grid
 from tfcnf.files import save_arrays
-from tfcnf.tasks import Task
+from tfcnf.tasks import Measure, Section, Task
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,20 @@ class TableEvaluator(Evaluator):
 
 
 class Tables(Task):
+    measures = Task.measures | {
+        "rows": Measure("rows of the table", "lines", ".1f", tile=True)
+    }
+    curves = {"rows of the table": {"test": "test/rows"}}
+    sections = (Section("Codes", "Where the rows are mapped to.", ("codes",)),)
+
     def evaluator(self, model, source, batch_size, split="test"):
         return TableEvaluator(model, source, batch_size, split)
 
     def draw(self, model, source, folder, tol):
         codes = model.encode(source.test.x, tol=tol).numpy()
         save_arrays(folder / "codes.npz", {"codes": codes})
+        picture = codes[None, None, :, :, None]
+        draw_grid(picture, folder / "codes.png", row_labels=[""])
 
 
 def load(data_dir=None):
@@ -71,7 +84,7 @@ def new_kind(tmp_path, monkeypatch):
     del sys.modules["own_tables"]
 
 
-def test_a_new_kind_of_data_is_one_file(new_kind, config, tmp_path):
+def test_a_new_kind_of_data_is_one_file(new_kind, config, tmp_path, capsys):
     config["data"] = "rows"
     config["training"] |= {"batch_size": 10, "epochs": 1}
     folder = tmp_path / "run"
@@ -84,6 +97,20 @@ def test_a_new_kind_of_data_is_one_file(new_kind, config, tmp_path):
         np.testing.assert_allclose(arrays["codes"], codes, rtol=1e-5)
     (line,) = (folder / "metrics.jsonl").read_text().splitlines()
     assert json.loads(line)["test/rows"] == 10
+    # its own measure is in the table and on the page, with its curve and its pictures
+    row = r"rows of the table *\| lines *\| 10\.0 "
+    assert re.search(row, capsys.readouterr().out)
+    with mock.patch.object(figures, "save_figure") as saved:
+        curves = new_kind.Tables.curves
+        figures.draw_curves({"": [json.loads(line)]}, folder, curves=curves)
+    (panel,) = saved.call_args.args[0].axes
+    assert panel.get_title() == "rows of the table"
+    page = report([str(folder)])[-1].read_text()
+    assert "<strong>10.0</strong><span>rows of the table (lines)</span>" in page
+    assert "<td>rows of the table</td><td>lines</td><td>10.0</td>" in page
+    assert "<p>Where the rows are mapped to.</p>" in page
+    assert 'alt="Codes: codes"' in page
+    assert "Samples" not in page
 
 
 def test_an_unknown_kind_of_data_is_named():

@@ -60,7 +60,7 @@ def used_run(tmp_path_factory):
     row |= {"test_error": 1.14, "num_parameters": 38234}
     files = {
         "config": config | {"training": training},
-        "data": {"class_names": [CLASSES], "exchanged": []},
+        "data": {"class_names": [CLASSES], "exchanged": [], "task": "images"},
         "eval": row | {"evaluations": [row]},
         "metadata": {"date": "2026-11-22T07:43:04+0000", "note": "<&>"},
         "calibration": dict(Calibration().measures(arrays["calibration"])),

@@ -27,6 +27,8 @@ def evaluation(tol, dtype="float32", **measures):
 def write_run(folder, config, rows, lines=(), **arrays):
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
+    data = {"class_names": [], "exchanged": [], "task": "points"}
+    (folder / "data.json").write_text(json.dumps(data))
     result = rows[0] | {"evaluations": rows}
     (folder / "eval.json").write_text(json.dumps(result))
     text = "".join(json.dumps(line) + "\n" for line in lines)

@@ -48,6 +48,7 @@ class DataRecord:
         flip: whether training images are flipped at random.
         splits: by name.
         exchanged: differences from the data that a training was begun with.
+        task: kind of data, see `tfcnf.tasks`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class DataRecord:
     flip: bool
     splits: Mapping[str, SplitRecord]
     exchanged: Sequence[str] = ()
+    task: str = "images"
 
     @property
     def train(self) -> SplitRecord:
@@ -129,7 +131,11 @@ class DataRecord:
             record = cls(**{**value, "splits": splits})
             if not splits["train"].size > 0 or not isinstance(record.keywords, dict):
                 raise ValueError("no training examples or no keywords")
-            texts = [*record.exchanged, *itertools.chain(*record.class_names)]
+            texts = [
+                record.task,
+                *record.exchanged,
+                *itertools.chain(*record.class_names),
+            ]
             if not all(isinstance(text, str) for text in texts):
                 raise ValueError("names that are no texts")
         except (TypeError, KeyError, AttributeError, ValueError) as failure:
@@ -154,6 +160,7 @@ def record_of(source: DataSource | SeriesSource) -> DataRecord:
             name: SplitRecord(len(split), [*_fingerprint(split)], split.passes)
             for name, split in splits.items()
         },
+        task=source.task,
     )
     return DataRecord.from_json(json.loads(json.dumps(record.to_json())))
 

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from PIL import Image
@@ -14,9 +14,16 @@ from PIL import Image
 from tfcnf.diagnostics import Diagnostic
 from tfcnf.files import replace_file
 from tfcnf.records import blame, read_record
-from tfcnf.reporting.read import MODELS, read_classes, read_numbers, read_results
-from tfcnf.reporting.tables import MEASURES, results_rows
+from tfcnf.reporting.read import (
+    MODELS,
+    read_classes,
+    read_numbers,
+    read_results,
+    read_task,
+)
+from tfcnf.reporting.tables import results_rows
 from tfcnf.run_state import read_state
+from tfcnf.tasks.base import Measure, Section
 
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -29,49 +36,11 @@ CONFIG = {  # what is told of a configuration
 }
 WIDE = 900  # pixels from which on a picture is scrolled, not shrunk, on a phone
 SHOWN = 100  # classes whose names are listed
-TILES = (
-    *("test_error", "generative_error", "bits_per_dim", "marginal_bits_per_dim"),
-    *("elbo", "rmse_window", "area_error", "nfe_forward", "num_parameters"),
+CURVES = Section(
+    "Learning curves",
+    "Measures against the epoch, and of single steps.",
+    ("curves", "steps"),
 )
-
-
-class Section(NamedTuple):
-    """A section of the page: its text, its pictures and its table.
-
-    Attributes:
-        title: heading.
-        caption: what it shows.
-        files: names of PNG files, without their ending.
-        measures: name of the JSON file with its measures, without its ending, if any.
-        columns: titles of the measures in the table, see `Diagnostic`.
-    """
-
-    title: str
-    caption: str
-    files: tuple[str, ...]
-    measures: str = ""
-    columns: Mapping[str, str] = {}
-
-
-FIRST = [
-    Section(
-        "Samples",
-        "Images that the model draws, one row for each class.",
-        ("samples",),
-    ),
-]
-LAST = [
-    Section(
-        "Learning curves",
-        "Measures against the epoch, and of single steps.",
-        ("curves", "steps"),
-    ),
-    Section(
-        "Inversion",
-        "Test images, encoded and decoded again, and the absolute difference.",
-        ("reconstructions",),
-    ),
-]
 
 
 def write_page(run: Path, pictures: Path, out: Path) -> None:
@@ -93,20 +62,18 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
     _text(body, "p", _about(config, results, run))
     for line in _classes(*read_classes(run)):
         _text(body, "p", line)
-    _tiles(body, results)
-    diagnostics = [
-        Section(d.title or key, d.caption, d.files or (key,), key, d.columns)
-        for key, d in Diagnostic.known.items()
-    ]
-    for part in [*FIRST, *diagnostics, *LAST]:
-        names = [f"{n}.{end}" for n in part.files for end in ("png", "gif")]
-        shown = [p for f in names for p in (pictures / f, run / f) if p.is_file()]
-        shown = list({path.name: path for path in reversed(shown)}.values())[::-1]
-        if shown:
-            _section(body, part, shown, run)
+    task, folders = read_task(run), (pictures, run)
+    _tiles(body, results, task.measures)
+    for part in task.sections:
+        _section(body, part, folders)
+    for key, d in Diagnostic.known.items():
+        part = Section(d.title or key, d.caption, d.files or (key,))
+        rows = _pivot(read_numbers(run / f"{key}.json"), d.columns)
+        _section(body, part, folders, rows)
+    _section(body, CURVES, folders)
     section = SubElement(body, "section")
     _text(section, "h2", "Results")
-    _table(section, results_rows(results["evaluations"]))
+    _table(section, results_rows(results["evaluations"], task.measures))
     for name in ("config", "data", "metadata"):
         if not (run / f"{name}.json").is_file():
             continue
@@ -166,17 +133,30 @@ def _classes(
         yield f"The data were exchanged: {'; '.join(exchanged)}."
 
 
-def _tiles(body: Element, results: Mapping[str, Any]) -> None:
+def _tiles(
+    body: Element, results: Mapping[str, Any], measures: Mapping[str, Measure]
+) -> None:
     tiles = SubElement(body, "div", {"class": "tiles"})
-    for name in TILES:
-        if name in results:
-            title, unit, form = MEASURES[name]
+    for name, measure in measures.items():
+        if measure.tile and name in results:
+            title, unit = measure.title, measure.unit
             tile = SubElement(tiles, "div", {"class": "tile"})
-            _text(tile, "strong", format(results[name], form))
+            _text(tile, "strong", format(results[name], measure.format))
             _text(tile, "span", f"{title} ({unit})" if unit else title)
 
 
-def _section(body: Element, part: Section, pictures: Sequence[Path], run: Path) -> None:
+def _section(
+    body: Element,
+    part: Section,
+    folders: Sequence[Path],
+    rows: Sequence[Sequence[str]] = (),
+) -> None:
+    """Text, pictures of the first folder that has them, and a table if it has rows."""
+    names = [f"{name}.{end}" for name in part.files for end in ("png", "gif")]
+    paths = [[f / name for f in folders if (f / name).is_file()] for name in names]
+    pictures = [found[0] for found in paths if found]
+    if not pictures:
+        return
     section = SubElement(body, "section", id=part.title.lower().replace(" ", "-"))
     _text(section, "h2", part.title)
     _text(section, "p", part.caption)
@@ -184,8 +164,6 @@ def _section(body: Element, part: Section, pictures: Sequence[Path], run: Path) 
     place = SubElement(section, "div", {"class": kind})
     for path in pictures:
         _picture(place, path, part.title)
-    path = run / f"{part.measures}.json"
-    rows = _pivot(read_numbers(path), part.columns) if part.measures else []
     if rows:
         _table(section, rows)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfcnf.data.arrays import ArrayFile
 from tfcnf.records import Record, check_record, damaged, read_lines, read_record
+from tfcnf.tasks import Task
 
 MODELS = {  # key of a configuration -> class
     "infocnf": "InfoCNF",
@@ -118,6 +119,13 @@ def read_classes(folder: Path) -> tuple[list[list[str]], list[str]]:
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise damaged(path, ValueError("what must be texts is not"))
     return factors, exchanged
+
+
+def read_task(folder: Path) -> Task:
+    """The kind of a run's data; one like flows of images where it is not known here."""
+    path = folder / "data.json"
+    name = read_record(path).get("task") if path.is_file() else None
+    return Task.known.get(str(name), Task)()
 
 
 def read_numbers(path: Path) -> Record:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tfcnf.diagnostics import Diagnostic
+from tfcnf.diagnostics.figures import draw_curves, save_animation, save_figure
 from tfcnf.files import replace_file
 from tfcnf.records import blame, read_record
-from tfcnf.reporting import density
-from tfcnf.reporting.figures import draw_curves, save_animation, save_figure
 from tfcnf.reporting.page import write_page
-from tfcnf.reporting.read import read_arrays, read_results, read_steps
+from tfcnf.reporting.read import read_arrays, read_results, read_steps, read_task
 from tfcnf.reporting.spread import spread_table
 
 
@@ -74,29 +73,24 @@ def _read(workdir: str) -> dict[str, Any]:
 def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
     """(file name, function of the path that writes it) of all that can be drawn."""
     items: list[tuple[str, Any]] = []
-    labels = labels_of(runs)
+    labels, task = labels_of(runs), read_task(next(iter(runs)))
     logs = {
         labels[path] * (len(runs) > 1): run["steps"]
         for path, run in runs.items()
         if run["steps"]
     }
     if logs:
-        items.append(("steps.png", lambda p: draw_curves(logs, p, "step")))
+        draw_steps = partial(draw_curves, curves=task.curves, x="step")
+        items.append(("steps.png", partial(draw_steps, logs)))
     named = {labels[path]: run for path, run in runs.items() if "eval" in run}
     if not named:
         return items
     first = next(iter(named.values()))
     evaluations = {name: run["eval"]["evaluations"] for name, run in named.items()}
-    rows = next(iter(evaluations.values()))
-    if "area_error" in first["eval"]:
-        items.append(
-            ("area_error.png", lambda p: density.draw_area_errors(evaluations, p))
-        )
-    if "bits_per_dim" in first["eval"] and len(rows) > 1:
-        items.append(
-            ("tolerances.png", lambda p: density.draw_bits_against_tolerance(rows, p))
-        )
     folder = next(path for path, run in runs.items() if run is first)
+    source = folder / "eval.json"
+    for name, draw in task.figures(evaluations).items():
+        items.append((f"{name}.png", partial(_draw, source, save_figure, draw)))
     for key in Diagnostic.known:
         if key in first:
             items += _pictures(key, folder / f"{key}.npz", first[key])

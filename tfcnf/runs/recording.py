@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfcnf.diagnostics.figures import draw_curves
 from tfcnf.evaluation.pixels import PixelClassifier
 from tfcnf.files import write_json
 from tfcnf.labels.categorical import HIDDEN
@@ -147,11 +148,9 @@ def leave_results(
 
 
 def _draw(model: Any, source: Any, folder: Path, tol: float) -> None:
-    from tfcnf.reporting.figures import draw_curves
-
-    metrics = calls.read_metrics(folder / "metrics.jsonl")
-    draw_curves({"": metrics}, folder / "curves.png")
-    Task.of(source).draw(model, source, folder, tol)
+    metrics, task = calls.read_metrics(folder / "metrics.jsonl"), Task.of(source)
+    draw_curves({"": metrics}, folder / "curves.png", curves=task.curves)
+    task.draw(model, source, folder, tol)
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def write_results(
     split = evaluators[0].split_name
     name = "eval" if split == "test" else f"eval_{split}"
     write_json(folder / f"{name}{suffix}.json", results[0] | {"evaluations": results})
-    print(results_table(results))
+    print(results_table(results, Task.of(evaluators[0].source).measures))
     return results
 
 

@@ -244,7 +244,7 @@ class Run:
                 f"Received: temperature={temperature}"
             )
         if out:
-            from tfcnf.reporting.figures import draw_grid
+            from tfcnf.diagnostics.figures import draw_grid
 
             columns = min(num, 10)
             blank = np.ones([-num % columns, *self.model.event_shape])

@@ -11,6 +11,7 @@ from tfcnf.data.record import DataRecord
 from tfcnf.reporting.tables import markdown, results_table
 from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.module import BYTES, LEVELS, FlowModule
+from tfcnf.tasks import Task
 
 CARD = "MODEL_CARD.md"
 SHOWN = 100  # classes whose names are listed
@@ -62,7 +63,9 @@ def model_card(
         f"epochs of batches of {config['training']['batch_size']}.",
         *_data(data),
         "## Measured on the test split",
-        results_table(evaluation["evaluations"]) if evaluation else "Not measured yet.",
+        results_table(evaluation["evaluations"], Task.of(data).measures)
+        if evaluation
+        else "Not measured yet.",
         "## How the answers are computed",
         *_computed(module, measures["entropy"], tol),
         "## Functions",

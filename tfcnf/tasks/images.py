@@ -10,12 +10,25 @@ import numpy as np
 
 from tfcnf.data.source import DataSource
 from tfcnf.evaluation.image import Evaluator
-from tfcnf.tasks.base import Task
+from tfcnf.tasks.base import Section, Task
 from tfcnf.training.averaging import averaged
 
 
 class Images(Task):
     """Images, of which a run leaves samples and reconstructions."""
+
+    sections = (
+        Section(
+            "Samples",
+            "Images that the model draws, one row for each class.",
+            ("samples",),
+        ),
+        Section(
+            "Inversion",
+            "Test images, encoded and decoded again, and the absolute difference.",
+            ("reconstructions",),
+        ),
+    )
 
     def evaluator(
         self, model: Any, source: DataSource, batch_size: int, split: str = "test"
@@ -43,8 +56,8 @@ class Images(Task):
 
     def draw(self, model: Any, source: DataSource, folder: Path, tol: float) -> None:
         """Leaves ``samples.png``, a row for each class, and ``reconstructions.png``."""
+        from tfcnf.diagnostics.figures import draw_grid
         from tfcnf.diagnostics.pictures import class_samples, reconstructions
-        from tfcnf.reporting.figures import draw_grid
 
         classes = [name * model.is_supervised for name in source.class_names[0]]
         samples = class_samples(model, tol=tol, rows=len(classes))

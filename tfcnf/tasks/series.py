@@ -10,7 +10,7 @@ from tfcnf.data.series import SeriesSource
 from tfcnf.data.spirals import with_passes
 from tfcnf.diagnostics.trajectories import Trajectories
 from tfcnf.evaluation.trajectories import TrajectoryEvaluator
-from tfcnf.tasks.base import Task, leave
+from tfcnf.tasks.base import COSTS, EVALUATIONS, Measure, Task, leave
 
 
 class Series(Task):
@@ -18,7 +18,30 @@ class Series(Task):
 
     models = ("latent_ode",)
     measure = "elbo"
-    largest = True
+    measures = {
+        "rmse_window": Measure("distance to the curve, window", "plane", tile=True),
+        "rmse_forward": Measure("distance to the curve, forward", "plane"),
+        "rmse_backward": Measure("distance to the curve, backward", "plane"),
+        "elbo": Measure("ELBO", "nats", ".1f", tile=True, largest=True),
+        "kl": Measure("KL divergence", "nats", ".2f"),
+        "a_rmse": Measure("error of a"),
+        "b_rmse": Measure("error of b", format=".4f"),
+        "clockwise_error": Measure("error of the direction", "%", ".2f"),
+        **COSTS,
+    }
+    curves = {
+        "ELBO (nats)": {
+            "train": "elbo",
+            "validation": "validation/elbo",
+            "test": "test/elbo",
+        },
+        "distance to the noise-free curve": {
+            "window": "test/rmse_window",
+            "forward": "test/rmse_forward",
+            "backward": "test/rmse_backward",
+        },
+        **EVALUATIONS,
+    }
 
     def prepare(self, source: SeriesSource, training: Mapping[str, Any]) -> Any:
         """The data with an epoch of several passes over them."""

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
+from tfcnf.diagnostics.base import new_figure
 
-from tfcnf.reporting.figures import save_figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-PAPER_LEARNED = 1.4e-4  # InfoCNF App. D: error of the area at learned tolerances
+Rows = Sequence[Mapping[str, Any]]
 
 
-def draw_area_errors(
-    runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path
-) -> None:
+def area_errors(runs: Mapping[str, Rows]) -> Figure:
     """|1 - area| against the tolerance, log-log (Fig. 2a).
 
     Args:
         runs: by label, the evaluations of an ``eval.json``.
-        path: the PNG.
     """
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    figure = new_figure(5.5, 4)
     panel = figure.subplots()
     for label, rows in runs.items():
         for dtype in sorted({row["dtype"] for row in rows}):
@@ -37,19 +34,16 @@ def draw_area_errors(
     floor = max(r["quadrature_error"] for rows in runs.values() for r in rows[-1:])
     if floor > 0:
         panel.axhline(floor, color="grey", linestyle=":", label="error of the grid")
-    panel.axhline(
-        PAPER_LEARNED, color="grey", linestyle="--", label="paper, learned tolerances"
-    )
     panel.set(xlabel="tolerance (star: the layers' own)", ylabel="|1 - area|")
     panel.invert_xaxis()
     panel.grid(alpha=0.3)
     panel.legend(fontsize="small")
-    save_figure(figure, path)
+    return figure
 
 
-def draw_bits_against_tolerance(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def bits_differences(rows: Rows) -> Figure:
     """Bits/dim at each tolerance less those at the tightest, for both float types."""
-    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    figure = new_figure(5.5, 4)
     panel = figure.subplots()
     best = min(rows, key=lambda r: (r["dtype"] != "float64", r["tolerance"]))
     for dtype in sorted({row["dtype"] for row in rows}):
@@ -68,4 +62,4 @@ def draw_bits_against_tolerance(rows: Sequence[Mapping[str, Any]], path: Path) -
     panel.invert_xaxis()
     panel.grid(alpha=0.3)
     panel.legend()
-    save_figure(figure, path)
+    return figure

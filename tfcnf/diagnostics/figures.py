@@ -5,74 +5,54 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from PIL import Image
 
+from tfcnf.diagnostics.base import new_figure
 from tfcnf.diagnostics.grid import grid_figure
 from tfcnf.files import replace_file
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 COLORS = 64  # of an animation
 FRAME, LAST_FRAME = 150, 1500  # milliseconds
-CURVES = {
-    "error (%)": {
-        "train": "error",
-        "validation": "validation/validation_error",
-        "test": "test/test_error",
-    },
-    "bits/dim": {
-        "train": "bits_per_dim",
-        "validation": "validation/bits_per_dim",
-        "test": "test/bits_per_dim",
-        "test, marginal": "test/marginal_bits_per_dim",
-    },
-    "ELBO (nats)": {
-        "train": "elbo",
-        "validation": "validation/elbo",
-        "test": "test/elbo",
-    },
-    "distance to the noise-free curve": {
-        "window": "test/rmse_window",
-        "forward": "test/rmse_forward",
-        "backward": "test/rmse_backward",
-    },
-    "function evaluations a step": {
-        "forward": "nfe_forward",
-        "backward": "nfe_backward",
-    },
-}
 
 
 def draw_curves(
-    runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, x: str = "epoch"
+    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    path: Path,
+    *,
+    curves: Mapping[str, Mapping[str, str]],
+    x: str = "epoch",
 ) -> None:
-    """Error, bits/dim and evaluations against the epoch or the step.
+    """Measures against the epoch or the step.
 
     Args:
         runs: by label, the lines of a ``metrics.jsonl`` or ``steps.jsonl``.
         path: the PNG.
+        curves: see `tfcnf.tasks.Task.curves`.
         x: name of the horizontal axis in the lines.
     """
-    curves = {
+    panels = {
         title: {
             f"{run} {label}".strip(): [(a[x], a[name]) for a in lines if name in a]
             for run, lines in runs.items()
             for label, name in names.items()
         }
-        for title, names in CURVES.items()
+        for title, names in curves.items()
     }
-    curves = {title: lines for title, lines in curves.items() if any(lines.values())}
-    figure = Figure(figsize=(4 * len(curves), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(curves), squeeze=False)[0]
-    for panel, (title, lines) in zip(panels, curves.items(), strict=True):
+    panels = {title: lines for title, lines in panels.items() if any(lines.values())}
+    figure = new_figure(4 * len(panels), 3.6)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, (title, lines) in zip(axes, panels.items(), strict=True):
         for label, points in lines.items():
             if points:
-                panel.plot(*zip(*points, strict=True), label=label, marker=".")
-        panel.set(xlabel=x, title=title)
-        panel.grid(alpha=0.3)
-        panel.legend()
+                ax.plot(*zip(*points, strict=True), label=label, marker=".")
+        ax.set(xlabel=x, title=title)
+        ax.grid(alpha=0.3)
+        ax.legend()
     save_figure(figure, path)
 
 
@@ -96,6 +76,8 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def save_animation(frames: Iterable[Figure], path: Path) -> None:
     """Writes figures of one size as the frames of a GIF, whole or not at all."""
+    from PIL import Image
+
     images = []
     for figure in frames:
         picture = io.BytesIO()
