@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, memory, serve, solver, start, step
+from benchmarks import machine, memory, serve, solver, start, step, tables
 from tfcnf.checks import check_choice
 from tfcnf.files import write_json
 
-SUITES = ("solver", "step", "start", "memory", "serve")
+SUITES = ("solver", "step", "start", "memory", "serve", "tables")
 
 
 def run(
@@ -29,10 +29,10 @@ def run(
     Args:
         suite: one of `SUITES`.
         out: the file; an existing one is refused.
-        sizes: numbers of the sizes of the step suite; all if empty.
-        rounds: timings of each contender.
+        sizes: numbers of the sizes of the step suite, or names of tables; all if empty.
+        rounds: timings of each contender; seeds of the tables suite.
         checkpoint: run folder of trained flows for the solver and serve suites.
-        contenders: names of the step suite's contenders; all if empty.
+        contenders: names of the step or tables suite's contenders; all if empty.
 
     Raises:
         ValueError: if the file exists, or a size or contender is not known.
@@ -47,13 +47,17 @@ def run(
         results = solver.run(checkpoint, _log)
         summary = solver.summarise(results)
     elif suite == "step":
-        known = (*step.OURS, *step.PEERS)
-        for name in contenders:
-            check_choice("contenders", name, known)
-        results = step.run(
-            _log, _choose(sizes), contenders=contenders or known, rounds=rounds
-        )
+        names = _named("contenders", contenders, (*step.OURS, *step.PEERS))
+        results = step.run(_log, _choose(sizes), contenders=names, rounds=rounds)
         summary = step.summarise(results)
+    elif suite == "tables":
+        results = tables.run(
+            _log,
+            tables=_named("sizes", sizes, tables.TABLES),
+            contenders=_named("contenders", contenders, tables.CONTENDERS),
+            seeds=rounds,
+        )
+        summary = tables.summarise(results)
     elif suite == "serve":
         results = serve.run(checkpoint, _log, rounds)
         summary = serve.summarise(results)
@@ -70,6 +74,13 @@ def run(
     }
     write_json(path, record | {"summary": summary, "results": results})
     _log(f"wrote {path}")
+
+
+def _named(what: str, names: Sequence[str], known: Iterable[str]) -> Sequence[str]:
+    """The names that were given, or all."""
+    for name in names:
+        check_choice(what, name, known)
+    return names or tuple(known)
 
 
 def _choose(sizes: Sequence[str]) -> Sequence[step.Size]:

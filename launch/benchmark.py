@@ -6,7 +6,7 @@
 
 Suites: solver (evaluations against error), step (a training step), start (from process
 start to the first step), memory (peak against the number of steps), serve (an exported
-run beside the model in memory).
+run beside the model in memory), tables (conditional densities beside zuko's flows).
 """
 
 import sys
@@ -22,14 +22,14 @@ from benchmarks import suites
 SUITE = flags.DEFINE_enum("suite", None, suites.SUITES, "What to measure.")
 OUT = flags.DEFINE_string("out", None, "JSON file to write; must not exist.")
 SIZES = flags.DEFINE_list(
-    "sizes", [], "Only these sizes of the step suite, by number from 0; all if empty."
+    "sizes", [], "Only these sizes of the step suite, by number from 0, or tables."
 )
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings of each contender.", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings, or seeds, of each contender.", 1)
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Run folder of trained flows for solver and serve."
 )
 CONTENDERS = flags.DEFINE_list(
-    "contenders", [], "Only these contenders of the step suite; all if empty."
+    "contenders", [], "Only these contenders of step or tables; all if empty."
 )
 
 

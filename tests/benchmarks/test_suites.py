@@ -158,6 +158,18 @@ RESULTS = {
             }
         ]
     },
+    "tables": {
+        "fits": [
+            {
+                "table": "diabetes",
+                "contender": "tfcnf",
+                "seed": 0,
+                "rate": 1e-3,
+                "test_nll": 5.5,
+                "seconds": 3.0,
+            }
+        ]
+    },
 }
 
 
