@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from scipy.linalg import expm
 from scipy.stats import multivariate_normal
 
@@ -102,6 +103,42 @@ def test_all_questions_take_the_context(model):
     np.testing.assert_array_equal(values, best)
 
 
+def test_the_distribution_takes_a_context_as_tfp_does(model):
+    given = {"context": C}
+    expected = model.marginal_log_prob(X, context=C)
+    view = model.distribution()
+    nats = view.log_prob(X, bijector_kwargs=given)
+    np.testing.assert_allclose(nats, expected, rtol=1e-6)
+    normal = tfp.distributions.MultivariateNormalDiag(tf.zeros(2, tf.float64))
+    plain, doubled = view.bijector, tfp.bijectors.Scale(tf.constant(2.0, tf.float64))
+    whole = tfp.distributions.TransformedDistribution(
+        normal, tfp.bijectors.Chain([doubled, plain])
+    )
+    z, log_det = (
+        function(X, context=C)
+        for function in (plain.inverse, plain.inverse_log_det_jacobian)
+    )
+    by_hand = normal.log_prob(z) + log_det - 2 * np.log(2)
+    found = whole.log_prob(2 * X, bijector_kwargs={"flow": given})
+    np.testing.assert_allclose(found, by_hand, rtol=1e-6)
+    # TFP remembers what it computed; another context is another computation
+    moved = plain.forward(z, context=C[::-1].copy())
+    expected = model.decode(z, context=C[::-1])
+    np.testing.assert_allclose(moved, expected, rtol=1e-6)
+
+
+def test_samples_of_the_distribution_have_their_context(model):
+    view, given = model.distribution(Y), {"context": C}
+    x, nats = view.experimental_sample_and_log_prob(4, seed=0, bijector_kwargs=given)
+    assert view.sample([2, 3], seed=0, bijector_kwargs=given).shape == (2, 3, N, 2)
+    for k in range(4):
+        expected = model.log_prob(x[k], Y, context=C)
+        np.testing.assert_allclose(nats[k], expected, atol=1e-3)
+    bound = model.distribution(1, context=C[0])
+    expected = model.log_prob(X, [1] * N, context=C[0])
+    np.testing.assert_allclose(bound.log_prob(X), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("gradient", ["adjoint", "checkpoint", "store"])
 def test_the_gradient_of_an_embedding_equals_differences(gradient):
     model = make(embedding=embedding(), gradient=gradient, tol=1e-9)
@@ -170,6 +207,15 @@ BAD = {
     ),
     "none": (
         lambda _: tfcnf.CNF((2,), hidden_layers=0).sample(3, context=C[0]),
+        "this model has no context",
+    ),
+    "view": (lambda m: m.distribution().log_prob(X), "this model has a context"),
+    "batch of a view": (
+        lambda m: m.distribution().log_prob(X, bijector_kwargs={"context": C[:4]}),
+        r"context.shape=\(4, 3\) for a batch of shape \(6,\)",
+    ),
+    "view without": (
+        lambda _: tfcnf.CNF((2,), hidden_layers=0).distribution(context=C).sample(),
         "this model has no context",
     ),
     "alone": (lambda _: tfcnf.CNF((2,), embedding=embedding()), "needs context"),

@@ -93,6 +93,36 @@ class Condition(keras.layers.Layer):
         context = tf.cast(context, self.compute_dtype)
         return tf.broadcast_to(context, [count, self.width])
 
+    def rows(self, condition: Any, static: tf.TensorShape, batch: Tensor) -> Any:
+        """Conditions for `read` of those with a batch shape of their own.
+
+        Args:
+            condition: ``[..., *shape]``, of a batch shape that broadcasts to ``batch``.
+            static: of the examples' batch, as far as it is known.
+            batch: the same as a tensor.
+
+        Raises:
+            ValueError: for a batch shape that does not broadcast.
+        """
+        if condition is None:
+            return None
+        condition = tf.convert_to_tensor(condition)
+        outer = condition.shape[: max(condition.shape.rank - len(self.shape), 0)]
+        if outer.num_elements() == 1:
+            return tf.reshape(condition, condition.shape[len(outer) :])
+        try:
+            fits = tf.broadcast_static_shape(outer, static).is_compatible_with(static)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                "there must be a context for each example, or one for all. Received: "
+                f"context.shape={condition.shape} for a batch of shape {static}"
+            )
+        event = condition.shape[len(outer) :]
+        wide = tf.broadcast_to(condition, tf.concat([batch, event], 0))
+        return tf.reshape(wide, [-1, *event])
+
     def check(self, condition: Any) -> Tensor:
         """The condition as a tensor of finite floats; see `read`."""
         shown = ", ".join(map(str, self.shape))

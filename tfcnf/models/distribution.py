@@ -12,6 +12,7 @@ from tensorflow_probability.python.internal.parameter_properties import (
 )
 
 from tfcnf.flows.base import guarded
+from tfcnf.models.condition import Condition
 from tfcnf.models.inputs import check_real
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
@@ -24,11 +25,18 @@ class FlowBijector(tfp.bijectors.Bijector):
     the support (`tfcnf.flows.dequantize.Dequantize`) has the code NaN and the
     log-determinant -inf, and changes nothing for the others of its batch.
 
+    The bijector of a model with a context takes it as TFP's take conditions:
+    ``bijector.forward(z, context=c)``, and in `tfd.TransformedDistribution`
+    ``log_prob(x, bijector_kwargs={"context": c})``. It has the batch shape of the codes
+    or examples, or one that broadcasts to it.
+
     Args:
         flow: a built flow from examples to codes, `InfoCNF.flow`.
         event_shape: shape of an example.
         control: tolerance, seed and kind of trace of all its passes.
         name: of the bijector.
+        condition: makes the context of the vector fields; None for a flow without.
+        context: context where none is given.
     """
 
     def __init__(
@@ -37,8 +45,12 @@ class FlowBijector(tfp.bijectors.Bijector):
         event_shape: tuple[int, ...],
         control: Control,
         name: str = "flow",
+        *,
+        condition: Condition | None = None,
+        context: Tensor = None,
     ):
         parameters = dict(locals())
+        self.condition, self.context = condition, context
         self.code_shape, self.example_shape = [math.prod(event_shape)], event_shape
         self.pass_through = lambda x, inverse, control: guarded(
             flow, x, inverse, control=control
@@ -70,20 +82,25 @@ class FlowBijector(tfp.bijectors.Bijector):
     def _inverse_event_shape_tensor(self, shape: Tensor) -> Tensor:
         return tf.concat([shape[: -len(self.example_shape)], self.code_shape], 0)
 
-    def _forward(self, z: Tensor) -> Tensor:
-        return self.solve(z, inverse=True, skip_log_det=On()).z
+    def _forward(self, z: Tensor, context: Any = None) -> Tensor:
+        return self.solve(z, True, skip_log_det=On(), context=context).z
 
-    def _inverse(self, x: Tensor) -> Tensor:
-        return self.solve(x, inverse=False, skip_log_det=On()).code
+    def _inverse(self, x: Tensor, context: Any = None) -> Tensor:
+        return self.solve(x, False, skip_log_det=On(), context=context).code
 
-    def _forward_log_det_jacobian(self, z: Tensor) -> Tensor:
-        return self.solve(z, inverse=True).log_det
+    def _forward_log_det_jacobian(self, z: Tensor, context: Any = None) -> Tensor:
+        return self.solve(z, True, context=context).log_det
 
-    def _inverse_log_det_jacobian(self, x: Tensor) -> Tensor:
-        return self.solve(x, inverse=False).log_det
+    def _inverse_log_det_jacobian(self, x: Tensor, context: Any = None) -> Tensor:
+        return self.solve(x, False, context=context).log_det
 
     def solve(
-        self, x: Tensor, inverse: bool, skip_log_det: On | None = None
+        self,
+        x: Tensor,
+        inverse: bool,
+        *,
+        skip_log_det: On | None = None,
+        context: Any = None,
     ) -> FlowOutput:
         """One pass; ``inverse`` decodes. ``z`` and ``log_det`` have x's batch shape.
 
@@ -91,9 +108,11 @@ class FlowBijector(tfp.bijectors.Bijector):
             x: codes, or examples, with any batch shape.
             inverse: whether x are codes.
             skip_log_det: see `tfcnf.types.Control`.
+            context: of a model with one, see above.
 
         Raises:
-            ValueError: for another event shape, or for what is not of floats.
+            ValueError: for another event shape, or for what is not of floats, or a
+                context that does not fit.
         """
         given, result = self.code_shape, list(self.example_shape)
         if not inverse:
@@ -102,6 +121,15 @@ class FlowBijector(tfp.bijectors.Bijector):
         x = tf.cast(x, self.dtype)
         batch = tf.shape(x)[: -len(given)]
         control = self.control._replace(skip_log_det=skip_log_det)
+        context = self.context if context is None else context
+        if self.condition is not None:
+            context = self.condition.rows(context, x.shape[: -len(given)], batch)
+            context = self.condition.read(context, tf.reduce_prod(batch))
+            control = control._replace(context=context)
+        elif context is not None:
+            raise ValueError(
+                f"this model has no context. Received: context={context!s:.100}"
+            )
         out = self.pass_through(tf.reshape(x, [-1, *given]), inverse, control)
         static = x.shape[: -len(given)]
         z = tf.reshape(out.z, tf.concat([batch, result], 0))
@@ -119,6 +147,9 @@ class FlowDistribution(tfp.distributions.Distribution):
     samples are floats, black 0 and white 1. Outside the support, which reaches a little
     beyond (`tfcnf.flows.dequantize.Dequantize`), a log-density is -inf, and NaN is that
     of NaN. For grey levels add noise and divide first, as that layer does.
+
+    A context is given as to `tfd.TransformedDistribution`:
+    ``log_prob(x, bijector_kwargs={"context": c})``, and so to ``sample``.
 
     Unlike `tfd.TransformedDistribution` it takes one ODE solve, not two, for a
     log-probability, and one for samples with theirs.
@@ -165,16 +196,22 @@ class FlowDistribution(tfp.distributions.Distribution):
         check_real("examples", value, self.bijector.example_shape)
         return super()._call_log_prob(tf.cast(value, self.dtype), name, **options)
 
-    def _sample_n(self, n: Tensor, seed: Any = None) -> Tensor:
-        return self.bijector.forward(self.distribution.sample(n, seed=seed))
-
-    def _sample_and_log_prob(self, sample_shape: Any, seed: Any) -> Any:
+    def _call_sample_n(
+        self, sample_shape: Any, seed: Any, bijector_kwargs: Any = None
+    ) -> Tensor:
+        """As in TFP, which would make one axis of all samples first."""
         z = self.distribution.sample(sample_shape, seed=seed)
-        out = self.bijector.solve(z, inverse=True)
+        return self.bijector.forward(z, **(bijector_kwargs or {}))
+
+    def _sample_and_log_prob(
+        self, sample_shape: Any, seed: Any, bijector_kwargs: Any = None
+    ) -> Any:
+        z = self.distribution.sample(sample_shape, seed=seed)
+        out = self.bijector.solve(z, True, **(bijector_kwargs or {}))
         return out.z, self.distribution.log_prob(z) - out.log_det
 
-    def _log_prob(self, x: Tensor) -> Tensor:
-        out = self.bijector.solve(x, inverse=False)
+    def _log_prob(self, x: Tensor, bijector_kwargs: Any = None) -> Tensor:
+        out = self.bijector.solve(x, False, **(bijector_kwargs or {}))
         return self.distribution.log_prob(out.z) + out.log_det
 
 

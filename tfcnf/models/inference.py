@@ -336,6 +336,8 @@ class Inference(FlowModel):
         tol: float | None = None,
         seed: int = 0,
         exact: bool = False,
+        *,
+        context: Any = None,
     ) -> FlowDistribution:
         """p(x | y), or p(x) without labels, as a `tfd.Distribution`.
 
@@ -349,9 +351,16 @@ class Inference(FlowModel):
             tol: solver tolerance instead of the layers' own.
             seed: fixes the trace noise.
             exact: as in `log_prob`.
+            context: condition of all examples, ``[*shape]``; others are given as
+                ``bijector_kwargs={"context": c}``, see `FlowBijector`.
         """
-        control = self._control(tol, seed, exact)
-        bijector = FlowBijector(self.flow, self.event_shape, control)
+        bijector = FlowBijector(
+            self.flow,
+            self.event_shape,
+            self._control(tol, seed, exact),
+            condition=self.condition,
+            context=context,
+        )
         if y is None:
             return FlowDistribution(self.prior.marginal(), bijector)
         y = tf.convert_to_tensor(y)
