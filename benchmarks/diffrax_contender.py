@@ -86,9 +86,9 @@ class DiffraxContender:
                     diffrax.Dopri5(),
                     0.0,
                     1.0,
-                    None,
-                    (x, jnp.zeros(len(x))),
-                    (weights[k], self.noise[k]),
+                    dt0=None,
+                    y0=(x, jnp.zeros(len(x))),
+                    args=(weights[k], self.noise[k]),
                     stepsize_controller=self.controller,
                     adjoint=diffrax.BacksolveAdjoint(),
                 )

@@ -34,7 +34,14 @@ def main(gradient: str, tol: str) -> None:
         with tf.GradientTape() as tape:
             field, theta = dynamics.prepare()
             z1, log_det, stats = solve(
-                field, theta, z, probes, tol, tol, tf.zeros([], DTYPE), method
+                field,
+                theta,
+                z=z,
+                probes=probes,
+                tol=tol,
+                adjoint_tol=tol,
+                nfe_backward_probe=tf.zeros([], DTYPE),
+                method=method,
             )
             loss = tf.reduce_sum(z1**2) - tf.reduce_sum(log_det)
         return tape.gradient(loss, dynamics.trainable_variables), stats

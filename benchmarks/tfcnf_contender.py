@@ -84,7 +84,14 @@ class TfcnfContender:
                 field, theta = self.dynamics[k].prepare()
                 probes = Probes(self.noise[k][None], tf.ones([], x.dtype))
                 x, increment, stats = solve(
-                    field, theta, x, probes, self.tol, self.tol, probe[k], self.method
+                    field,
+                    theta,
+                    z=x,
+                    probes=probes,
+                    tol=self.tol,
+                    adjoint_tol=self.tol,
+                    nfe_backward_probe=probe[k],
+                    method=self.method,
                 )
                 log_det, nfe = log_det + increment, nfe + stats.nfe
         return tf.concat([*codes, flatten_code(x)], 1), log_det, nfe

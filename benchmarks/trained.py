@@ -111,7 +111,15 @@ class TrainedCNF(NamedTuple):
         def forward(tol: Any, z: Any, *theta: Any) -> tuple[Any, Any]:
             zero = tf.zeros([], z.dtype)
             z, log_det, _ = solve(
-                self.field, theta, z, self.probes, tol, tol, zero, method, self.name
+                self.field,
+                theta,
+                z=z,
+                probes=self.probes,
+                tol=tol,
+                adjoint_tol=tol,
+                nfe_backward_probe=zero,
+                method=method,
+                name=self.name,
             )
             return z, log_det
 

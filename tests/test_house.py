@@ -117,6 +117,14 @@ def test_imports_among_the_papers_files_go_one_way(path):
             assert place[other] < place[path.stem], f"{path} imports {other}"
 
 
+def test_no_call_passes_seven_values_by_position():
+    for room in ("tfcnf", "papers", "benchmarks", "launch", "configs"):
+        for path in sorted(BESIDE.glob(f"{room}/**/*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                is_long = isinstance(node, ast.Call) and len(node.args) >= 7
+                assert not is_long, f"{path}:{node.lineno}"
+
+
 def test_noise_is_drawn_in_one_place():
     words = ("tf.random.", "stateless_dropout", "keras.random.", "raw_ops.Stateless")
     for path in FILES:

@@ -34,12 +34,12 @@ def run(dynamics, z, tol, probe=None, adjoint_tol=None, **interval):
     return solve(
         field,
         theta,
-        z,
-        Exact().draw(z, [0, 0]),
-        tf.constant(tol, tf.float64),
-        tf.constant(adjoint_tol or tol, tf.float64),
-        tf.zeros([], tf.float64) if probe is None else probe,
-        Method(**interval),
+        z=z,
+        probes=Exact().draw(z, [0, 0]),
+        tol=tf.constant(tol, tf.float64),
+        adjoint_tol=tf.constant(adjoint_tol or tol, tf.float64),
+        nfe_backward_probe=tf.zeros([], tf.float64) if probe is None else probe,
+        method=Method(**interval),
     )
 
 
@@ -151,11 +151,12 @@ def test_forward_and_backward_counts_are_the_true_calls():
             z1, log_det, stats = solve(
                 Counted(("counted",)),
                 [rate],
-                z,
-                Exact().draw(z, [0, 0]),
-                *[tf.constant(tol, tf.float64) for tol in (1e-4, 1e-7)],
-                probe,
-                Method(),
+                z=z,
+                probes=Exact().draw(z, [0, 0]),
+                tol=tf.constant(1e-4, tf.float64),
+                adjoint_tol=tf.constant(1e-7, tf.float64),
+                nfe_backward_probe=probe,
+                method=Method(),
             )
             value = tf.reduce_sum(z1) + tf.reduce_sum(log_det)
         assert COUNT["counted"] == int(stats.nfe)
@@ -191,12 +192,13 @@ def test_failed_solves_name_the_layer(dynamics):
         solve(
             field,
             theta,
-            z,
-            Exact().draw(z, [0, 0]),
-            *[tf.constant(1e-3, tf.float64)] * 2,
-            tf.zeros([], tf.float64),
-            Method(),
-            "my_layer",
+            z=z,
+            probes=Exact().draw(z, [0, 0]),
+            tol=tf.constant(1e-3, tf.float64),
+            adjoint_tol=tf.constant(1e-3, tf.float64),
+            nfe_backward_probe=tf.zeros([], tf.float64),
+            method=Method(),
+            name="my_layer",
         )
 
 
@@ -208,12 +210,13 @@ def test_failed_gradients_name_the_layer(dynamics):
         z1, _, _ = solve(
             field,
             theta,
-            z,
-            Exact().draw(z, [0, 0]),
-            *[tf.constant(tol, tf.float64) for tol in (1e-2, 1e-13)],
-            tf.zeros([], tf.float64),
-            Method(solver=Dopri5(10)),
-            "my_layer",
+            z=z,
+            probes=Exact().draw(z, [0, 0]),
+            tol=tf.constant(1e-2, tf.float64),
+            adjoint_tol=tf.constant(1e-13, tf.float64),
+            nfe_backward_probe=tf.zeros([], tf.float64),
+            method=Method(solver=Dopri5(10)),
+            name="my_layer",
         )
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="SolverError: gradient of my_layer"

@@ -42,7 +42,16 @@ def run(z, kind, field=None, theta=None, solver=None, tol=1e-8):
     probes = Exact().draw(z, [0, 0])
     probe = tf.zeros([], tf.float64)
     method = Method(solver=solver or Dopri5(), gradient=Gradient.get(kind))
-    return solve(field, theta, z, probes, tol, tol, probe, method)[0]
+    return solve(
+        field,
+        theta,
+        z=z,
+        probes=probes,
+        tol=tol,
+        adjoint_tol=tol,
+        nfe_backward_probe=probe,
+        method=method,
+    )[0]
 
 
 KINDS = ["adjoint", "checkpoint", "store", "grid"]

@@ -42,7 +42,16 @@ def gradients(dynamics, gradient, start=0.0, tol=TOL):
         field, theta = dynamics.prepare()
         probes = Exact().draw(z, [0, 0])
         method = Method(start, 1.0 - start, gradient=Gradient.get(gradient))
-        z1, log_det, stats = solve(field, theta, z, probes, tol, tol, probe, method)
+        z1, log_det, stats = solve(
+            field,
+            theta,
+            z=z,
+            probes=probes,
+            tol=tol,
+            adjoint_tol=tol,
+            nfe_backward_probe=probe,
+            method=method,
+        )
         value = objective(z1, log_det)
     weights = dynamics.trainable_variables
     dz, nfe, *dtheta = tape.gradient(value, [z, probe, *weights])
@@ -124,12 +133,12 @@ def test_a_rejected_step_that_overflows_leaves_the_gradient_finite(gradient):
         z1, _, stats = solve(
             Cliff(),
             [rate],
-            z,
-            Exact().draw(z, [0, 0]),
-            TOL,
-            TOL,
-            tf.zeros([], tf.float64),
-            Method(gradient=Gradient.get(gradient)),
+            z=z,
+            probes=Exact().draw(z, [0, 0]),
+            tol=TOL,
+            adjoint_tol=TOL,
+            nfe_backward_probe=tf.zeros([], tf.float64),
+            method=Method(gradient=Gradient.get(gradient)),
         )
         value = tf.reduce_sum(z1)
     assert int(stats.num_rejected) > 0
@@ -161,12 +170,12 @@ def test_checkpoint_counts_are_the_true_calls():
             z1, log_det, stats = solve(
                 Counted(),
                 [rate],
-                z,
-                Exact().draw(z, [0, 0]),
-                tf.constant(1e-7, tf.float64),
-                TOL,
-                probe,
-                Method(gradient=Checkpoint()),
+                z=z,
+                probes=Exact().draw(z, [0, 0]),
+                tol=tf.constant(1e-7, tf.float64),
+                adjoint_tol=TOL,
+                nfe_backward_probe=probe,
+                method=Method(gradient=Checkpoint()),
             )
             value = tf.reduce_sum(z1) + tf.reduce_sum(log_det)
         assert len(COUNT) == int(stats.nfe)

@@ -189,7 +189,14 @@ def test_gradients_of_every_pair_are_those_of_the_closed_form(pair, gradient):
     with tf.GradientTape() as tape:
         tape.watch([Z, *theta, zero])
         z1, log_det, stats = solve(
-            LINEAR, theta, Z, Exact().draw(Z, [0, 0]), tol, tol, zero, method
+            LINEAR,
+            theta,
+            z=Z,
+            probes=Exact().draw(Z, [0, 0]),
+            tol=tol,
+            adjoint_tol=tol,
+            nfe_backward_probe=zero,
+            method=method,
         )
         value = tf.reduce_sum(z1**2) + tf.reduce_sum(log_det)
     expected_z1 = Z @ tf.linalg.expm(RATE)

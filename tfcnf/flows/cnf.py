@@ -126,13 +126,13 @@ class CNFLayer(FlowLayer):
         z, log_det, stats = solve(
             field,
             theta,
-            x,
-            self._probes(x, control, seed),
-            tol,
-            adjoint_tol,
-            probe,
-            Method(start, 1.0 - start, self.solver, self.gradient),
-            self.name,
+            z=x,
+            probes=self._probes(x, control, seed),
+            tol=tol,
+            adjoint_tol=adjoint_tol,
+            nfe_backward_probe=probe,
+            method=Method(start, 1.0 - start, self.solver, self.gradient),
+            name=self.name,
         )
         nfe = tf.cast(stats.nfe, x.dtype)
         return FlowOutput(z, log_det, nfe[None], tol[None], log_pi[None])

@@ -87,13 +87,13 @@ class Clock(NamedTuple):
             y: the state.
         """
         return SolveStats(
-            begun + each * (self.accepted + self.rejected),
-            self.accepted,
-            self.rejected,
-            self.status,
-            self.dt,
-            tf.reduce_min(y),
-            tf.reduce_max(y),
+            nfe=begun + each * (self.accepted + self.rejected),
+            num_accepted=self.accepted,
+            num_rejected=self.rejected,
+            status=self.status,
+            dt=self.dt,
+            low=tf.reduce_min(y),
+            high=tf.reduce_max(y),
         )
 
 
@@ -259,7 +259,15 @@ class Integrator:
         allowed = dt * tf.minimum(ratio**-self.tableau.exponent, GROW)
         step = tf.where(accept, allowed, clock.step)
         last = tf.where(accept, tf.maximum(ratio, 1e-4), clock.ratio)
-        return accept, Clock(s, next_dt, step, last, accepted, rejected, status)
+        return accept, Clock(
+            s=s,
+            dt=next_dt,
+            step=step,
+            ratio=last,
+            accepted=accepted,
+            rejected=rejected,
+            status=status,
+        )
 
     def _first_step(
         self, ode_fn: Callable[..., Any], y: Any, f: Any, end: Tensor

@@ -38,6 +38,7 @@ class Method(NamedTuple):
 def solve(
     field: Any,
     theta: Sequence[Tensor],
+    *,
     z: Tensor,
     probes: Probes,
     tol: Tensor,
@@ -118,7 +119,15 @@ def _solve(
             return value_and_divergence(field, theta, t=t, z=y[0], probes=probes)
 
     context = CNFSolve(
-        ode_fn, field, probes, solver, start, end, tol, adjoint_tol, name
+        ode_fn=ode_fn,
+        field=field,
+        probes=probes,
+        solver=solver,
+        start=start,
+        end=end,
+        tol=tol,
+        adjoint_tol=adjoint_tol,
+        name=name,
     )
     return gradient.run(context, z, nfe_backward_probe, theta)
 

@@ -70,7 +70,14 @@ class StockIntegrator:
         steps = (nfe - 1) // solver.ODE_FN_EVALS_PER_STEP
         zero = tf.zeros_like(nfe)
         y = tuple(x[0] for x in results.states)
-        ends = tf.reduce_min(y[0]), tf.reduce_max(y[0])
-        stats = SolveStats(nfe, steps, zero, tf.constant(SOLVED), end, *ends)
+        stats = SolveStats(
+            nfe=nfe,
+            num_accepted=steps,
+            num_rejected=zero,
+            status=tf.constant(SOLVED),
+            dt=end,
+            low=tf.reduce_min(y[0]),
+            high=tf.reduce_max(y[0]),
+        )
         count = len(initial_state)
         return Solution(y[:count], y[count:], stats, end, None)
