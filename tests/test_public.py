@@ -17,6 +17,7 @@ CLASSES = [name for name in tfcnf.__all__ if inspect.isclass(getattr(tfcnf, name
 EXTRAS = [
     "matplotlib",
     "ml_collections",
+    "pandas",
     "PIL",
     "scipy",
     "sklearn",

@@ -13,6 +13,9 @@ from tfcnf.data.series import (
     pad_series,
 )
 from tfcnf.data.source import DataSource, Density, Split
+from tfcnf.data.table_files import read_table
+from tfcnf.data.table_source import TableSource
+from tfcnf.data.tables import from_frame
 from tfcnf.flows.base import Chain, FlowLayer
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.columns import Columns
@@ -94,6 +97,7 @@ __all__ = [
     "Split",
     "StockTFP",
     "Store",
+    "TableSource",
     "Tableau",
     "TolerancePolicy",
     "Trace",
@@ -101,7 +105,9 @@ __all__ = [
     "__version__",
     "build_flow",
     "build_multiscale",
+    "from_frame",
     "load",
     "make_series",
     "pad_series",
+    "read_table",
 ]

@@ -134,13 +134,18 @@ class Column:
         scale = float(stretched.std())
         if not np.ptp(x) > 0 or not scale > 0:
             raise ValueError(
-                f"column {self.name!r} is constant in the training data, so that it "
-                f"has no density; leave it out. Received: {self.name}={x[0]}"
+                f"column {self.name!r} is constant in the training data: it has no "
+                "density and tells nothing; leave it out. "
+                f"Received: {self.name}={x[0]}"
             )
         return dataclasses.replace(self, mean=float(stretched.mean()), scale=scale)
 
-    def check(self, x: np.ndarray) -> None:
+    def check(self, x: np.ndarray, rows: Sequence[Any] | None = None) -> None:
         """Refuses values ``[n]`` that the column cannot have, naming the first.
+
+        Args:
+            x: values.
+            rows: names of the rows for the message; their numbers from 0 if None.
 
         Raises:
             ValueError: for values that are not finite, outside the bounds, or no
@@ -157,10 +162,11 @@ class Column:
         bad |= self._outside(x)
         if bad.any():
             bounds = self.describe_bounds()
-            row = int(np.argmax(bad))
+            first = int(np.argmax(bad))
+            row = first if rows is None else rows[first]
             raise ValueError(
                 f"values of column {self.name!r} must be {meant}"
-                f"{' and ' * bool(bounds)}{bounds}. Received: {x[row]} in row {row}"
+                f"{' and ' * bool(bounds)}{bounds}. Received: {x[first]} in row {row}"
             )
 
     def _outside(self, x: np.ndarray) -> np.ndarray:

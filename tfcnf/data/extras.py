@@ -7,11 +7,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def train_extra(purpose: str) -> Iterator[None]:
-    """Says how to install a package of the extra ``train`` that is not there.
+def train_extra(purpose: str, extra: str = "train") -> Iterator[None]:
+    """Says how to install a package of an extra that is not there.
 
     Args:
         purpose: named in the message; what the package is needed for.
+        extra: that has the package.
 
     Raises:
         ImportError: for a package that is missing.
@@ -21,5 +22,5 @@ def train_extra(purpose: str) -> Iterator[None]:
     except ModuleNotFoundError as failure:
         raise ImportError(
             f"{purpose} needs a package that is not installed; install it with "
-            f'pip install "tfcnf[train]". Received: no module {failure.name}'
+            f'pip install "tfcnf[{extra}]". Received: no module {failure.name}'
         ) from failure

@@ -1,0 +1,113 @@
+"""Columns of a DataFrame as examples, conditions and labels of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfcnf.checks import check_choice
+from tfcnf.data.columns import Column
+from tfcnf.data.table_kinds import (
+    categories,
+    find_column,
+    is_class,
+    is_text,
+    numbers,
+    parse_kind,
+)
+from tfcnf.labels.base import Label
+from tfcnf.labels.categorical import Categorical
+from tfcnf.labels.real import Real
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def _numbers_of(frame: DataFrame, name: Any) -> np.ndarray:
+    """Finite numbers of a column that float32 can tell apart."""
+    values = numbers(frame[name])
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row = frame.index[int(np.argmax(bad))]
+        raise ValueError(
+            f"column {str(name)!r} must be finite. "
+            f"Received: {values[np.argmax(bad)]} in row {row}"
+        )
+    with np.errstate(over="ignore"):
+        step = np.spacing(np.float32(np.abs(values).max()))
+    if not np.isfinite(step) or (np.ptp(values) > 0 and step > values.std() / 100):
+        raise ValueError(
+            f"column {str(name)!r} must be numbers that float32 can tell apart; "
+            "subtract their mean and divide by their spread. "
+            f"Received: values from {values.min()} to {values.max()}"
+        )
+    return values
+
+
+def read_x(
+    frame: DataFrame, kinds: Mapping[str, Any]
+) -> tuple[tuple[Column, ...], np.ndarray]:
+    """Columns of the examples, and their values ``[n, D]``."""
+    columns, parts = [], []
+    for name in frame.columns:
+        if is_text(frame[name]) and not frame[name].dtype == bool:
+            raise ValueError(
+                f"column {str(name)!r} must be numbers to have a density; give it as "
+                f"label or context. Received: {frame[name].iloc[0]!s} in row "
+                f"{frame.index[0]}"
+            )
+        values = _numbers_of(frame, name)
+        column = find_column(str(name), values, kinds.get(str(name)))
+        column.check(values, frame.index)
+        columns.append(column)
+        parts.append(values)
+    return tuple(columns), np.stack(parts, 1)
+
+
+def read_context(
+    frame: DataFrame, kinds: Mapping[str, Any]
+) -> tuple[tuple[Column, ...], np.ndarray]:
+    """Columns of the condition, and their values ``[n, C]``."""
+    columns, parts = [], []
+    for name in frame.columns:
+        kind = kinds.get(str(name))
+        if kind == "category" or (kind is None and is_text(frame[name])):
+            codes, names = categories(frame[name])
+            column, values = Column(str(name), "category", names=names), codes
+        else:
+            values = _numbers_of(frame, name)
+            column = find_column(str(name), values, _as_real(str(name), kind))
+            column.check(values, frame.index)
+        columns.append(column)
+        parts.append(np.asarray(values, np.float64))
+    return tuple(columns), np.stack(parts, 1) if parts else np.zeros([len(frame), 0])
+
+
+def _as_real(name: str, kind: Any) -> Column:
+    """The kind of a number that conditions, where integers are numbers too."""
+    column = kind if isinstance(kind, Column) else parse_kind(name, kind or "real")
+    return dataclasses.replace(column, kind="real")
+
+
+def read_labels(
+    frame: DataFrame, kinds: Mapping[str, Any]
+) -> tuple[list[Label], np.ndarray]:
+    """Kinds of the labels, and their values ``[n, L]``, integers if all are classes."""
+    labels: list[Label] = []
+    parts: list[np.ndarray] = []
+    for name in frame.columns:
+        kind = kinds.get(str(name), "category" if is_class(frame[name]) else "real")
+        check_choice(f"kind of label {name}", kind, ("category", "real"))
+        if kind == "category":
+            values, names = categories(frame[name])
+            labels.append(Categorical(len(names), names, title=str(name)))
+        else:
+            values = _numbers_of(frame, name)
+            labels.append(Real(1, title=str(name)))
+        parts.append(values)
+    y = np.stack(parts, 1) if parts else np.zeros([len(frame), 0])
+    whole = all(label.integer for label in labels)
+    return labels, y.astype(np.int32 if whole else np.float32)
