@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 
 from tfcnf.checks import unframed
+from tfcnf.data.columns import Column
+from tfcnf.models.condition_columns import ConditionColumns
 from tfcnf.models.inputs import require
 from tfcnf.types import Tensor
 
@@ -21,6 +23,8 @@ class Condition(keras.layers.Layer):
         shape: of the condition of one example.
         embedding: a Keras model or layer from ``[B, *shape]`` to ``[B, E]``, trained
             with the flow; None takes the numbers themselves.
+        columns: columns that the condition consists of, in their own units; the
+            embedding gets numbers of unit size and one-hot vectors.
 
     Attributes:
         width: numbers of the context, E.
@@ -30,8 +34,17 @@ class Condition(keras.layers.Layer):
             this shape or does not give vectors.
     """
 
-    def __init__(self, shape: Sequence[int], embedding: Any = None, **kwargs: Any):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        embedding: Any = None,
+        columns: Sequence[Column] = (),
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
+        self.units = (
+            ConditionColumns(columns, dtype=self.dtype_policy) if columns else None
+        )
         self.shape, self.embedding = tuple(shape), embedding
         if not isinstance(embedding, keras.layers.Layer | None):
             raise ValueError(
@@ -62,8 +75,12 @@ class Condition(keras.layers.Layer):
 
     def call(self, condition: Tensor) -> Tensor:
         """``[B, *shape]`` to ``[B, E]``."""
+        if self.units is not None:
+            condition = self.units(condition)
         if self.embedding is not None:
             return self.embedding(condition)
+        if self.units is not None:
+            return condition
         return keras.ops.reshape(condition, [-1, math.prod(self.shape)])
 
     def read(self, condition: Any, count: Tensor, training: bool = False) -> Tensor:
@@ -147,14 +164,28 @@ class Condition(keras.layers.Layer):
             )
         condition = tf.cast(condition, self.compute_dtype)
         finite = tf.reduce_all(tf.math.is_finite(condition))
-        return require(finite, "context must be finite. Received: context=", condition)
+        condition = require(
+            finite, "context must be finite. Received: context=", condition
+        )
+        if self.units is None:
+            return condition
+        rows = tf.reshape(condition, [-1, *self.shape])
+        return require(
+            self.units.inside(rows),
+            "context must lie within the bounds and categories of its columns. "
+            "Received: context=",
+            condition,
+        )
 
     def keywords(self) -> dict[str, Any]:
         """The model's keywords that this was made of, as in its configuration."""
         embedding = self.embedding
         if embedding is not None:
             embedding = keras.saving.serialize_keras_object(embedding)
-        return {"context": self.shape, "embedding": embedding}
+        context: Any = self.shape
+        if self.units is not None:
+            context = [column.record() for column in self.units.columns]
+        return {"context": context, "embedding": embedding}
 
     def is_shared(self, condition: Any) -> bool:
         """True for one condition of all examples, without or with a batch of one."""

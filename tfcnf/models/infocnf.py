@@ -71,9 +71,11 @@ class InfoCNF(Inference):
             `tfcnf.models.build.build_flow` makes one from the remaining keywords
             (filters, hidden_layers, num_scales, flows_per_block, tol, policy, solver,
             gradient, trace, ...).
-        context: shape of a condition of each example that the vector fields have, or
-            its number of dimensions; the model is then p(x | y, context). Inputs are
-            ``{"x": x, "context": context}``, and the public methods take ``context=``.
+        context: shape of a condition of each example that the vector fields have, its
+            number of dimensions, or a `tfcnf.data.columns.Column` for each of them,
+            which brings it to unit size; the model is then p(x | y, context). Inputs
+            are ``{"x": x, "context": context}``, and the public methods take
+            ``context=``.
         embedding: a Keras model from ``[B, *context]`` to ``[B, E]``, trained with the
             flow; without it the condition enters as it is, flattened. A flow of your
             own needs dynamics with ``context_dims=E``.
@@ -95,7 +97,7 @@ class InfoCNF(Inference):
         seed: int | None = None,
         reinforce: Mapping[str, Any] | None = None,
         flow: FlowLayer | None = None,
-        context: int | Sequence[int] | None = None,
+        context: int | Sequence[Any] | None = None,
         embedding: keras.layers.Layer | None = None,
         name: str | None = None,
         dtype: Any = None,
@@ -242,8 +244,12 @@ class InfoCNF(Inference):
 
 
 def _make_condition(
-    context: int | Sequence[int] | None, embedding: Any, dtype: Any
+    context: int | Sequence[Any] | None, embedding: Any, dtype: Any
 ) -> Condition | None:
+    sizes = isinstance(context, Sequence) and all(isinstance(s, int) for s in context)
+    if isinstance(context, Sequence) and not sizes:
+        columns = make_columns(context)
+        return Condition((len(columns),), embedding, columns, dtype=dtype)
     if context is not None:
         shape = _positive_integers("context", context)
         return Condition(shape, embedding, dtype=dtype)
