@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import numpy as np
+import pandas
 import pytest
 from matplotlib import pyplot
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from tfcnf import InfoCNF
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource, Density, Split
 from tfcnf.data.spirals import Design, draw, labels
+from tfcnf.data.tables import from_frame
 from tfcnf.diagnostics import Diagnostic
 from tfcnf.models.latent_ode import LatentODE
 
@@ -60,7 +62,17 @@ def spirals():
     return LatentODE(**data.model_keywords(), **small, seed=0), data
 
 
+def table():
+    """InfoCNF and rows of a table with a condition and labels of two kinds."""
+    columns = {name: RNG.normal(size=80) for name in ("a", "b", "age", "score")}
+    frame = pandas.DataFrame(columns | {"kind": list("uv" * 40)})
+    data = from_frame(frame, ["a", "b"], context=["age"], labels=["kind", "score"])
+    options = SMALL | {"supervised_fraction": 1.0}
+    return InfoCNF(**data.model_keywords(), **options), data
+
+
 MADE = dict.fromkeys(("calibration", "gallery", "outliers", "paths"), images)
+MADE |= dict.fromkeys(("pairs", "predictions"), table)
 MADE |= {"density": points, "trajectories": spirals, "learned_tolerances": gates}
 
 

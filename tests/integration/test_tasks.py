@@ -16,7 +16,7 @@ from tfcnf.runs import Run, train
 from tfcnf.tasks import Task
 
 NEW_KIND = '''
-"""Tables: rows of numbers, a kind of data in one file."""
+"""Rows of numbers, a kind of data in one file."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ from tfcnf.tasks import Measure, Section, Task
 
 @dataclass(frozen=True)
 class Table(DataSource):
-    task = "tables"
+    task = "rows"
 
 
 class TableEvaluator(Evaluator):
@@ -41,7 +41,7 @@ class TableEvaluator(Evaluator):
         yield "rows", len(self.split)
 
 
-class Tables(Task):
+class Rows(Task):
     measures = Task.measures | {
         "rows": Measure("rows of the table", "lines", ".1f", tile=True)
     }
@@ -74,14 +74,14 @@ catalog.LOADERS["rows"] = load
 @pytest.fixture
 def new_kind(tmp_path, monkeypatch):
     """A kind of data in a file of its own."""
-    (tmp_path / "own_tables.py").write_text(NEW_KIND)
+    (tmp_path / "own_rows.py").write_text(NEW_KIND)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(catalog, "LOADERS", dict(catalog.LOADERS))
     monkeypatch.setattr(Task, "known", dict(Task.known))
-    import own_tables
+    import own_rows
 
-    yield own_tables
-    del sys.modules["own_tables"]
+    yield own_rows
+    del sys.modules["own_rows"]
 
 
 def test_a_new_kind_of_data_is_one_file(new_kind, config, tmp_path, capsys):
@@ -101,7 +101,7 @@ def test_a_new_kind_of_data_is_one_file(new_kind, config, tmp_path, capsys):
     row = r"rows of the table *\| lines *\| 10\.0 "
     assert re.search(row, capsys.readouterr().out)
     with mock.patch.object(figures, "save_figure") as saved:
-        curves = new_kind.Tables.curves
+        curves = new_kind.Rows.curves
         figures.draw_curves({"": [json.loads(line)]}, folder, curves=curves)
     (panel,) = saved.call_args.args[0].axes
     assert panel.get_title() == "rows of the table"

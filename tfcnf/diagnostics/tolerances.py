@@ -13,7 +13,7 @@ from tfcnf.data.pipeline import evaluation_batches
 from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
 from tfcnf.evaluation.base import SPLITS
-from tfcnf.evaluation.image import Evaluator
+from tfcnf.evaluation.image import Evaluator, batch_specs
 from tfcnf.evaluation.means import Means
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.types import Control, Tensor, Weighted
@@ -107,7 +107,7 @@ class LearnedTolerances(Diagnostic, key="learned_tolerances"):
             f"{split}/{mode}": evaluator.distribution(
                 split, self.batch_size, mode, self.draws if sample else 1
             )
-            for split in SPLITS
+            for split in data.splits
             for mode, sample in MODES.items()
         }
 
@@ -156,10 +156,8 @@ class ToleranceEvaluator:
     def __init__(self, model: InfoCNF, source: DataSource):
         self.model, self.source = model, source
         self.evaluator = Evaluator(model, source)
-        x, y = source.test.x, source.test.y
         signature = [
-            tf.TensorSpec((None, *x.shape[1:]), x.dtype),
-            tf.TensorSpec((None, *y.shape[1:]), y.dtype),
+            *batch_specs(source.test),
             tf.TensorSpec((2,), tf.int32),
             tf.TensorSpec((), model.compute_dtype),
         ]
@@ -229,7 +227,7 @@ class ToleranceEvaluator:
         batches = evaluation_batches(self.source.test, batch_size)
         for i, (x, y) in zip(range(MOST_BATCHES), batches, strict=False):
             measures, evaluations, tol = self._measure(x, y, [0, i], MODES[mode])
-            examples += len(x)
+            examples += len(y)
             nfe.append(evaluations.numpy())
             log_tols.append(np.log10(tol))
             means.add(measures)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfcnf import losses
 from tfcnf.data.pipeline import evaluation_batches
-from tfcnf.data.source import DataSource
+from tfcnf.data.source import DataSource, Split
 from tfcnf.evaluation.base import SplitEvaluator
 from tfcnf.evaluation.means import Means
 from tfcnf.labels.categorical import Categorical
@@ -40,11 +42,8 @@ class Evaluator(SplitEvaluator):
         split: str = "test",
     ):
         super().__init__(model, source, batch_size, split)
-        inputs = join_context(self.split.x, self.split.context), self.split.y
         signature = [
-            *tf.nest.map_structure(
-                lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), inputs
-            ),
+            *batch_specs(self.split),
             tf.TensorSpec((), model.compute_dtype),
             tf.TensorSpec((2,), tf.int32),
         ]
@@ -74,12 +73,24 @@ class Evaluator(SplitEvaluator):
                 measures, nfe = self._forward(x, y, tol, [draw, i])
                 means.add(measures)
                 counts.append(nfe.numpy())
-        yield from means
+        roots = self._roots()
+        for name, mean in means:
+            yield name, math.sqrt(mean) if name in roots else mean
         yield from _per_layer("nfe_forward", np.mean(counts, axis=0))
         if backward:
             x, y = next(evaluation_batches(self.split, self.batch_size))
             nfe = self._backward(x, y, tol, [0, 0])
             yield from _per_layer("nfe_backward", nfe.numpy())
+
+    def _roots(self) -> set[str]:
+        """Names of the measures whose mean is a mean square."""
+        model = self.model
+        found = model.reader.measure_names if model.is_supervised else {}
+        return {
+            f"{self.split_name}_{key}"
+            for key, (i, name) in found.items()
+            if name in model.labels[i].roots
+        }
 
     def _measure(
         self, x: Tensor, y: Tensor, tol: Tensor, seed: Tensor
@@ -118,6 +129,14 @@ class Evaluator(SplitEvaluator):
             terms, _ = self.model.terms(x, y, control, False)
             loss = tf.reduce_mean(terms["loss"])
         return tape.gradient(loss, probe)
+
+
+def batch_specs(split: Split) -> tuple[Any, Any]:
+    """Shapes and dtypes of the batches ``(x, y)`` of a split."""
+    inputs = join_context(split.x, split.context), split.y
+    return tf.nest.map_structure(
+        lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), inputs
+    )
 
 
 def _per_layer(name: str, nfe: np.ndarray) -> Iterator[tuple[str, float]]:

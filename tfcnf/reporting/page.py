@@ -126,7 +126,7 @@ def _classes(
     factors: Sequence[Sequence[str]], exchanged: Sequence[str]
 ) -> Iterator[str]:
     """The names of the classes of each label factor, of a run that has a record."""
-    for names in factors:
+    for names in filter(None, factors):
         more = ", ..." if len(names) > SHOWN else ""
         yield f"{len(names)} classes: {', '.join(names[:SHOWN])}{more}."
     if exchanged:

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfcnf.data import catalog
+from tfcnf.data import catalog, table_catalog
 from tfcnf.data.held_out import hold_out
 from tfcnf.data.pipeline import steps_per_epoch
 from tfcnf.data.record import DataRecord
@@ -24,7 +24,11 @@ def read_source(config: Mapping[str, Any], data_dir: str | None) -> Source:
         ValueError: for data that the model is not made for, or patience without
             validation.
     """
-    source, training = catalog.get(config["data"], data_dir), config["training"]
+    training = config["training"]
+    if "table" in config:
+        source: Any = table_catalog.load(config["data"], **config["table"])
+    else:
+        source = catalog.get(config["data"], data_dir)
     task = Task.of(source)
     task.check_model(config["model_name"], source)
     source = task.prepare(source, training)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfcnf.checks import check_choice
+from tfcnf.data.table_catalog import load as load_table
 from tfcnf.models.build import build_flow
 from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
@@ -60,6 +61,10 @@ KINDS: dict[type, tuple[Any, str]] = {  # of a default -> what is taken in its p
     str: (str, "a text"),
     tuple: ((tuple, list), "a list"),
     list: ((tuple, list), "a list"),
+}
+TABLE = {  # keywords of a table, all with a default but the first
+    name: parameter.default
+    for name, parameter in list(inspect.signature(load_table).parameters.items())[1:]
 }
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
 
@@ -142,6 +147,36 @@ def _defaults(function: Any) -> dict[str, Any]:
         for name, parameter in inspect.signature(function).parameters.items()
         if name not in FROM_DATA | NOT_CONFIGURED
         and parameter.default not in (None, inspect.Parameter.empty)
+    }
+
+
+def table_config(data: str, smoke: bool = False) -> dict[str, Any]:
+    """The changes to a default configuration for the rows of a table.
+
+    Args:
+        data: name of a table, or the path of a file.
+        smoke: make it a matter of seconds, to see it work.
+    """
+    return {
+        "data": data,
+        "table": dict(TABLE),
+        "model": {
+            "flows_per_block": 1,
+            "filters": 8 if smoke else 32,
+            "hidden_layers": 2,
+            "activation": "tanh",
+            "gradient": "store",
+            "dropout": 0.0,
+            "tol": 1e-2 if smoke else 1e-3,
+        },
+        "optimizer": {"decay": "cosine", "learning_rate": 1e-2},
+        "training": {
+            "batch_size": 64,
+            "epochs": 1 if smoke else 60,
+            "validation": 0.1,
+            "patience": 0 if smoke else 20,
+        },
+        "evaluation": {"batch_size": 500, "every": 1, "draws": 1 if smoke else 10},
     }
 
 
@@ -230,6 +265,8 @@ def check_config(config: Mapping[str, Any]) -> None:
     known = default_config(model, "fixed" if policy is None else policy)
     if model in FRACTIONS:
         known["model"] |= {"num_scales": None}
+    if "table" in config:
+        known["table"] = dict(TABLE)
     _check_keys(config, known, "config")
     decay = config["optimizer"]["decay"]
     check_choice("decay", decay, DECAYS)

@@ -144,7 +144,15 @@ def leave_results(
             weights=origin(checkpoints.saved.epoch, best is not None),
         )
     note_finished(folder)
+    if Task.of(source).has_page:
+        tell(lambda: _write_page(folder), None)
     return results[0]
+
+
+def _write_page(folder: Path) -> None:
+    from tfcnf.reporting.runs import report
+
+    print(f"wrote {report([str(folder)])[-1]}")
 
 
 def _draw(model: Any, source: Any, folder: Path, tol: float) -> None:

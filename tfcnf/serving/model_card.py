@@ -84,7 +84,7 @@ def model_card(
 
 def _data(data: DataRecord) -> Iterator[str]:
     """The names of the classes, and whether the training's data stayed the same."""
-    for names in data.class_names:
+    for names in filter(None, data.class_names):
         shown = [f"{i} {_plain(name)}" for i, name in enumerate(names[:SHOWN])]
         rest = ["more in `labels.json`"] if len(names) > SHOWN else []
         yield f"Classes: {', '.join(shown + rest)}."

@@ -112,6 +112,7 @@ class Task(Registered, kind="task"):
         curves: panels of the learning curves: of each title the names of lines, and
             what they are called in ``metrics.jsonl``.
         sections: sections of the page of a run, before those of diagnostics.
+        has_page: whether a training leaves ``report.html`` too.
     """
 
     models: ClassVar[tuple[str, ...]] = ("infocnf", "ccnf", "cnf")
@@ -132,6 +133,7 @@ class Task(Registered, kind="task"):
         **EVALUATIONS,
     }
     sections: ClassVar[tuple[Section, ...]] = ()
+    has_page: ClassVar[bool] = False
 
     @property
     def largest(self) -> bool:
@@ -151,7 +153,7 @@ class Task(Registered, kind="task"):
         """
         if model_name not in self.models:
             raise ValueError(
-                "latent ODEs are for series, flows for images and points. "
+                "latent ODEs are for series, flows for images, points and tables. "
                 f"Received: model_name={model_name!r}, data={source.name!r}"
             )
 
