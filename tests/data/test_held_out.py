@@ -59,7 +59,8 @@ def test_series_keep_their_curves():
     series = make_series(values, times=np.arange(3.0))
     labels = np.arange(20)[:, None] % 2
     mask = np.ones([20, 3])
-    one = SeriesSplit(series, labels, 4, None, values, np.arange(3.0), mask)
+    curves = {"truth": values, "truth_times": np.arange(3.0), "truth_mask": mask}
+    one = SeriesSplit(series, labels, 4, **curves)
     source = SeriesSource("rows", one, one, {}, (Binary(),), window=2.0)
     held = hold_out(source, 0.25, seed=0).validation
     assert len(held) == 5
