@@ -130,12 +130,11 @@ def make_trajectories():
             "truth": curves,
             "truth_mask": np.ones([num, 30]),
             "values": curves[:, 10:20],
-            "value_times": times[10:20],
+            "value_times": times[None, 10:20].repeat(num, 0),
             "mask": np.ones([num, 10]),
             "model_times": times,
             "model": curves + 0.1,
             "labels": np.array(labels),
-            "window": np.array(1.0),
         }
 
     return make

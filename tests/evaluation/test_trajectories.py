@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.data.series import SeriesSource
+from tfcnf.data.series import SeriesSource, SeriesSplit, pad_series
 from tfcnf.data.spirals import Design, draw, labels
 from tfcnf.diagnostics import Trajectories
 from tfcnf.evaluation import trajectories
-from tfcnf.evaluation.trajectories import TrajectoryEvaluator
+from tfcnf.evaluation.trajectories import TrajectoryEvaluator, distances
 from tfcnf.models.latent_ode import LatentODE
 
 DESIGN = Design(spirals=24, length=60, window=12)
@@ -56,6 +56,29 @@ def test_distances_against_a_loop(model, source, scores):
         expected = np.sqrt(np.mean(squares))
         assert scores[f"rmse_{name}"] == pytest.approx(expected, rel=1e-3)
         assert scores[f"median_rmse_{name}"] == pytest.approx(np.median(each), rel=1e-3)
+
+
+def test_each_series_has_a_last_time_of_its_own():
+    x = pad_series([np.zeros([2, 1]), np.zeros([4, 1])], [[5.0, 6.0], [0, 1, 2, 3]])
+    times = np.arange(-1.0, 6.0)
+    curve, mask = np.zeros([2, 7, 1]), np.ones([2, 7])
+    mask[1, -1] = 0  # where the second one has ended
+    split = SeriesSplit(
+        x, np.zeros([2, 1]), truth=curve, truth_times=times, truth_mask=mask
+    )
+    squares = np.stack([np.arange(7.0), 10 + np.arange(7.0)])
+    found = dict(distances(squares, split))
+    # observed at 0, 1 and at 0, 1, 2, 3; time -1 is the first
+    parts = {
+        "window": ([1, 2], [11, 12, 13, 14]),
+        "forward": ([3, 4, 5, 6], [15]),
+        "backward": ([0], [10]),
+    }
+    for name, each in parts.items():
+        whole = np.sqrt(np.mean([x for part in each for x in part]))
+        assert found[f"rmse_{name}"] == pytest.approx(whole)
+        median = np.mean([np.sqrt(np.mean(part)) for part in each])
+        assert found[f"median_rmse_{name}"] == pytest.approx(median)
 
 
 def test_the_other_scores_against_their_definitions(model, source, scores):

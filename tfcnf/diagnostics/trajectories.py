@@ -64,7 +64,7 @@ class Trajectories(Diagnostic):
         Returns:
             ``"times"`` and ``"truth"``, ``"truth_mask"``; ``"values"``, ``"mask"`` and
             ``"value_times"`` observed; ``"model_times"`` and ``"model"`` on a fine
-            grid; ``"labels"``; and ``"window"``, the duration of the observations.
+            grid; and ``"labels"``.
         """
         self.check(data)
         split, count = data.test, self.curves
@@ -81,7 +81,6 @@ class Trajectories(Diagnostic):
             "model_times": grid,
             "model": predicted,
             "labels": split.y[:count],
-            "window": np.array(data.window),
         }
 
     def measures(self, arrays: Arrays) -> Iterator[tuple[str, float]]:
@@ -120,12 +119,12 @@ class Trajectories(Diagnostic):
         ax = new_axes(ax)
         truth = arrays["truth"][index][arrays["truth_mask"][index] > 0]
         seen = arrays["values"][index][arrays["mask"][index] > 0]
-        times, window = arrays["model_times"], arrays["window"]
+        times, last = arrays["model_times"], arrays["value_times"][index].max()
         ax.plot(*truth.T, color="0.75", linewidth=5, label="truth")
         ax.plot(*seen.T, ".", color="C0", markersize=2, label="sampled data")
         parts = {
-            "learned": (times >= 0) & (times <= window),
-            "extrapolated forward": times >= window,
+            "learned": (times >= 0) & (times <= last),
+            "extrapolated forward": times >= last,
             "extrapolated backward": times <= 0,
         }
         for (name, part), color in zip(parts.items(), ("C3", "C1", "C2"), strict=True):

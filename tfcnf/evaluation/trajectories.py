@@ -5,8 +5,8 @@ the mean of q(z(0) | x) and compared with the noise-free curve, in the units of 
 plane: the root mean square, over all points and curves, of the Euclidean distance.
 
 * ``rmse_window``: where the curve was observed.
-* ``rmse_forward``: as long again after the last observation.
-* ``rmse_backward``: as long before the first.
+* ``rmse_forward``: after the last observation, each curve's own.
+* ``rmse_backward``: before the first.
 
 ``median_rmse_...`` is the median over curves of each curve's own figure, which a few
 curves that run away do not move.
@@ -132,15 +132,15 @@ def distances(squares: np.ndarray, split: SeriesSplit) -> Iterator[tuple[str, fl
     Yields:
         ``rmse_...`` and ``median_rmse_...``, see the module.
     """
-    last = split.x.times.max()
+    times, last = split.truth_times[None], split.x.times.max(1)[:, None]
     parts = {
-        "window": (split.truth_times >= 0) & (split.truth_times <= last),
-        "forward": split.truth_times > last,
-        "backward": split.truth_times < 0,
+        "window": (times >= 0) & (times <= last),
+        "forward": times > last,
+        "backward": times < 0,
     }
     for name, part in parts.items():
-        weights = split.truth_mask[:, part]
-        total, counts = (squares[:, part] * weights).sum(1), weights.sum(1)
+        weights = split.truth_mask * part
+        total, counts = (squares * weights).sum(1), weights.sum(1)
         yield f"rmse_{name}", float(np.sqrt(total.sum() / counts.sum()))
         some = counts > 0
         each = np.sqrt(total[some] / counts[some])
