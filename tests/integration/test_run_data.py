@@ -19,7 +19,7 @@ from tfcnf.runs.config import default_config
 from tfcnf.runs.data import read_record, renew_folder
 from tfcnf.runs.folder import open_folder
 from tfcnf.runs.run import Run
-from tfcnf.runs.warm_start import take_weights
+from tfcnf.runs.warm_start import read_weights
 from tfcnf.serving import export, model_card
 from tfcnf.tasks import Task
 from tfcnf.training.checkpoints import Checkpoints, Position
@@ -277,7 +277,7 @@ def test_the_last_good_state_is_something_to_begin_with(run_copy, digits, config
         weight.assign(weight + 1.0)
     Checkpoints(run_copy / "last_good", model).save(Position(0, 2))
     new = build.build_model(config, record_of(digits))
-    take_weights(new, str(run_copy / "last_good"))
+    read_weights(new, str(run_copy / "last_good")).give(new)
     for mine, other in zip(new.flow_weights, model.flow_weights, strict=True):
         np.testing.assert_array_equal(mine.numpy(), other.numpy())
 
@@ -293,7 +293,7 @@ def test_gates_that_the_other_run_has_not_begin_anew(finished_run, digits, make_
     model = build.build_model(config, record_of(digits))
     gates = [weight.numpy() for weight in model.gate_weights]
     assert gates
-    take_weights(model, str(finished_run))
+    read_weights(model, str(finished_run)).give(model)
     for before, after in zip(gates, model.gate_weights, strict=True):
         np.testing.assert_array_equal(before, after.numpy())
 
@@ -312,6 +312,7 @@ def test_weights_that_do_not_fit_are_refused(finished_run, config, data_dir, tmp
         experiment.train(
             config, str(workdir), data_dir=data_dir, init_from=str(finished_run)
         )
+    assert not workdir.exists()
 
 
 def test_a_run_that_goes_on_has_its_own_weights(run_copy, config, data_dir, trained):

@@ -30,7 +30,7 @@ from tfcnf.runs.recording import (
     write_labels,
 )
 from tfcnf.runs.start import check_batches, check_start, find_start, run_folder
-from tfcnf.runs.warm_start import find_run
+from tfcnf.runs.warm_start import find_run, read_weights
 from tfcnf.tasks import Source, Task
 from tfcnf.training.agreement import check_same_data, make_vote, stay_together
 from tfcnf.training.callbacks import STEPS
@@ -78,7 +78,7 @@ def train(
         wait: seconds to wait for absent workers.
         profile: first and last step to trace, see `tfcnf.training.tracing`.
         log_every: steps between the lines of ``steps.jsonl``; 0 for none.
-        init_from: run whose weights a new run begins with, see `take_weights`; a run
+        init_from: run whose weights a new run begins with, see `read_weights`; a run
             that is resumed has its own.
         changed_data: resume with data that are not those of before.
 
@@ -109,6 +109,7 @@ def train(
             check_batches(scope, config)
             with scope.scope():
                 model = build_model(config, source)
+                first = read_weights(model, init_from) if init_from else None
             leads = cluster_of(scope).rank == 0
             if leads:
                 print(source.describe())
@@ -119,9 +120,7 @@ def train(
                     write_labels(folder, seen)
                 with scope.scope():
                     checkpoints = Checkpoints(folder / "checkpoints", model, keep)
-                start = find_start(
-                    scope, model, checkpoints=checkpoints, init_from=init_from
-                )
+                start = find_start(scope, model, checkpoints=checkpoints, first=first)
                 size = config["evaluation"]["batch_size"]
                 split = "validation" if source.validation else "test"
                 evaluator = task.evaluator(model, source, size, split)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfcnf.data.record import DataRecord
 from tfcnf.runs.data import check_data, renew_folder
 from tfcnf.runs.folder import check_folder, hold_folder, open_folder
-from tfcnf.runs.warm_start import take_weights
+from tfcnf.runs.warm_start import FirstWeights
 from tfcnf.training.accumulation import check_parts
 from tfcnf.training.agreement import check_agreement, facts_of_code
 from tfcnf.training.checkpoints import START, Checkpoints, Position
@@ -88,13 +88,13 @@ def find_start(
     model: Any,
     *,
     checkpoints: Checkpoints,
-    init_from: str | None,
+    first: FirstWeights | None,
 ) -> Position:
     """Restores the newest checkpoint; a new run takes the weights it begins with."""
     with scope.scope():
         start = checkpoints.restore()
     check_agreement(scope, checkpoint=start._asdict())
-    if start == START and init_from is not None:
+    if start == START and first is not None:
         with scope.scope():
-            take_weights(model, init_from)
+            first.give(model)
     return start

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from tfcnf.runs.build import build_model
 from tfcnf.runs.run import Run
 from tfcnf.training.averaging import use_weights
-from tfcnf.training.checkpoints import Checkpoints
+from tfcnf.training.checkpoints import Checkpoints, Position
 from tfcnf.training.recovery import LAST_GOOD
 
 
@@ -35,16 +37,36 @@ def find_run(path: str) -> tuple[Path, Path]:
     return run, checkpoints
 
 
-def take_weights(model: Any, init_from: str) -> None:
-    """Gives a model the weights of a run: their average where the run keeps one.
+class FirstWeights(NamedTuple):
+    """Weights that a new run begins with.
 
-    They are those of the best epoch of a run with a validation split.
+    Attributes:
+        source: run that they are of.
+        position: where in its training.
+        values: of the flow's weights, and of the gates' or of none.
+    """
 
-    Optimizer, seeds and running baselines begin anew, and so do learned tolerances
-    where the run has none.
+    source: str
+    position: Position
+    values: list[np.ndarray]
+
+    def give(self, model: Any) -> None:
+        """Gives them to a model; optimizer, seeds and running baselines begin anew."""
+        weights = [*model.flow_weights, *model.gate_weights]
+        for weight, value in zip(weights, self.values, strict=False):
+            weight.assign(value)
+        place = f"epoch {self.position.epoch}, step {self.position.step}"
+        print(f"weights of {self.source} after {place}")
+
+
+def read_weights(model: Any, init_from: str) -> FirstWeights:
+    """The weights of a run that fit a model: their average where the run keeps one.
+
+    They are those of the best epoch of a run with a validation split. Learned
+    tolerances begin anew where the run has none.
 
     Args:
-        model: compiled.
+        model: compiled; it is left as it is.
         init_from: see `find_run`.
 
     Raises:
@@ -56,13 +78,16 @@ def take_weights(model: Any, init_from: str) -> None:
     best = None if checkpoints.name == LAST_GOOD else run.chosen_epoch
     position = Checkpoints(checkpoints, other).restore(best)
     use_weights(other, None)
-    _copy(other.flow_weights, model.flow_weights, init_from)
+    pairs = [(other.flow_weights, model.flow_weights)]
     if other.gate_weights and model.gate_weights:
-        _copy(other.gate_weights, model.gate_weights, init_from)
-    print(f"weights of {init_from} after epoch {position.epoch}, step {position.step}")
+        pairs.append((other.gate_weights, model.gate_weights))
+    for theirs, mine in pairs:
+        _check_shapes(theirs, mine, init_from)
+    values = [weight.numpy() for theirs, _ in pairs for weight in theirs]
+    return FirstWeights(init_from, position, values)
 
 
-def _copy(theirs: Sequence[Any], mine: Sequence[Any], init_from: str) -> None:
+def _check_shapes(theirs: Sequence[Any], mine: Sequence[Any], init_from: str) -> None:
     shapes = [[tuple(weight.shape) for weight in weights] for weights in (theirs, mine)]
     if shapes[0] != shapes[1]:
         pairs = itertools.zip_longest(*shapes)
@@ -72,5 +97,3 @@ def _copy(theirs: Sequence[Any], mine: Sequence[Any], init_from: str) -> None:
             f"of the same kind. Received: init_from={init_from!r} with weight {i} of "
             f"shape {old}, here {new}"
         )
-    for weight, value in zip(mine, theirs, strict=True):
-        weight.assign(value.numpy())
