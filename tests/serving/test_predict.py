@@ -103,6 +103,31 @@ def test_arrays_become_arrays(arrays, export_dir, served, levels, tmp_path):
     ]
 
 
+def test_class_folders_give_the_labels_of_their_names(
+    folder, arrays, named_export, levels, tmp_path
+):
+    for i, label in enumerate(levels[1].ravel()):
+        place = folder / "test" / NAMES[label]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder / f"{i:02d}.png", place / f"{i:02d}.png")
+    options = {"questions": ["log_prob"], "batch_size": 9}
+    found = {}
+    for images in (folder, arrays):
+        out = tmp_path / f"{images.name}.csv"
+        predict.predict(named_export, str(images), out=str(out), **options)
+        for row in read_csv(out):
+            found.setdefault(images, []).append(
+                (row["example"][-6:-4], float(row["log_prob_nats"]))
+            )
+    ours = [nats for _, nats in sorted(found[folder])]
+    np.testing.assert_allclose(ours, [n for _, n in found[arrays]], atol=1e-3)
+    shutil.move(folder / "test" / NAMES[levels[1][0, 0]], folder / "test" / "dog")
+    with pytest.raises(ValueError, match="folders that have the names of the export's"):
+        predict.predict(
+            named_export, str(folder), out=str(tmp_path / "x.csv"), **options
+        )
+
+
 @pytest.fixture
 def named_export(export_dir, tmp_path):
     """What `predict` reads of an export beside the graph, with names of classes."""

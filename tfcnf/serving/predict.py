@@ -49,7 +49,8 @@ def predict(
         saved_model: folder that `launch/export.py` made.
         images: see `tfcnf.serving.question_files.open_images`.
         out: new file that ends in .csv or .npz.
-        questions: of `QUESTIONS`; ``"log_prob"`` needs labels in the .npz.
+        questions: of `QUESTIONS`; ``"log_prob"`` needs labels: an array in the .npz,
+            or a folder for each class, with its name.
         batch_size: images asked about at a time.
         tol: solver tolerance instead of the export's.
 
@@ -70,7 +71,8 @@ def predict(
     options = {} if tol is None else {"tol": tf.constant(check_tolerance("tol", tol))}
     check_table(out)
     module, config, names = _load(saved_model)
-    source = open_images(images, config["num_levels"])
+    classes = names[0] if len(names) == 1 else ()
+    source = open_images(images, config["num_levels"], classes)
     asked = _functions(module, questions, source)
     bar = keras.utils.Progbar(len(source), unit_name="image", verbose=_verbosity())
     done = 0
@@ -132,7 +134,8 @@ def _functions(
     end = LEVELS if source.dtype == np.uint8 else ""
     if "log_prob" in questions and not source.labelled:
         raise ValueError(
-            "log_prob needs an array `label` in an .npz. "
+            "log_prob needs labels: an array `label` in an .npz, or all images in "
+            "folders that have the names of the export's classes. "
             f"Received: questions={list(questions)}"
         )
     for question, reason in ABSENT.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,17 @@ class ImageFolder:
     Args:
         path: the folder.
         num_levels: grey levels L of the model.
+        classes: names of the model's classes, if it has a single factor of them. An
+            image in a folder of such a name has that label, as in training.
 
     Raises:
         ValueError: for a folder without images.
     """
 
     dtype = np.dtype(np.uint8)
-    labelled = False
 
-    def __init__(self, path: Path, num_levels: int):
-        self.path, self.num_levels = path, num_levels
+    def __init__(self, path: Path, num_levels: int, classes: Sequence[str] = ()):
+        self.path, self.num_levels, self.classes = path, num_levels, [*classes]
         self.files = list_all_images(path)
         if not self.files:
             raise ValueError(
@@ -44,6 +45,11 @@ class ImageFolder:
         return len(self.files)
 
     @property
+    def labelled(self) -> bool:
+        """True where each image is in a folder that has the name of a class."""
+        return all(path.parent.name in self.classes for path in self.files)
+
+    @property
     def names(self) -> list[str]:
         """File names, behind those of the folders they are in."""
         return [path.relative_to(self.path).as_posix() for path in self.files]
@@ -51,14 +57,19 @@ class ImageFolder:
     def batches(
         self, shape: tuple[int, ...], size: int, labels: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Yields ``{"image": [B, *shape]}``; there are no labels.
+        """Yields ``{"image": [B, *shape]}``, and ``"label"`` if labels are wanted.
 
         Raises:
             ValueError: for a file that is no image, or not of this shape.
         """
         for start in range(0, len(self), size):
             chosen = self.files[start : start + size]
-            yield {"image": np.stack([self._read(path, shape) for path in chosen])}
+            images = np.stack([self._read(path, shape) for path in chosen])
+            batch: dict[str, Any] = {"image": images}
+            if labels:
+                found = [self.classes.index(path.parent.name) for path in chosen]
+                batch["label"] = np.array(found, np.int32)
+            yield batch
 
     def _read(self, path: Path, shape: tuple[int, ...]) -> np.ndarray:
         image = read_image(path, shape[-1])
@@ -148,15 +159,17 @@ class ImageArrays:
             yield batch
 
 
-def open_images(path: str, num_levels: int) -> ImageFolder | ImageArrays:
-    """Images of a folder or of an ``.npz``.
+def open_images(
+    path: str, num_levels: int, classes: Sequence[str] = ()
+) -> ImageFolder | ImageArrays:
+    """Images of a folder or of an ``.npz``; the arguments are those of `ImageFolder`.
 
     Raises:
         ValueError: for a path that is neither.
     """
     place = Path(path)
     if place.is_dir():
-        return ImageFolder(place, num_levels)
+        return ImageFolder(place, num_levels, classes)
     if place.is_file():
         return ImageArrays(place)
     raise ValueError(
