@@ -7,11 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfcnf.models.failures import named_failures
 from tfcnf.types import Tensor
 
 
-@named_failures()
 def in_batches(
     function: Callable[..., Sequence[Tensor]],
     inputs: Sequence[Any],
@@ -33,7 +31,6 @@ def in_batches(
     Raises:
         ValueError: for a batch size that is not a positive integer, or inputs of
             other lengths.
-        SolverError: where a solve fails.
     """
     if batch_size is None:
         return list(function(None, *inputs))

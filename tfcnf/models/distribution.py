@@ -13,17 +13,19 @@ from tensorflow_probability.python.internal.parameter_properties import (
 
 from tfcnf.flows.base import guarded
 from tfcnf.models.condition import Condition
+from tfcnf.models.failures import NamesFailures
 from tfcnf.models.inputs import check_real
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
 
-class FlowBijector(tfp.bijectors.Bijector):
+class FlowBijector(NamesFailures, tfp.bijectors.Bijector):
     """Codes ``[..., D]`` to examples ``[..., *event_shape]``.
 
     `forward` decodes and `inverse` encodes. Examples are points of the continuous
     space: images are floats, black 0 and white 1, not grey levels. What lies outside
     the support (`tfcnf.flows.dequantize.Dequantize`) has the code NaN and the
-    log-determinant -inf, and changes nothing for the others of its batch.
+    log-determinant -inf, and changes nothing for the others of its batch. A failed
+    solve is a `SolverError`.
 
     The bijector of a model with a context takes it as TFP's take conditions:
     ``bijector.forward(z, context=c)``, and in `tfd.TransformedDistribution`
@@ -38,6 +40,11 @@ class FlowBijector(tfp.bijectors.Bijector):
         condition: makes the context of the vector fields; None for a flow without.
         context: context where none is given.
     """
+
+    named = (
+        *("forward", "inverse"),
+        *("forward_log_det_jacobian", "inverse_log_det_jacobian"),
+    )
 
     def __init__(
         self,
@@ -140,7 +147,7 @@ class FlowBijector(tfp.bijectors.Bijector):
         )
 
 
-class FlowDistribution(tfp.distributions.Distribution):
+class FlowDistribution(NamesFailures, tfp.distributions.Distribution):
     """p(x | y), or p(x), of a flow model: a distribution of the code, transformed.
 
     Its space is continuous: densities are those of dequantized images, in nats, and
@@ -159,6 +166,8 @@ class FlowDistribution(tfp.distributions.Distribution):
         bijector: from codes to examples.
         name: of the distribution.
     """
+
+    named = ("log_prob", "prob", "sample", "experimental_sample_and_log_prob")
 
     def __init__(
         self,

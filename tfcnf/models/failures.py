@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -37,6 +38,27 @@ def named_failures() -> Iterator[None]:
         if name not in NAMED:
             raise
         raise NAMED[name](text) from None
+
+
+class NamesFailures:
+    """Lets the public methods of its subclasses raise the errors of `named_failures`.
+
+    ``call`` is left alone: around its errors Keras puts a frame, and so they are named
+    where they leave ``__call__``.
+
+    Attributes:
+        named: further methods that a subclass takes over from its other bases.
+    """
+
+    named: ClassVar[Sequence[str]] = ()
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        own = {k: v for k, v in vars(cls).items() if inspect.isfunction(v)}
+        taken = {name: getattr(cls, name) for name in vars(cls).get("named", ())}
+        for name, method in (own | taken).items():
+            if name in taken or not (name.startswith("_") or name == "call"):
+                setattr(cls, name, named_failures()(method))
 
 
 def tell_once(what: str) -> Callable[[Callable[[], Any], Any], Any]:

@@ -12,18 +12,21 @@ import keras
 
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
-from tfcnf.models.failures import named_failures
+from tfcnf.models.failures import NamesFailures
 from tfcnf.types import Tensor
 
 
-class OwnLossModel(keras.Model):
+class OwnLossModel(NamesFailures, keras.Model):
     """A Keras model with steps of its own, which refuses what they do not keep.
+
+    A failed solve is a `SolverError` from every public method, Keras' own included.
 
     Attributes:
         labels: their kinds.
     """
 
     labels: Sequence[Label] = ()
+    named = ("__call__", "evaluate", "predict", "predict_on_batch", "test_on_batch")
 
     def set_epoch(self, epoch: int) -> None:
         """Tells the model the epoch, counted from 0."""
@@ -74,10 +77,9 @@ class OwnLossModel(keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    @named_failures()
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """As `keras.Model.fit`; tells the model the epoch, and names failures."""
+        """As `keras.Model.fit`; tells the model the epoch."""
         call = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
         self._check_class_weight(call.arguments.get("class_weight"))
         self._warn_if_frozen()
@@ -90,13 +92,6 @@ class OwnLossModel(keras.Model):
             call.arguments["callbacks"] = [_TellEpoch(self), *given]
         return super().fit(*call.args[1:], **call.kwargs)
 
-    @named_failures()
-    @functools.wraps(keras.Model.evaluate)
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.evaluate`; names failures."""
-        return super().evaluate(*args, **kwargs)
-
-    @named_failures()
     def train_on_batch(
         self,
         x: Any,
@@ -105,7 +100,7 @@ class OwnLossModel(keras.Model):
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """As `keras.Model.train_on_batch`; names failures."""
+        """As `keras.Model.train_on_batch`."""
         self._check_class_weight(class_weight)
         return super().train_on_batch(x, y, sample_weight, class_weight, return_dict)
 
