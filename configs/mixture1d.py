@@ -36,7 +36,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.update(points_config("mixture1d", choice["smoke"]))
     if choice["policy"] == "learned":
         # at the default of 0.1 a saved evaluation is worth more than a good fit
-        config.model.reinforce.alpha = 1e-3
+        config.model.reinforce.price = 1e-3
         # at looser ones the flow learns to gain by the solver's error
         config.model.policy_options.high = 1e-3
     if choice["model"] == "infocnf":

@@ -10,7 +10,7 @@ papers' own sizes are in ``configs/sweeps/papers.py``.
 
 Variants: regime=both|small|large, smoke (one seed and one epoch of a tiny network).
 Single arms are left out or changed by flags such as
-``--sweep.arms.batch_128.infocnf_learned.model.reinforce.alpha=0.03`` and
+``--sweep.arms.batch_128.infocnf_learned.model.reinforce.price=0.03`` and
 ``--sweep.seeds="(0,)"``.
 """
 

@@ -629,9 +629,9 @@ CASES = [
     ),
     library(
         "options of gates without gates",
-        'InfoCNF((2,), reinforce={"alpha": 0.1})',
+        'InfoCNF((2,), reinforce={"price": 0.1})',
         "where tolerances are learned",
-        lambda: tiny(reinforce={"alpha": 0.1}),
+        lambda: tiny(reinforce={"price": 0.1}),
     ),
     library(
         "option of another policy",

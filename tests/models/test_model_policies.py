@@ -178,7 +178,7 @@ def test_the_loop_tells_scheduled_tolerances_the_epoch_and_resumes(tmp_path):
 
 def test_options_without_gates_are_refused():
     with pytest.raises(ValueError, match=r"tolerances are learned\. Received: rein"):
-        make("random", reinforce={"alpha": 0.1})
+        make("random", reinforce={"price": 0.1})
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def halving(tmp_path):
 def test_a_policy_in_one_file_serves_models_and_configurations(halving, config):
     known = default_config("infocnf", "halving")["model"]
     assert known["policy_options"] == {"factor": 0.5}
-    assert known["reinforce"]["alpha"] == 0.1  # it learns
+    assert known["reinforce"]["price"] == 0.1  # it learns
     config["model"] |= {"policy": "halving", "policy_options": {"factor": 0.1}}
     config["model"] |= {"tol": 1e-2, "reinforce": known["reinforce"], "filters": 2}
     config["training"]["batch_size"] = 8

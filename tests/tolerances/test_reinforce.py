@@ -239,7 +239,7 @@ def test_the_running_baseline_is_a_mean_of_the_past():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"alpha": -1.0}, "alpha must be at least 0"),
+        ({"price": -1.0}, "price must be at least 0"),
         ({"decay": 1.0}, "decay must be at least 0 and less than 1"),
         ({"entropy": -0.1}, "entropy must be"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),

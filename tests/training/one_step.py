@@ -4,7 +4,7 @@
 
 The images are dequantized already and the trace is exact, so that the only noise is
 that of the learned tolerances, which all replicas share. Learning rate 1 makes the
-change of the weights the gradient. ``alpha=0`` leaves the number of evaluations out of
+change of the weights the gradient. ``price=0`` leaves the number of evaluations out of
 the gates' objective: each replica's solver chooses its own steps.
 """
 
@@ -23,7 +23,7 @@ OPTIONS = {
     **{"filters": 2, "hidden_layers": 1, "seed": 0, "trace": "exact", "dropout": 0.0},
     **{"policy": "learned", "tol": 1e-9, "dtype": "float64"},
     "policy_options": {"low": 1e-11, "high": 1e-7},
-    "reinforce": {"alpha": 0.0, "baseline": "none"},
+    "reinforce": {"price": 0.0, "baseline": "none"},
 }
 
 

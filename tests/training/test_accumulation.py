@@ -96,7 +96,7 @@ def test_one_decision_serves_all_parts(baseline, images, monkeypatch):
         tol=1e-3,
         dropout=0.0,
         policy="learned",
-        reinforce={"baseline": baseline, "alpha": 0.1},
+        reinforce={"baseline": baseline, "price": 0.1},
     )
     model.compile(keras.optimizers.SGD(0.1))
     learned, learn = [], model.reinforce.learn

@@ -36,11 +36,11 @@ class Decoder(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.sigma = sigma
-        seeds, policy = keras.random.SeedGenerator(seed), self.dtype_policy
+        seeds, dtype = keras.random.SeedGenerator(seed), self.dtype_policy
         self.hidden = dense(
-            units, latent_dims, seeds=seeds, policy=policy, activation="relu"
+            units, latent_dims, seeds=seeds, dtype=dtype, activation="relu"
         )
-        self.output_map = dense(obs_dims, units, seeds=seeds, policy=policy)
+        self.output_map = dense(obs_dims, units, seeds=seeds, dtype=dtype)
         self.built = True
 
     def call(self, z: Tensor) -> Tensor:

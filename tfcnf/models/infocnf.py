@@ -110,26 +110,26 @@ class InfoCNF(Inference):
         self.supervised_fraction, self.beta = supervised_fraction, beta
         self.dropout, self.seed, self.flow_options = dropout, seed, flow_options
         self.given_flow = flow
-        policy = self.dtype_policy
-        self.condition = _make_condition(context, embedding, policy)
+        dtype = self.dtype_policy
+        self.condition = _make_condition(context, embedding, dtype)
         if self.condition:
             flow_options = {**flow_options, "context_dims": self.condition.width}
         self.flow = flow or build_flow(
-            self.event_shape, num_levels, seed=seed, dtype=policy, **flow_options
+            self.event_shape, num_levels, seed=seed, dtype=dtype, **flow_options
         )
         self.columns = make_columns(columns or ())
         if self.columns:
-            first = Columns(self.columns, seed, dtype=policy)
-            self.flow = Chain([first, self.flow], dtype=policy)
+            first = Columns(self.columns, seed, dtype=dtype)
+            self.flow = Chain([first, self.flow], dtype=dtype)
         if not self.flow.built:
             self.flow.build((None, *self.event_shape))
-        self.labels = make_labels(labels, policy) if supervised_fraction else []
+        self.labels = make_labels(labels, dtype) if supervised_fraction else []
         partition = Partition.from_fraction(
             self.num_dims, supervised_fraction, len(self.labels)
         )
-        self.prior = CodePrior(partition, self.labels, seed, dtype=policy)
+        self.prior = CodePrior(partition, self.labels, seed, dtype=dtype)
         self.reader = CodeReader(
-            partition, self.labels, dropout=dropout, seed=seed, dtype=policy
+            partition, self.labels, dropout=dropout, seed=seed, dtype=dtype
         )
         self.is_supervised = bool(partition.supervised)
         self.reinforce_options = reinforce

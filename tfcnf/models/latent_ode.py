@@ -145,7 +145,7 @@ class LatentODE(FlowModel):
         self.built = True
 
     def _make_parts(
-        self, options: dict[str, Any], labels: Sequence[Any], policy: Any
+        self, options: dict[str, Any], labels: Sequence[Any], dtype: Any
     ) -> None:
         seeds = keras.random.SeedGenerator(options["seed"])
         obs, latent = options["obs_dims"], options["latent_dims"]
@@ -158,17 +158,17 @@ class LatentODE(FlowModel):
             regular=options["regular"],
             seed=next_int(seeds),
             start=options["encoder_start"],
-            dtype=policy,
+            dtype=dtype,
         )
         dynamics = AutonomousDynamics(
             options["dynamics_units"],
             options["activation"],
             next_int(seeds),
-            dtype=policy,
+            dtype=dtype,
         )
         dynamics.build((None, latent))
         self.flow = LatentPath(
-            dynamics, options["tol"], Solver.get(options["solver"]), dtype=policy
+            dynamics, options["tol"], Solver.get(options["solver"]), dtype=dtype
         )
         self.flow.built = True
         self.decoder = Decoder(
@@ -177,16 +177,16 @@ class LatentODE(FlowModel):
             units=options["decoder_units"],
             sigma=options["sigma"],
             seed=next_int(seeds),
-            dtype=policy,
+            dtype=dtype,
         )
-        self.labels = make_labels(labels, policy)
+        self.labels = make_labels(labels, dtype)
         self.prior = CodePrior(
-            self.partition, self.labels, options["seed"], dtype=policy
+            self.partition, self.labels, options["seed"], dtype=dtype
         )
         if self.is_supervised:
             identity = options["label_map"] == "identity"
             self.reader = CodeReader(
-                self.partition, self.labels, identity=identity, dtype=policy
+                self.partition, self.labels, identity=identity, dtype=dtype
             )
 
     def _track_metrics(self) -> None:

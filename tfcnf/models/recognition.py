@@ -72,7 +72,7 @@ class Recognition(keras.layers.Layer):
         )
         self.rnn.build((None, None, inputs))
         self.output_map = dense(
-            2 * latent_dims, units, seeds=seeds, policy=self.dtype_policy
+            2 * latent_dims, units, seeds=seeds, dtype=self.dtype_policy
         )
         self.built = True
 
@@ -102,7 +102,7 @@ def dense(
     fan_in: int,
     *,
     seeds: keras.random.SeedGenerator,
-    policy: Any,
+    dtype: Any,
     activation: str | None = None,
 ) -> keras.layers.Dense:
     """A built affine layer that starts as the reference's do, from seeds of its own."""
@@ -111,7 +111,7 @@ def dense(
         activation,
         kernel_initializer=uniform(fan_in, next_int(seeds)),
         bias_initializer=uniform(fan_in, next_int(seeds)),
-        dtype=policy,
+        dtype=dtype,
     )
     layer.build((None, fan_in))
     return layer

@@ -35,19 +35,19 @@ BASELINES = ("running", "leave_one_out", "none")
 EVALUATIONS = ("forward", "both")
 
 
-def costs_to_go(loss: Tensor, nfe: Tensor, alpha: float) -> Tensor:
+def costs_to_go(loss: Tensor, nfe: Tensor, price: float) -> Tensor:
     """c_i, the loss and the price of the evaluations from each gate on.
 
     Args:
         loss: L, ``[K]`` for K samples of all gates' tolerances.
         nfe: evaluations of each solve, ``[K, N]``.
-        alpha: the paper's alpha.
+        price: of an evaluation, the paper's alpha.
 
     Returns:
         ``[K, N]``.
     """
     to_go = tf.cumsum(nfe, axis=-1, reverse=True)
-    return loss[:, None] + alpha / nfe.shape[-1] * to_go
+    return loss[:, None] + price / nfe.shape[-1] * to_go
 
 
 Gate = tuple[int, Sequence[keras.Variable]]  # its solve, from 0, and its weights
@@ -96,7 +96,7 @@ class Reinforce(keras.layers.Layer):
     """The gates' objective, baseline and optimizer.
 
     Args:
-        alpha: price of an evaluation in units of the loss (the paper's alpha).
+        price: of an evaluation, in units of the loss (the paper's alpha).
         nfe: evaluations that have a price: ``"forward"``, or ``"both"`` for those of
             the gradient too. How a tolerance changes the gradients' solves of the
             layers before its own is then left out of c_i; it acts through the
@@ -115,7 +115,7 @@ class Reinforce(keras.layers.Layer):
 
     def __init__(
         self,
-        alpha: float = 0.1,
+        price: float = 0.1,
         nfe: str = "forward",
         *,
         baseline: str = "running",
@@ -136,7 +136,7 @@ class Reinforce(keras.layers.Layer):
                 f"be 'forward'. Received: nfe={nfe!r}"
             )
         for name, value, most in [
-            ("alpha", alpha, float("inf")),
+            ("price", price, float("inf")),
             ("decay", decay, 1),
             ("entropy", entropy, float("inf")),
         ]:
@@ -150,7 +150,7 @@ class Reinforce(keras.layers.Layer):
                 "learning_rate must be positive. "
                 f"Received: learning_rate={learning_rate}"
             )
-        self.alpha, self.nfe, self.baseline = alpha, nfe, baseline
+        self.price, self.nfe, self.baseline = price, nfe, baseline
         self.decay, self.entropy, self.learning_rate = decay, entropy, learning_rate
         self.optimizer = keras.optimizers.Adam(learning_rate)
 
@@ -222,7 +222,7 @@ class Reinforce(keras.layers.Layer):
         The entropy H_i of a policy enters as a cost: with H_i = -E[log pi_i], the
         gradient of ``-entropy * H_i`` is ``entropy * E[grad log pi_i log pi_i]``.
         """
-        costs = costs_to_go(loss, nfe, self.alpha) + self.entropy * log_pi
+        costs = costs_to_go(loss, nfe, self.price) + self.entropy * log_pi
         costs = tf.stop_gradient(costs)
         samples = costs.shape[0]
         if self.baseline == "none":
@@ -241,7 +241,7 @@ class Reinforce(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""
         return super().get_config() | {
-            "alpha": self.alpha,
+            "price": self.price,
             "nfe": self.nfe,
             "baseline": self.baseline,
             "decay": self.decay,
