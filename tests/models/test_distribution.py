@@ -64,6 +64,9 @@ def test_shapes_broadcast_as_in_tfp(model):
     assert distribution.log_prob(samples).shape == (4, 3, 2)
     np.testing.assert_array_equal(samples, distribution.sample([4, 3], seed=[0, 1]))
     assert (samples.numpy() != distribution.sample([4, 3], seed=[0, 2]).numpy()).any()
+    one = distribution.sample(seed=0)  # of each label
+    np.testing.assert_array_equal(one, distribution.sample([], seed=0))
+    assert one.shape == distribution.batch_shape + SHAPE
     several = InfoCNF(SHAPE, (3, 2), seed=0, **SMALL)
     assert several.distribution([1, 0]).batch_shape == []
     assert several.distribution([[1, 0]] * 5).batch_shape == [5]

@@ -21,7 +21,8 @@ class CodeGaussian(tfp.distributions.MultivariateNormalDiag):
 
     def _call_sample_n(self, sample_shape: Any, seed: Any, **_: Any) -> Tensor:
         parts = (sample_shape, self.batch_shape_tensor(), self.event_shape_tensor())
-        shape = tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
+        # () would become a tensor of floats
+        shape = tf.concat([tf.reshape(tf.cast(n, tf.int32), [-1]) for n in parts], 0)
         z = self.loc + self.scale.diag * normal(shape, _seed(seed), self.dtype)
         return self._set_sample_static_shape(z, parts[0])
 
