@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tensorflow as tf
 from tensorflow_probability.python.math.ode import runge_kutta_util
 
-from tfcnf.ode.quadrature import Quadrature, accumulate, directed, stage_of
+from tfcnf.ode.quadrature import (
+    Quadrature,
+    Time,
+    accumulate,
+    directed,
+    duration,
+    stage_of,
+)
 from tfcnf.ode.status import SOLVED, STEP_LIMIT, UNDERFLOW
 from tfcnf.types import SolveStats, Tensor
 
@@ -127,8 +134,8 @@ class Integrator:
     def integrate(
         self,
         ode_fn: Callable[[Tensor, Any], Any],
-        initial_time: float,
-        final_time: float,
+        initial_time: Time,
+        final_time: Time,
         initial_state: Any,
         quadrature: Quadrature | None = None,
         first_step: Tensor | None = None,
@@ -147,7 +154,7 @@ class Integrator:
             keep_trail: whether to return the accepted steps.
         """
         dtype = initial_state[0].dtype
-        end = tf.constant(abs(final_time - initial_time), dtype)
+        end = duration(initial_time, final_time, dtype)
         plain, full, initial_total = directed(
             ode_fn,
             quadrature,

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfcnf.ode.control import Integrator, Solution
 from tfcnf.ode.gradient import CNFSolve, Gradient
+from tfcnf.ode.quadrature import direction
 from tfcnf.ode.runge_kutta import advance, back_along, pull_back
 from tfcnf.types import SolveStats, Tensor
 
@@ -40,7 +41,7 @@ class Checkpoint(Gradient):
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Takes an adjoint back along the accepted steps, one after another."""
         trail, tableau = solution.trail, solve.solver.tableau
-        sign = 1.0 if solve.end >= solve.start else -1.0
+        sign = direction(solve.start, solve.end)
 
         def step(s: Tensor, dt: Tensor, y: Any, theta: Sequence[Tensor]) -> Any:
             stage, t = functools.partial(solve.ode_fn, theta), solve.start + sign * s

@@ -278,7 +278,8 @@ class StackDynamics(Dynamics):
             for given in self.check_context(context)
             for layer in self.stack
         ]
-        return StackField(self.activation, self.time, len(shifts)), theta + shifts
+        field = StackField(self.activation, self.time, len(shifts), bool(self.window))
+        return field, theta + shifts
 
     def _everywhere(self, shift: Tensor) -> Tensor:
         """A shift ``[B, n]``, the same at every place of the state."""

@@ -90,11 +90,13 @@ class StackField(NamedTuple):
         activation: its name.
         time: how time enters.
         per_example: see `parameter_specs`; 0, or the number of layers.
+        any_shape: solves of states of any sizes share one graph.
     """
 
     activation: str
     time: str
     per_example: int = 0
+    any_shape: bool = False
 
     def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at time t, of the shape of z."""
@@ -122,14 +124,18 @@ class StackField(NamedTuple):
             ``f(t, z)`` of shape ``[B, ...]`` and ``(df/dz) probes`` of shape
             ``[P, B, ...]``.
         """
-        activation = ACTIVATIONS[self.activation]
-        num_probes, batch = tf.shape(probes)[0], tf.shape(probes)[1]
+        activation, single = ACTIVATIONS[self.activation], probes.shape[0] == 1
+        num_probes, batch, *_ = keras.ops.shape(probes)
 
         def split(x: Tensor) -> Tensor:
-            return tf.reshape(x, [num_probes, batch, *x.shape[1:]])
+            if single:
+                return tf.expand_dims(x, 0)
+            return tf.reshape(x, [num_probes, batch, *keras.ops.shape(x)[1:]])
 
         def merge(x: Tensor) -> Tensor:
-            return tf.reshape(x, [num_probes * batch, *x.shape[2:]])
+            if single:
+                return tf.squeeze(x, 0)
+            return tf.reshape(x, [num_probes * batch, *keras.ops.shape(x)[2:]])
 
         tangent, layers = merge(probes), self._layers(theta)
         for i, layer in enumerate(layers):
@@ -172,17 +178,23 @@ def divide(
     return theta[:shared], theta[shared:]
 
 
-def parameter_specs(field: Any, theta: Sequence[Tensor]) -> list[tf.TensorSpec]:
+def parameter_specs(
+    field: Any, theta: Sequence[Tensor], any_shape: bool = False
+) -> list[tf.TensorSpec]:
     """Specifications of a field's parameters, for any batch size.
 
     Args:
         field: its ``per_example``, where it has one, is the number of the last
             parameters that have one row for each example, ``[B, ...]``.
         theta: the parameters.
+        any_shape: leave all sizes open.
     """
     shared, own = divide(theta, getattr(field, "per_example", 0))
-    return [tf.TensorSpec(x.shape, x.dtype) for x in shared] + [
-        tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in own
+    shapes = [list(x.shape) for x in shared] + [[None, *x.shape[1:]] for x in own]
+    if any_shape:
+        shapes = [[None] * len(shape) for shape in shapes]
+    return [
+        tf.TensorSpec(shape, x.dtype) for shape, x in zip(shapes, theta, strict=True)
     ]
 
 

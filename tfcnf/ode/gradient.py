@@ -35,8 +35,8 @@ class CNFSolve(NamedTuple):
     field: Any
     probes: Probes
     solver: Any
-    start: float
-    end: float
+    start: Tensor
+    end: Tensor
     tol: Tensor
     adjoint_tol: Tensor
     name: Tensor

@@ -10,6 +10,8 @@ from tensorflow_probability.python.math.ode import runge_kutta_util
 
 from tfcnf.types import Tensor
 
+Time = float | Tensor
+
 
 class Quadrature(NamedTuple):
     """An integral dq/dt = g(t, y) taken along a solve, outside its error test.
@@ -29,13 +31,13 @@ def directed(
     ode_fn: Callable[..., Any],
     quadrature: Quadrature | None,
     *,
-    initial_time: float,
-    final_time: float,
+    initial_time: Time,
+    final_time: Time,
     dtype: tf.DType,
 ) -> tuple[Callable[..., Any], Callable[..., Any], Any]:
     """Derivatives by the time since the start, without and with the quadrature's."""
-    sign = 1.0 if final_time >= initial_time else -1.0
-    start = tf.constant(initial_time, dtype)
+    start = tf.convert_to_tensor(initial_time, dtype)
+    sign = direction(start, tf.convert_to_tensor(final_time, dtype))
 
     def plain(s: Tensor, y: Any) -> Any:
         return _scale(sign, ode_fn(start + sign * s, y))
@@ -104,8 +106,8 @@ def joint(
     ode_fn: Callable[..., Any],
     quadrature: Quadrature | None,
     *,
-    initial_time: float,
-    final_time: float,
+    initial_time: Time,
+    final_time: Time,
     initial_state: Any,
 ) -> tuple[Callable[..., Any], Any]:
     """Derivatives and state with the quadrature as more components."""
@@ -125,5 +127,16 @@ def joint(
     return derivatives, (*initial_state, *total)
 
 
-def _scale(factor: float, structure: Any) -> Any:
+def direction(start: Tensor, end: Tensor) -> Tensor:
+    """1 for a solve forward in time, and -1 backward."""
+    one = tf.ones([], start.dtype)
+    return tf.where(end >= start, one, -one)
+
+
+def duration(start: Time, end: Time, dtype: tf.DType) -> Tensor:
+    """Time from the start to the end of a solve, positive."""
+    return tf.abs(tf.cast(end, dtype) - tf.cast(start, dtype))
+
+
+def _scale(factor: Tensor, structure: Any) -> Any:
     return tf.nest.map_structure(lambda x: factor * x, structure)

@@ -20,7 +20,7 @@ from tfcnf.types import SolveStats, Tensor
 
 
 class Method(NamedTuple):
-    """Options of a solve; each has one traced graph.
+    """Options of a solve; each solver and gradient has one traced graph.
 
     Attributes:
         start: time of the given state.
@@ -49,7 +49,8 @@ def solve(
 ) -> tuple[Tensor, Tensor, SolveStats]:
     """Move z along a field and accumulate the log-determinant (InfoCNF Eq. 2).
 
-    Solves of the same shapes share one traced graph, whatever their batch size.
+    Solves of the same field and shapes share one traced graph, whatever their batch
+    size and direction; those of a field with ``any_shape`` whatever their shapes too.
 
     Args:
         field: a hashable field, see `tfcnf.ode.fields`.
@@ -73,15 +74,17 @@ def solve(
     check_forward_mode([z, *theta])
     z = _check_gradient(z, name, adjoint_tol)
     label = tf.constant(name)  # an argument, so that layers share a graph
-    scalars = [label, tol, adjoint_tol, nfe_backward_probe, probes.weight]
+    start, end = (tf.constant(t, z.dtype) for t in (method.start, method.end))
+    scalars = [label, start, end, tol, adjoint_tol, nfe_backward_probe, probes.weight]
     specs = [tf.TensorSpec((), x.dtype) for x in scalars]
-    num_probes, event = probes.directions.shape[0], z.shape[1:]
+    any_shape = getattr(field, "any_shape", False)
+    state = [None, *(None if any_shape else size for size in z.shape[1:])]
     specs += [
-        tf.TensorSpec((num_probes, None, *event), z.dtype),
-        tf.TensorSpec((None, *event), z.dtype),
-        *parameter_specs(field, theta),
+        tf.TensorSpec([probes.directions.shape[0], *state], z.dtype),
+        tf.TensorSpec(state, z.dtype),
+        *parameter_specs(field, theta, any_shape),
     ]
-    graph = _graph(field, method, tuple(specs))
+    graph = _graph(field, method.solver, method.gradient, tuple(specs))
     z1, log_det, stats = graph(*scalars, probes.directions, z, *theta)
     with tf.control_dependencies(check_solved(stats, label, tol)):
         z1 = tf.identity(z1)
@@ -91,17 +94,23 @@ def solve(
 
 @functools.cache
 def _graph(
-    field: Any, method: Method, specs: tuple[tf.TensorSpec, ...]
+    field: Any, solver: Solver, gradient: Gradient, specs: tuple[tf.TensorSpec, ...]
 ) -> Callable[..., Any]:
     """The traced solve of all layers with this field and these shapes."""
-    solve = functools.partial(_solve, field, method)
-    return tf.function(solve, input_signature=specs, autograph=False)
+    return tf.function(
+        functools.partial(_solve, field, solver, gradient),
+        input_signature=specs,
+        autograph=False,
+    )
 
 
 def _solve(
     field: Any,
-    method: Method,
+    solver: Solver,
+    gradient: Gradient,
     name: Tensor,
+    start: Tensor,
+    end: Tensor,
     tol: Tensor,
     adjoint_tol: Tensor,
     nfe_backward_probe: Tensor,
@@ -110,7 +119,7 @@ def _solve(
     z: Tensor,
     *theta: Tensor,
 ) -> Any:
-    probes, (start, end, solver, gradient) = Probes(directions, weight), method
+    probes = Probes(directions, weight)
 
     # functions of the graph: traced once and called by each stage of a step
     @tf.function(autograph=False)

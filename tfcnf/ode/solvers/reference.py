@@ -18,7 +18,7 @@ from tfcnf.ode.control import (
     Solution,
     max_rms,
 )
-from tfcnf.ode.quadrature import Quadrature, joint
+from tfcnf.ode.quadrature import Quadrature, Time, duration, joint
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.solvers.dopri5 import Dopri5
 from tfcnf.ode.status import SOLVED
@@ -67,8 +67,8 @@ class ReferenceIntegrator(Integrator):
     def integrate(
         self,
         ode_fn: Callable[[Tensor, Any], Any],
-        initial_time: float,
-        final_time: float,
+        initial_time: Time,
+        final_time: Time,
         initial_state: Any,
         quadrature: Quadrature | None = None,
         first_step: Tensor | None = None,
@@ -82,7 +82,7 @@ class ReferenceIntegrator(Integrator):
             final_time=final_time,
             initial_state=initial_state,
         )
-        end = tf.constant(abs(final_time - initial_time), y[0].dtype)
+        end = duration(initial_time, final_time, y[0].dtype)
         f = derivatives(tf.zeros_like(end), y)
         p = _Reference(Clock.start(self._first_step(derivatives, y, f, end)), y, f)
         (p,) = tf.while_loop(

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.ode.control import Solution
-from tfcnf.ode.quadrature import Quadrature, joint
+from tfcnf.ode.quadrature import Quadrature, Time, duration, joint
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.status import SOLVED
 from tfcnf.types import SolveStats, Tensor
@@ -45,8 +45,8 @@ class StockIntegrator:
     def integrate(
         self,
         ode_fn: Callable[[Tensor, Any], Any],
-        initial_time: float,
-        final_time: float,
+        initial_time: Time,
+        final_time: Time,
         initial_state: Any,
         quadrature: Quadrature | None = None,
         first_step: Tensor | None = None,
@@ -63,7 +63,7 @@ class StockIntegrator:
         solver = tfp.math.ode.DormandPrince(
             self.tol, self.tol, max_num_steps=self.solver.max_num_steps
         )
-        end = tf.constant(abs(final_time - initial_time), state[0].dtype)
+        end = duration(initial_time, final_time, state[0].dtype)
         results = solver.solve(derivatives, tf.zeros_like(end), state, [end])
         # TFP does not count the evaluation at the start
         nfe = tf.cast(results.diagnostics.num_ode_fn_evaluations, tf.int32) + 1
