@@ -96,11 +96,15 @@ def solve(
 def _graph(
     field: Any, solver: Solver, gradient: Gradient, specs: tuple[tf.TensorSpec, ...]
 ) -> Callable[..., Any]:
-    """The traced solve of all layers with this field and these shapes."""
+    """The traced solve of all layers with this field and these shapes.
+
+    The runtime does not copy it into its callers, and so prepares it once for all.
+    """
     return tf.function(
         functools.partial(_solve, field, solver, gradient),
         input_signature=specs,
         autograph=False,
+        experimental_attributes={"_noinline": True},
     )
 
 
