@@ -64,16 +64,19 @@ def spirals():
 
 def table():
     """InfoCNF and rows of a table with a condition and labels of two kinds."""
-    columns = {name: RNG.normal(size=80) for name in ("a", "b", "age", "score")}
-    frame = pandas.DataFrame(columns | {"kind": list("uv" * 40)})
+    columns = {name: RNG.normal(size=160) for name in ("a", "b", "age", "score")}
+    frame = pandas.DataFrame(columns | {"kind": list("uv" * 80)})
     data = from_frame(frame, ["a", "b"], context=["age"], labels=["kind", "score"])
     options = SMALL | {"supervised_fraction": 1.0}
     return InfoCNF(**data.model_keywords(), **options), data
 
 
 MADE = dict.fromkeys(("calibration", "gallery", "outliers", "paths"), images)
-MADE |= dict.fromkeys(("pairs", "predictions"), table)
+MADE |= dict.fromkeys(("pairs", "predictions", "intervals"), table)
+MADE |= dict.fromkeys(("coverage", "ranks", "two_sample", "slices"), table)
 MADE |= {"density": points, "trajectories": spirals, "learned_tolerances": gates}
+OF_VECTORS = ("calibration", "learned_tolerances", "coverage", "ranks", "two_sample")
+OF_VECTORS += ("slices",)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def test_a_diagnostic_computes_measures_and_plots(kind, made):
     other = DataSource(
         "points", *[Split(np.zeros([2, 3]), np.zeros([2, 1]))] * 2, (2,), 1
     )
-    if kind.key not in ("calibration", "learned_tolerances"):
+    if kind.key not in OF_VECTORS:
         with pytest.raises(ValueError, match=rf"{kind.key} is for .* data='points'"):
             diagnostic.compute(model, other)
 
