@@ -1,44 +1,77 @@
-"""Asks an exported model about images and writes the answers into a table.
+"""Asks an exported model about images, or a run about rows, and writes a table.
 
     python launch/predict.py --saved_model=runs/digits/export --images=FOLDER \\
         --out=answers.csv
     python launch/predict.py --saved_model=runs/digits/export --images=digits.npz \\
         --questions=log_prob,ood_score --out=answers.npz
+    python launch/predict.py --workdir=runs/diabetes --table=people.csv \\
+        --questions=log_prob,sample --samples=10 --out=answers.csv
 
 A folder holds image files of the model's size, or folders of them; an .npz an array
 `image` of floats (black 0, white 1) or of grey levels and, for log_prob, an array
 `label`, or the arrays `x_test` and `y_test` of a file that one trains on.
+
+A table has the columns that the run was trained on, as far as the questions need them:
+log_prob (nats, in the table's units), labels (predicted), sample (given the context and
+the labels of each row).
 """
 
 from absl import flags
 
 from tfcnf import command_line
+from tfcnf.runs import table_answers
 from tfcnf.serving import predict
 
 SAVED_MODEL = flags.DEFINE_string("saved_model", None, "Folder of the export.")
 IMAGES = flags.DEFINE_string("images", None, "Folder of images, or .npz file.")
-OUT = flags.DEFINE_string("out", None, "New file: .csv, or .npz.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run on a table.")
+TABLE = flags.DEFINE_string("table", None, "Table: .csv, .csv.gz, .parquet or .npz.")
+OUT = flags.DEFINE_string("out", None, "New file: .csv, or .npz of images.")
 QUESTIONS = flags.DEFINE_list(
     "questions",
-    ["classify", "marginal_log_prob"],
-    f"What to ask, of {', '.join(predict.QUESTIONS)}.",
+    None,
+    f"What to ask: about images of {', '.join(predict.QUESTIONS)} (classify and "
+    f"marginal_log_prob if not given), about rows of "
+    f"{', '.join(table_answers.QUESTIONS)} (log_prob if not given).",
 )
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Images asked about at a time.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Examples asked about at a time.")
 TOL = flags.DEFINE_float("tol", None, "Solver tolerance; the export's if not given.")
+SAMPLES = flags.DEFINE_integer("samples", 1, "Samples for each row.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the samples.")
 
 
 def main() -> None:
-    number = predict.predict(
-        SAVED_MODEL.value,
-        IMAGES.value,
-        out=OUT.value,
-        questions=QUESTIONS.value,
-        batch_size=BATCH_SIZE.value,
-        tol=TOL.value,
-    )
+    asked = {} if QUESTIONS.value is None else {"questions": QUESTIONS.value}
+    if TABLE.value:
+        number = table_answers.answer_table(
+            WORKDIR.value,
+            TABLE.value,
+            out=OUT.value,
+            samples=SAMPLES.value,
+            seed=SEED.value,
+            tol=1e-5 if TOL.value is None else TOL.value,
+            batch_size=BATCH_SIZE.value,
+            **asked,
+        )
+    else:
+        number = predict.predict(
+            SAVED_MODEL.value,
+            IMAGES.value,
+            out=OUT.value,
+            batch_size=BATCH_SIZE.value,
+            tol=TOL.value,
+            **asked,
+        )
     print(f"wrote {number} rows to {OUT.value}")
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["saved_model", "images", "out"])
+    flags.mark_flags_as_required(["out"])
+    flags.mark_flags_as_mutual_exclusive(["saved_model", "workdir"], required=True)
+    flags.mark_flags_as_mutual_exclusive(["images", "table"], required=True)
+    flags.register_multi_flags_validator(
+        ["workdir", "table"],
+        lambda given: (given["workdir"] is None) == (given["table"] is None),
+        "--table is for --workdir, and --images for --saved_model.",
+    )
     command_line.run(main)

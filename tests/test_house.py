@@ -28,7 +28,7 @@ ROOMS = [
     {"runs.data"},
     {"runs.build", "runs.results"},
     {"runs.run"},
-    {"runs.warm_start", "runs.recording"},
+    {"runs.warm_start", "runs.recording", "runs.table_answers"},
     {"runs.start"},
     {"runs.experiment"},
     {"runs.sweep"},

@@ -78,7 +78,7 @@ def refused(config, data_dir, tmp_path, monkeypatch):
 
 def test_there_is_a_configuration_for_each_data_set():
     names = {path.stem for path in (ROOT / "configs").glob("*.py")}
-    assert names == {*IMAGES.values(), "mixture1d", "toy2d", "spirals"}
+    assert names == {*IMAGES.values(), "mixture1d", "toy2d", "spirals", "table"}
     assert set(IMAGES) == set(SHAPES)
 
 
@@ -98,6 +98,25 @@ def test_every_configuration_of_points_makes_a_model(stem, data, choice, model):
     assert built.is_supervised == (model != "cnf")
     small = load_config(ROOT / "configs" / f"{stem}.py", f"{choice}smoke")
     assert small["training"]["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [("diabetes", "cnf"), ("wine", "infocnf"), ("breast_cancer", "ccnf")],
+)
+def test_every_configuration_of_tables_makes_a_model(data, model):
+    path = ROOT / "configs" / "table.py"
+    config = load_config(path, f"data={data},model={model}")
+    check_config(config)
+    source = build.read_source(config, None)
+    assert source.validation is not None
+    built = build.build_model(config, source)
+    assert built.columns[0].scale != 1
+    assert built.is_supervised == (model != "cnf")
+    assert load_config(path, "smoke")["training"]["epochs"] == 1
+    config["table"]["where"] = "here"
+    with pytest.raises(ValueError, match=r"unknown key in config\.table"):
+        check_config(config)
 
 
 @pytest.mark.parametrize("data", list(spirals.DESIGNS))

@@ -1,6 +1,7 @@
 """From a file with a table to a trained run, its page and its predictions."""
 
 import json
+import re
 
 import ml_collections
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from tfcnf.runs import Run, train
 from tfcnf.runs.config import default_config, table_config
+from tfcnf.runs.table_answers import answer_table
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +82,56 @@ def test_the_nll_is_that_of_the_library_in_the_units_of_the_table(run):
     shifted = twin.log_prob(wider, test.y, **options)
     expected = model.log_prob(test.x, test.y, **options) - np.log(1000.0)
     np.testing.assert_allclose(shifted, expected, atol=1e-3)
+
+
+def test_a_table_is_answered_in_a_table(run, file, tmp_path):
+    out, few = tmp_path / "answers.csv", pd.read_csv(file)[:7]
+    few = few[["name", "age", "town", "income", "visits", "smokes"]]
+    few.to_csv(tmp_path / "few.csv", index=False)
+    asked = {"questions": ["log_prob", "labels", "sample"], "samples": 3}
+    count = answer_table(
+        run.workdir, str(tmp_path / "few.csv"), out=str(out), **asked, seed=5
+    )
+    answers = pd.read_csv(out)
+    assert count == len(answers) == 21
+    assert list(answers["name"]) == [f"row {i}" for i in range(7) for _ in range(3)]
+    model = run.model
+    x = few[["income", "visits"]].to_numpy(np.float32)
+    context = np.stack([few["age"], few["town"] == "Rome"], 1).astype(np.float32)
+    y = (few["smokes"] == "yes").to_numpy(int)
+    drawn = [
+        model.log_prob(x, y, context=context, seed=5 + i, exact=True, tol=1e-5)
+        for i in range(10)
+    ]
+    np.testing.assert_allclose(answers["log_prob"][::3], np.mean(drawn, 0), atol=1e-4)
+    found = model.predict_labels(x, context=context, tol=1e-5, seed=5).numpy()[:, 0]
+    expected = np.array(["no", "yes"])[found.astype(int)]
+    assert list(answers["predicted_smokes"][::3]) == list(expected)
+    assert (answers["sample_income"] > 0).all()
+    visits = answers["sample_visits"]
+    assert (visits == np.floor(visits)).all()
+    assert answers["sample_income"].nunique() == 21
+
+
+BAD = {
+    "must have the column 'age'": lambda frame: frame.drop(columns="age"),
+    "column 'town' must be one of Oslo, Rome. Received: Lima in row 3": (
+        lambda frame: frame.assign(town=["Rome", "Oslo", "Lima"] * 40)
+    ),
+    "column 'age' must have a value in every row. Received: none in row 5": (
+        lambda frame: frame.assign(age=frame["age"].mask(frame.index == 4))
+    ),
+    "column 'income' must be finite and above 0. Received: -1.0 in row 2": (
+        lambda frame: frame.assign(income=frame["income"].mask(frame.index == 1, -1.0))
+    ),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_tables_that_a_run_cannot_answer_are_refused(run, file, tmp_path, message):
+    BAD[message](pd.read_csv(file)).to_csv(tmp_path / "bad.csv", index=False)
+    out = tmp_path / "answers.csv"
+    with pytest.raises(ValueError, match=re.escape(message)) as failure:
+        answer_table(run.workdir, str(tmp_path / "bad.csv"), out=str(out))
+    assert "\n" not in str(failure.value)
+    assert not out.exists()

@@ -182,7 +182,7 @@ def evaluation_batches(
 
     Of data with a context x is ``{"x": x, "context": context}``.
     """
-    inputs = join_context(split.x, getattr(split, "context", None))
+    inputs = split.inputs
     for start in range(0, len(split), batch_size):
         part = slice(start, start + batch_size)
         yield tf.nest.map_structure(lambda x: x[part], inputs), split.y[part]  # noqa: B023

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
 from tfcnf.labels.kinds import fitted_records, make_labels, parts_of
+from tfcnf.types import join_context
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def inputs(self) -> Any:
+        """Input of a model's `fit`: x, or ``{"x": x, "context": context}``."""
+        return join_context(self.x, self.context)
 
     def take(self, rows: np.ndarray) -> Self:
         """The examples at these indices."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def _numbers_of(frame: DataFrame, name: Any) -> np.ndarray:
+def numbers_of(frame: DataFrame, name: Any) -> np.ndarray:
     """Finite numbers of a column that float32 can tell apart."""
     values = numbers(frame[name])
     bad = ~np.isfinite(values)
@@ -59,7 +59,7 @@ def read_x(
                 f"label or context. Received: {frame[name].iloc[0]!s} in row "
                 f"{frame.index[0]}"
             )
-        values = _numbers_of(frame, name)
+        values = numbers_of(frame, name)
         column = find_column(str(name), values, kinds.get(str(name)))
         column.check(values, frame.index)
         columns.append(column)
@@ -78,7 +78,7 @@ def read_context(
             codes, names = categories(frame[name])
             column, values = Column(str(name), "category", names=names), codes
         else:
-            values = _numbers_of(frame, name)
+            values = numbers_of(frame, name)
             column = find_column(str(name), values, _as_real(str(name), kind))
             column.check(values, frame.index)
         columns.append(column)
@@ -105,7 +105,7 @@ def read_labels(
             values, names = categories(frame[name])
             labels.append(Categorical(len(names), names, title=str(name)))
         else:
-            values = _numbers_of(frame, name)
+            values = numbers_of(frame, name)
             labels.append(Real(1, title=str(name)))
         parts.append(values)
     y = np.stack(parts, 1) if parts else np.zeros([len(frame), 0])

@@ -84,10 +84,11 @@ def categories(series: Series) -> tuple[np.ndarray, tuple[str, ...]]:
             f"{len(series)} rows, too many for categories; leave it out. "
             f"Received: {values[0]!s}, {values[1]!s}, ..."
         )
-    return codes.astype(np.int64), tuple(map(_shown, values))
+    return codes.astype(np.int64), tuple(map(shown, values))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """The name of a category: whole numbers without a point."""
     whole = isinstance(value, float) and value.is_integer()
     return str(int(value) if whole else value)
 

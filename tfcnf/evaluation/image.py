@@ -16,7 +16,7 @@ from tfcnf.evaluation.base import SplitEvaluator
 from tfcnf.evaluation.means import Means
 from tfcnf.labels.categorical import Categorical
 from tfcnf.models.infocnf import InfoCNF
-from tfcnf.types import Control, FlowOutput, Tensor, Weighted, join_context
+from tfcnf.types import Control, FlowOutput, Tensor, Weighted
 
 
 class Evaluator(SplitEvaluator):
@@ -133,7 +133,7 @@ class Evaluator(SplitEvaluator):
 
 def batch_specs(split: Split) -> tuple[Any, Any]:
     """Shapes and dtypes of the batches ``(x, y)`` of a split."""
-    inputs = join_context(split.x, split.context), split.y
+    inputs = split.inputs, split.y
     return tf.nest.map_structure(
         lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), inputs
     )
