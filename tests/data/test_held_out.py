@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
+from tfcnf.data import catalog
 from tfcnf.data.held_out import hold_out
 from tfcnf.data.series import SeriesSource, SeriesSplit, make_series
 from tfcnf.data.source import DataSource, Split
@@ -69,3 +71,39 @@ def test_series_keep_their_curves():
     np.testing.assert_array_equal(held.truth[:, 0, 0] % 2, held.y[:, 0])
     assert held.truth_mask.shape == (5, 3)
     assert held.truth_times.shape == (3,)
+
+
+def test_a_validation_folder_beside_a_test_folder_is_for_validation(tmp_path):
+    for i, part in enumerate(("train", "val", "test")):
+        for k, name in enumerate("ab"):
+            path = tmp_path / part / name / "0.png"
+            path.parent.mkdir(parents=True)
+            keras.utils.save_img(path, np.full([4, 4, 1], 10 * i + k), scale=False)
+    source = catalog.get(str(tmp_path))
+    found = {n: s.x[:, 0, 0, 0].tolist() for n, s in source.splits.items()}
+    assert found == {"train": [0, 1], "validation": [10, 11], "test": [20, 21]}
+    assert source.validation.y.tolist() == [[0], [1]]
+    (tmp_path / "test").rename(tmp_path / "other")
+    assert catalog.get(str(tmp_path)).validation is None  # it is the test split
+
+
+def test_an_npz_file_may_have_validation_arrays(tmp_path):
+    path = tmp_path / "own.npz"
+    arrays = {
+        f"{name}_{part}": np.arange(2, dtype=np.uint8)[:, None, None] * np.ones([4, 4])
+        if name == "x"
+        else np.arange(2)
+        for name in "xy"
+        for part in ("train", "test", "validation")
+    }
+    arrays = {k: v.astype(np.uint8) for k, v in arrays.items()}
+    np.savez(path, **arrays)
+    source = catalog.get(str(path))
+    assert source.validation.x.shape == (2, 4, 4, 1)
+    np.savez(path, **arrays | {"y_validation": np.array([0, 2])})
+    with pytest.raises(ValueError, match="none of class 2"):
+        catalog.get(str(path))
+    del arrays["y_validation"]
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=r"must have the arrays .* y_validation"):
+        catalog.get(str(path))

@@ -292,6 +292,9 @@ CASES = [
     train("negative rate", "--config.optimizer.learning_rate=-1.", "base=-1.0"),
     train("unknown decay", "--config.optimizer.decay=linear", "decay='linear'"),
     train("average of all time", "--config.optimizer.ema_momentum=1.", "=1.0"),
+    train("all held out", "--config.training.validation=1.", "validation=1.0"),
+    train("too little held out", "--config.training.validation=1e-4", "an example of"),
+    train("patience with nothing", "--config.training.patience=3", "patience=3"),
     train("negative clipping", "--config.optimizer.clipnorm=-1.", "clipnorm=-1.0"),
     train("no epochs", "--config.training.epochs=0", "Received: epochs=0"),
     train("batch 0", "--config.training.batch_size=0", "Received: batch_size=0"),
@@ -465,7 +468,17 @@ CASES = [
     # evaluation, sampling, reports
     Case("text for a tolerance", f"{EVALUATE} --tol=1e-3,abc", "tol='abc'"),
     Case("negative tolerance", f"{EVALUATE} --tol=-1", "tol='-1'"),
-    Case("unknown split", f"{EVALUATE} --split=validation", "split='validation'"),
+    Case("unknown split", f"{EVALUATE} --split=dev", "split='dev'"),
+    Case(
+        "split that is not there",
+        f"{EVALUATE} --split=validation",
+        "holds a part of the training split out",
+    ),
+    Case(
+        "best checkpoint of a run without validation",
+        f"{EVALUATE} --best",
+        "no best checkpoint",
+    ),
     Case("unknown float type", f"{EVALUATE} --dtype=float16", "dtype='float16'"),
     Case("average of a run without", f"{EVALUATE} --weights=average", "no average"),
     Case("constant tolerances", f"{EVALUATE} --learned", "neither random nor learned"),

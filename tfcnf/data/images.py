@@ -6,7 +6,7 @@ import contextlib
 import re
 import socket
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,8 @@ def load_cifar10(data_dir: str | None = None) -> DataSource:
 def load_any(name: str, data_dir: str | None = None) -> DataSource:
     """Any data set of tensorflow-datasets with image and label.
 
-    Its test split is ``test`` or, without one, ``validation``.
+    Its test split is ``test`` or, without one, ``validation``; with both, the latter is
+    for validation.
 
     Raises:
         ValueError: for an unknown name, or data of another kind.
@@ -67,7 +68,7 @@ def load_any(name: str, data_dir: str | None = None) -> DataSource:
             "the data set must have the splits train, and test or validation. "
             f"Received: data={'tfds:' + name!r} with {', '.join(builder.info.splits)}"
         )
-    return _from_builder(builder, 256, test=tests[0])
+    return _from_builder(builder, 256, splits=("train", *tests))
 
 
 def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
@@ -127,9 +128,9 @@ def _from_builder(
     builder: tfds.core.DatasetBuilder,
     num_levels: int,
     flip: bool = False,
-    test: str = "test",
+    splits: Sequence[str] = ("train", "test"),
 ) -> DataSource:
-    """Decodes both splits once, into memory."""
+    """Decodes the splits once, into memory: training, test, validation if any."""
 
     def split(name: str) -> Split:
         with _blamed(builder.name, "could not read this data set"):
@@ -141,11 +142,13 @@ def _from_builder(
         return Split(images, np.asarray(labels, np.int32)[:, None])
 
     names = tuple(builder.info.features["label"].names)
+    train, test, *more = map(split, splits)
     return DataSource(
         builder.name,
-        split("train"),
-        split(test),
+        train,
+        test,
         (Categorical(len(names), names),),
         num_levels,
         flip,
+        validation=more[0] if more else None,
     )

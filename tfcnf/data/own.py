@@ -13,7 +13,8 @@ from tfcnf.data.source import DataSource, Split
 from tfcnf.labels.categorical import Categorical
 
 TRAIN = ("train", "training")
-TEST = ("test", "testing", "val", "valid", "validation")  # the first that is there
+VALIDATION = ("val", "valid", "validation")
+TEST = ("test", "testing", *VALIDATION)  # the first that is there
 TEST_SHARE = 5  # without a test folder, every fifth image of a class is for the test
 
 
@@ -27,8 +28,9 @@ def load(path: str) -> DataSource:
             training example of every class. For a single factor it may name its
             classes by texts ``class_names``, ``[K]``. The folder has a folder of images
             for each class, or the folders ``train`` and ``test`` (without one ``val``)
-            of such folders. Classes are numbered in the natural order of the names of
-            their folders, 2 before 10.
+            of such folders; beside ``test``, ``val`` is the validation split, as are
+            ``x_validation`` and ``y_validation`` of a file. Classes are numbered in the
+            natural order of the names of their folders, 2 before 10.
 
     Raises:
         ValueError: for a path, file or array that is none of these.
@@ -47,15 +49,16 @@ def load(path: str) -> DataSource:
     else:
         classes = _classes(folder)
         parts = _divide(_files(folder, classes))
-    _check_files(path, classes, *parts)
+    _check_files(path, classes, *parts[:2])
     images = _read_images([file for part in parts for files in part for file in files])
-    first = sum(map(len, parts[0]))
-    train, test = (
+    ends = np.cumsum([sum(map(len, part)) for part in parts])[:-1]
+    train, test, *more = (
         Split(x, _labels(part))
-        for x, part in zip(np.split(images, [first]), parts, strict=True)
+        for x, part in zip(np.split(images, ends), parts, strict=True)
     )
     label = Categorical(len(classes), classes)
-    return DataSource(path, train, test, (label,), NUM_LEVELS)
+    validation = more[0] if more else None
+    return DataSource(path, train, test, (label,), NUM_LEVELS, validation=validation)
 
 
 def _folders(folder: Path) -> list[str]:
@@ -63,11 +66,13 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _parts(folder: Path) -> list[Path]:
-    """The folders of the training and the test split; none where there are none."""
+    """The folders of training, test and validation split; none where there are none."""
     names = {name.lower(): name for name in _folders(folder)}
     found = [[names[n] for n in known if n in names] for known in (TRAIN, TEST)]
     if all(found):
-        return [folder / part[0] for part in found]
+        rest = [names[n] for n in VALIDATION if n in names and names[n] != found[1][0]]
+        more = rest[:1] if found[1][0].lower() not in VALIDATION else []
+        return [folder / part for part in (found[0][0], found[1][0], *more)]
     if any(_folders(folder / part[0]) for part in found if part):
         raise ValueError(
             f"beside a folder of one split there must be one of the other, {TRAIN[0]} "

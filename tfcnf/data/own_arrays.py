@@ -11,6 +11,7 @@ from tfcnf.data.source import DataSource, Split
 from tfcnf.labels.categorical import Categorical
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+VALIDATION = ("x_validation", "y_validation")  # both or none
 NAMES = "class_names"
 NUM_LEVELS = 256
 FLAT = 4  # channels, or rows, at most, of what may have its channels in front
@@ -24,31 +25,43 @@ def load_arrays(path: str) -> DataSource:
         ValueError: for a file that is damaged, or arrays of another shape or meaning.
     """
     file = ArrayFile(Path(path))
-    missing = [name for name in ARRAYS if name not in file.names]
+    needed = ARRAYS + VALIDATION * any(name in file.names for name in VALIDATION)
+    missing = [name for name in needed if name not in file.names]
     if missing:
         raise ValueError(
-            f"an .npz file must have the arrays {', '.join(ARRAYS)}. "
+            f"an .npz file must have the arrays {', '.join(needed)}. "
             f"Received: data={path!r} with {', '.join(file.names) or 'none'}"
         )
-    x_train, y_train, x_test, y_test = map(file.read, ARRAYS)
-    _refuse_one_hot(path, y_train, y_test)
-    train = _split(f"data={path!r} with train", x_train, y_train)
-    test = _split(f"data={path!r} with test", x_test, y_test)
-    if train.x.shape[1:] != test.x.shape[1:] or train.y.shape[1:] != test.y.shape[1:]:
-        raise ValueError(
-            "training and test arrays must have the same shapes but for their length. "
-            f"Received: data={path!r} with x {train.x.shape} and {test.x.shape}, "
-            f"y {train.y.shape} and {test.y.shape}"
-        )
+    arrays = [file.read(name) for name in needed]
+    _refuse_one_hot(path, *arrays[1::2])
+    train, test, *more = (
+        _split(f"data={path!r} with {name[2:]}", x, y)
+        for name, x, y in zip(needed[::2], arrays[::2], arrays[1::2], strict=True)
+    )
+    for other in (test, *more):
+        _check_shapes(path, train, other)
+    columns = [
+        np.concatenate(c) for c in zip(*(s.y.T for s in (test, *more)), strict=True)
+    ]
     classes = [
-        _num_classes(f"data={path!r}, factor {i}", *columns)
-        for i, columns in enumerate(zip(train.y.T, test.y.T, strict=True))
+        _num_classes(f"data={path!r}, factor {i}", *pair)
+        for i, pair in enumerate(zip(train.y.T, columns, strict=True))
     ]
     names = _class_names(path, file, classes)
     labels = [
         Categorical(count, named) for count, named in zip(classes, names, strict=True)
     ]
-    return DataSource(path, train, test, labels, NUM_LEVELS)
+    validation = more[0] if more else None
+    return DataSource(path, train, test, labels, NUM_LEVELS, validation=validation)
+
+
+def _check_shapes(path: str, train: Split, other: Split) -> None:
+    if train.x.shape[1:] != other.x.shape[1:] or train.y.shape[1:] != other.y.shape[1:]:
+        raise ValueError(
+            "the arrays of all splits must have the same shapes but for their length. "
+            f"Received: data={path!r} with x {train.x.shape} and {other.x.shape}, "
+            f"y {train.y.shape} and {other.y.shape}"
+        )
 
 
 def _split(where: str, x: np.ndarray, y: np.ndarray) -> Split:
