@@ -22,6 +22,7 @@ from tfcnf.records import append_line, read_lines, write_lines
 
 Logs = dict[str, Any]
 STEPS = 50  # between the lines of single steps
+SHOWN = {"bits_per_dim": "bits/dim", "elbo": "elbo", "nll": "nats"}
 LIVE = ("bits_per_dim", "elbo", "error", "nfe_forward", "nfe_backward")
 
 
@@ -219,7 +220,7 @@ class Progress(keras.callbacks.Callback):
 
 def _measures(logs: Logs) -> str:
     parts = []
-    for name, title in (("bits_per_dim", "bits/dim"), ("elbo", "elbo")):
+    for name, title in SHOWN.items():
         if name in logs:
             parts.append(f"{title} {logs[name]:.3f}")
     if "error" in logs:
@@ -227,10 +228,9 @@ def _measures(logs: Logs) -> str:
     if "nfe_forward" in logs:
         parts.append(f"nfe {logs['nfe_forward']:.0f}+{logs['nfe_backward']:.0f}")
     for split in ("validation", "test"):
-        if f"{split}/bits_per_dim" in logs:
-            parts.append(f"| {split} bits/dim {logs[f'{split}/bits_per_dim']:.3f}")
-        if f"{split}/elbo" in logs:
-            parts.append(f"| {split} elbo {logs[f'{split}/elbo']:.3f}")
+        for name, title in SHOWN.items():
+            if f"{split}/{name}" in logs:
+                parts.append(f"| {split} {title} {logs[f'{split}/{name}']:.3f}")
         if f"{split}/{split}_error" in logs:
             parts.append(f"error {logs[f'{split}/{split}_error']:.2f} %")
     return "  ".join(parts)
