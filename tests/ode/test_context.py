@@ -155,13 +155,18 @@ def test_the_context_of_a_layer_is_the_time_map_of_a_concatenation():
     np.testing.assert_allclose(moved, plain(t + 0.5, z), rtol=1e-12)
 
 
-def test_a_new_layer_is_the_one_without_context():
+def test_a_new_layer_is_at_context_zero_the_one_without():
     make, event = KINDS["conv"]
     x = tf.random.stateless_normal([B, *event], [0, 0], dtype=tf.float64)
     plain, given = make(dtype="float64"), make(context_dims=E, dtype="float64")
     t = tf.constant(0.5, tf.float64)
-    moved = given(t, x, context=tf.ones([B, E], tf.float64))
+    moved = given(t, x, context=tf.zeros([B, E], tf.float64))
     np.testing.assert_array_equal(moved, plain(t, x))
+    again = make(context_dims=E, dtype="float64")
+    other = tf.ones([B, E], tf.float64)
+    moved = given(t, x, context=other)
+    np.testing.assert_array_equal(again(t, x, context=other), moved)
+    assert np.abs(moved - plain(t, x)).min() > 1e-4
 
 
 def test_positions_on_the_way_have_the_context():

@@ -175,6 +175,14 @@ def _cycle(
     return order.ravel()[: shape[0] * shape[1]].reshape(shape)
 
 
+def batch_specs(split: Split) -> tuple[Any, tf.TensorSpec]:
+    """Specifications of the x and y of a split's batches, of any size."""
+    inputs = join_context(split.x, split.context), split.y
+    return tf.nest.map_structure(
+        lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), inputs
+    )
+
+
 def evaluation_batches(
     split: Split, batch_size: int
 ) -> Iterator[tuple[Any, np.ndarray]]:

@@ -36,6 +36,7 @@ class Diagnostic(Registered, kind="diagnostic"):
             titles of their columns, by NAME; all of them if empty.
         files: names of the PNG and GIF files of the section; the key if empty.
         subject: data that it is for, as messages say it.
+        takes_context: whether that may be data with a context.
     """
 
     title: ClassVar[str] = ""
@@ -43,6 +44,7 @@ class Diagnostic(Registered, kind="diagnostic"):
     columns: ClassVar[Mapping[str, str]] = {}
     files: ClassVar[tuple[str, ...]] = ()
     subject: ClassVar[str] = "any data"
+    takes_context: ClassVar[bool] = True
 
     @classmethod
     def of_run(cls, config: Mapping[str, Any], data_dir: str | None = None) -> Self:
@@ -67,6 +69,12 @@ class Diagnostic(Registered, kind="diagnostic"):
         if not self.takes(data):
             raise ValueError(
                 f"{self.key} is for {self.subject}. Received: data={data.name!r}"
+            )
+        context = getattr(data.train, "context", None)
+        if context is not None and not self.takes_context:
+            raise ValueError(
+                f"{self.key} is for data without a context. Received: "
+                f"data={data.name!r}, context.shape={context.shape}"
             )
 
     def compute(self, model: Any, data: Any, *, tol: float = 1e-5) -> dict[str, Any]:

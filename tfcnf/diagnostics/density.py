@@ -43,6 +43,7 @@ class LearnedDensity(Diagnostic, key="density"):
     )
     files = ("density", "area_error", "tolerances")
     subject = "points with a box"
+    takes_context = False
 
     def takes(self, data: Any) -> bool:
         """True where the data are points with a box."""

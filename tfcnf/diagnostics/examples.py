@@ -40,7 +40,7 @@ class ExampleMeasures:
             classifier and ``"generative"`` by Bayes' rule from the mixture.
         """
         parts = [
-            self._measure(tf.constant(x), tf.constant([0, i]))
+            self._measure(tf.nest.map_structure(tf.constant, x), tf.constant([0, i]))
             for i, (x, _) in enumerate(evaluation_batches(split, self.batch_size))
         ]
         return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}

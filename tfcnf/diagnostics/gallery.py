@@ -61,6 +61,7 @@ class Gallery(Diagnostic):
     }
     files = ("temperatures", "class_means", "interpolations", "swaps")
     subject = "images"
+    takes_context = False
 
     def takes(self, data: Any) -> bool:
         """True where the data are images."""

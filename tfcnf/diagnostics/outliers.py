@@ -7,6 +7,7 @@ random outlier above a random test image, 0.5 by guessing.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -91,18 +92,20 @@ class Outliers(Diagnostic):
             ValueError: for another data set that is not in ``data_dir``.
         """
         self.check(data)
-        sets = {"train": data.train.x, "test": data.test.x}
-        sets |= perturbed(data.test.x, data.num_levels)
-        if self.data_dir is not None and data.name in OTHERS:
+        test = data.test
+        sets = {"train": data.train, "test": test} | {
+            name: dataclasses.replace(test, x=x)
+            for name, x in perturbed(test.x, data.num_levels).items()
+        }
+        is_free = test.context is None  # of a context, which other data do not have
+        if self.data_dir is not None and data.name in OTHERS and is_free:
             from tfcnf.data import catalog
 
             other = catalog.get(OTHERS[data.name], self.data_dir)
-            sets[other.name] = resized(other, data)
+            x = resized(other, data)
+            sets[other.name] = Split(x, np.zeros([len(x), 1]))
         measure = ExampleMeasures(model, tol)
-        arrays = {
-            name: measure(Split(x, np.zeros([len(x), 1])))["log_prob"]
-            for name, x in sets.items()
-        }
+        arrays = {name: measure(split)["log_prob"] for name, split in sets.items()}
         return arrays | {
             "dims": np.array(model.num_dims),
             "levels": np.array(model.num_levels),

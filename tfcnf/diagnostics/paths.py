@@ -44,6 +44,7 @@ class Paths(Diagnostic):
         "The animation shows them together."
     )
     subject = "images, and points in one or two dimensions"
+    takes_context = False
 
     def takes(self, data: Any) -> bool:
         """True where the data are images, or points on a line or in the plane."""

@@ -24,6 +24,7 @@ def class_samples(
     seed: int = 0,
     tol: float | None = None,
     rows: int = 10,
+    context: np.ndarray | None = None,
 ) -> np.ndarray:
     """A row of samples for each value of the first label, ``[n, columns, H, W, C]``.
 
@@ -35,6 +36,8 @@ def class_samples(
         seed: the same seed gives the same images.
         tol: solver tolerance instead of the layers' own.
         rows: n for a model without labels.
+        context: conditions, one after the other along the columns, the same in each
+            row; of a model with a context.
     """
     y: Any = rows * columns
     if model.labels:
@@ -46,7 +49,10 @@ def class_samples(
             shown = np.resize(label.examples(columns), [columns, label.columns])
             parts.append(np.tile(shown, [rows, 1]))
         y = np.concatenate(parts, 1)
-    samples = model.sample(y, seed=seed, tol=tol)
+    if context is not None:
+        chosen: Any = np.arange(columns) % len(context)
+        context = np.asarray(context)[np.tile(chosen, rows)]
+    samples = model.sample(y, seed=seed, tol=tol, context=context)
     return samples.numpy().reshape(rows, columns, *model.event_shape)
 
 
@@ -72,16 +78,20 @@ def tempered_samples(
     return np.stack(rows)
 
 
-def reconstructions(model: InfoCNF, x: np.ndarray, tol: float) -> np.ndarray:
+def reconstructions(
+    model: InfoCNF, x: np.ndarray, tol: float, *, context: np.ndarray | None = None
+) -> np.ndarray:
     """x, decode(encode(x)) and their absolute difference, ``[3, n, H, W, C]``.
 
     Args:
         model: the model.
         x: integer images ``[n, H, W, C]``.
         tol: solver tolerance.
+        context: conditions ``[n, ...]`` of a model with a context.
     """
     u = unit_interval(model, x)
-    decoded = model.decode(model.encode(tf.constant(u), tol=tol), tol=tol).numpy()
+    codes = model.encode(tf.constant(u), tol=tol, context=context)
+    decoded = model.decode(codes, tol=tol, context=context).numpy()
     return np.stack([u, decoded, np.abs(u - decoded)])
 
 

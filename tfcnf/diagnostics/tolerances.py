@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.data.pipeline import evaluation_batches
+from tfcnf.data.pipeline import batch_specs, evaluation_batches
 from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
 from tfcnf.evaluation.base import SPLITS

@@ -44,6 +44,11 @@ class DensityEvaluator(Evaluator):
             raise ValueError(
                 f"areas are for points with a box. Received: source={source.name!r}"
             )
+        if self.split.context is not None:
+            raise ValueError(
+                "areas are of densities without a context. "
+                f"Received: context.shape={self.split.context.shape}"
+            )
         self.density = source.density
         self.log_densities = LogDensities(model)
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf import losses
-from tfcnf.data.pipeline import evaluation_batches
+from tfcnf.data.pipeline import batch_specs, evaluation_batches
 from tfcnf.data.source import DataSource, Split
 from tfcnf.evaluation.base import SplitEvaluator
 from tfcnf.evaluation.means import Means

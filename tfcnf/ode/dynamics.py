@@ -27,6 +27,7 @@ from tfcnf.types import Tensor
 
 INITS = ("uniform", "zero_output")
 TIMES = ("concat", "concatsquash")
+CONTEXT = 2_000_003  # added to the seed
 
 
 class Dynamics(keras.layers.Layer):
@@ -176,8 +177,8 @@ class StackDynamics(Dynamics):
             layer at zero, so that the flow starts as the identity.
         seed: integer seed of the initial weights.
         context_dims: numbers of the context of one example, E; 0 for none. Each layer
-            adds a linear map of the context to its result; the maps start at zero, so
-            that a new model is the one without context.
+            adds a linear map of the context to its result, as if the context were
+            part of its input; the other weights start as they do without.
 
     Raises:
         ValueError: for an unknown choice or a width below 1.
@@ -252,10 +253,12 @@ class StackDynamics(Dynamics):
             layer["gate_kernel"] = weight("gate_kernel", (n_out,), 1.0)
             layer["gate_bias"] = weight("gate_bias", (n_out,), 1.0)
         if self.context_dims:
+            bound = 0.0 if zero else (n_in + self.context_dims) ** -0.5
+            own = None if self.seed is None else self.seed + CONTEXT + i
             layer["context_kernel"] = self.add_weight(
                 name=f"context_kernel_{i}",
                 shape=(self.context_dims, n_out),
-                initializer="zeros",
+                initializer=keras.initializers.RandomUniform(-bound, bound, seed=own),
             )
         return layer
 

@@ -82,6 +82,11 @@ def check_export(
             "only models of images can be exported. "
             f"Received: {type(model).__name__} with event_shape={shape}"
         )
+    if model.condition is not None:
+        raise ValueError(
+            "only models without a context can be exported. "
+            f"Received: {type(model).__name__} with context={model.condition.shape}"
+        )
 
 
 def export_run(

@@ -40,7 +40,7 @@ class Images(Task):
         self, model: Any, source: DataSource
     ) -> Callable[[], dict[str, np.ndarray]] | None:
         """Samples, interpolations, swaps and reconstructions."""
-        if len(source.event_shape) != 3:
+        if len(source.event_shape) != 3 or source.test.context is not None:
             return None
         from tfcnf.diagnostics.grid import tiled
         from tfcnf.diagnostics.pictures import gallery_pages, reconstructions
@@ -60,9 +60,11 @@ class Images(Task):
         from tfcnf.diagnostics.pictures import class_samples, reconstructions
 
         classes = [name * model.is_supervised for name in source.class_names[0]]
-        samples = class_samples(model, tol=tol, rows=len(classes))
+        context = source.test.context
+        samples = class_samples(model, tol=tol, rows=len(classes), context=context)
         draw_grid(samples, folder / "samples.png", row_labels=classes)
-        rows = reconstructions(model, source.test.x[:10], tol)
+        first = source.test.take(np.arange(min(10, len(source.test))))
+        rows = reconstructions(model, first.x, tol, context=first.context)
         worst = rows[2].max()
         draw_grid(
             rows,
