@@ -53,15 +53,18 @@ def test_densities_given_a_context_integrate_to_one(model):
 
 
 def test_a_linear_field_has_the_closed_form():
-    """dz/dt = A z + b + a t + W c makes a Gaussian of a Gaussian."""
+    """dz/dt = (1 + G c) A z + b + a t + W c makes a Gaussian of a Gaussian."""
     model = make(hidden_layers=0)
-    kernel, bias, weights = (w.numpy() for w in model.flow.trainable_variables)
-    a, matrix = kernel[0], kernel[1:].T
+    kernel, bias, weights, gate = (w.numpy() for w in model.flow.trainable_variables)
     steps = (np.arange(2000) + 0.5) / 2000
-    pushed = [expm(matrix * (1 - t)) @ np.c_[a * t + bias, weights.T] for t in steps]
-    constant, linear = np.split(np.mean(pushed, 0), [1], axis=1)
-    z = X @ expm(matrix).T + constant[:, 0] + C @ linear.T
-    expected = multivariate_normal(np.zeros(2)).logpdf(z) + np.trace(matrix)
+    expected = []
+    for x, c in zip(X, C, strict=True):
+        matrix = (1 + c @ gate)[:, None] * kernel[1:].T
+        force = np.outer(steps, kernel[0]) + bias + c @ weights
+        pushed = [expm(matrix * (1 - t)) @ f for t, f in zip(steps, force, strict=True)]
+        z = expm(matrix) @ x + np.mean(pushed, 0)
+        log_p = multivariate_normal(np.zeros(2)).logpdf(z)
+        expected.append(log_p + np.trace(matrix))
     np.testing.assert_allclose(
         model.log_prob(X, context=C, tol=1e-9), expected, rtol=1e-6
     )

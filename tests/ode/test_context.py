@@ -77,21 +77,24 @@ def difference(function, value, step=1e-2):
 
 @functools.cache
 def differences(kind):
-    """Gradients in the context and in the last layer's map of it, by differences."""
+    """Gradients in the context and in the last layer's maps of it, by differences."""
     layer, x, c = make_layer(kind)
     run = tf.function(lambda c: objective(layer, x, c))
-    weights = last_map(layer)
+    found = [difference(lambda v: float(run(tf.constant(v))), c.numpy())]
+    for weights in last_maps(layer):
+        start = weights.numpy()
 
-    def of_map(values):
-        weights.assign(values)
-        return float(run(c))
+        def of_map(values, weights=weights):
+            weights.assign(values)
+            return float(run(c))
 
-    in_context = difference(lambda v: float(run(tf.constant(v))), c.numpy())
-    return in_context, difference(of_map, weights.numpy())
+        found.append(difference(of_map, start))
+        weights.assign(start)
+    return found
 
 
-def last_map(layer):
-    return [w for w in layer.trainable_variables if w.shape[:1] == (E,)][-1]
+def last_maps(layer):
+    return [w for w in layer.trainable_variables if w.shape[:1] == (E,)][-2:]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_gradients_in_context_and_weights_equal_differences(kind, gradient):
     with tf.GradientTape() as tape:
         tape.watch(c)
         value = tf.function(lambda c: objective(layer, x, c))(c)
-    found = tape.gradient(value, [c, last_map(layer).value])
+    found = tape.gradient(value, [c, *(w.value for w in last_maps(layer))])
     for gradient, expected in zip(found, differences(kind), strict=True):
         np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
 

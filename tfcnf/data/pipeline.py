@@ -177,7 +177,7 @@ def _cycle(
 
 def batch_specs(split: Split) -> tuple[Any, tf.TensorSpec]:
     """Specifications of the x and y of a split's batches, of any size."""
-    inputs = join_context(split.x, split.context), split.y
+    inputs = split.inputs, split.y
     return tf.nest.map_structure(
         lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), inputs
     )

@@ -13,7 +13,7 @@ from tfcnf.data.pipeline import batch_specs, evaluation_batches
 from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
 from tfcnf.evaluation.base import SPLITS
-from tfcnf.evaluation.image import Evaluator, batch_specs
+from tfcnf.evaluation.image import Evaluator
 from tfcnf.evaluation.means import Means
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.types import Control, Tensor, Weighted

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfcnf import losses
 from tfcnf.data.pipeline import batch_specs, evaluation_batches
-from tfcnf.data.source import DataSource, Split
+from tfcnf.data.source import DataSource
 from tfcnf.evaluation.base import SplitEvaluator
 from tfcnf.evaluation.means import Means
 from tfcnf.labels.categorical import Categorical
@@ -129,14 +128,6 @@ class Evaluator(SplitEvaluator):
             terms, _ = self.model.terms(x, y, control, False)
             loss = tf.reduce_mean(terms["loss"])
         return tape.gradient(loss, probe)
-
-
-def batch_specs(split: Split) -> tuple[Any, Any]:
-    """Shapes and dtypes of the batches ``(x, y)`` of a split."""
-    inputs = split.inputs, split.y
-    return tf.nest.map_structure(
-        lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), inputs
-    )
 
 
 def _per_layer(name: str, nfe: np.ndarray) -> Iterator[tuple[str, float]]:

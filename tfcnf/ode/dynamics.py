@@ -178,7 +178,8 @@ class StackDynamics(Dynamics):
         seed: integer seed of the initial weights.
         context_dims: numbers of the context of one example, E; 0 for none. Each layer
             adds a linear map of the context to its result, as if the context were
-            part of its input; the other weights start as they do without.
+            part of its input, and multiplies by one plus another (FiLM, which starts
+            at one); the other weights start as they do without.
 
     Raises:
         ValueError: for an unknown choice or a width below 1.
@@ -260,12 +261,18 @@ class StackDynamics(Dynamics):
                 shape=(self.context_dims, n_out),
                 initializer=keras.initializers.RandomUniform(-bound, bound, seed=own),
             )
+            layer["context_gate"] = self.add_weight(
+                name=f"context_gate_{i}",
+                shape=(self.context_dims, n_out),
+                initializer="zeros",
+            )
         return layer
 
     def prepare(self, context: Tensor = None) -> tuple[StackField, list[Tensor]]:
         """The field and, layer by layer, kernel, bias, time map (and gate).
 
-        The shifts by the context follow, ``[B, n]`` or ``[B, 1, 1, n]`` for each layer.
+        The factor and the shift by the context follow for each layer, both ``[B, n]``
+        or ``[B, 1, 1, n]``.
         """
         theta: list[Tensor] = []
         for layer in self.stack:
@@ -276,17 +283,22 @@ class StackDynamics(Dynamics):
             else:
                 time_kernel, kernel = kernel[..., :1, :], kernel[..., 1:, :]
                 theta += [kernel, bias, self._time_map(time_kernel)]
-        shifts = [
-            self._everywhere(tf.matmul(given, layer["context_kernel"].value))
+        own = [
+            term
             for given in self.check_context(context)
             for layer in self.stack
+            for term in (
+                1.0 + self._map(given, layer["context_gate"]),
+                self._map(given, layer["context_kernel"]),
+            )
         ]
-        field = StackField(self.activation, self.time, len(shifts), bool(self.window))
-        return field, theta + shifts
+        field = StackField(self.activation, self.time, len(own), bool(self.window))
+        return field, theta + own
 
-    def _everywhere(self, shift: Tensor) -> Tensor:
-        """A shift ``[B, n]``, the same at every place of the state."""
-        return tf.reshape(shift, [-1, *(1 for _ in self.window), shift.shape[1]])
+    def _map(self, context: Tensor, kernel: keras.Variable) -> Tensor:
+        """A linear map of the context, the same at every place of the state."""
+        mapped = tf.matmul(context, kernel.value)
+        return tf.reshape(mapped, [-1, *(1 for _ in self.window), kernel.shape[1]])
 
     def _time_map(self, time_kernel: Tensor) -> Tensor:
         raise NotImplementedError

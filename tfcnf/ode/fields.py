@@ -83,13 +83,14 @@ class StackField(NamedTuple):
     * time ``"concatsquash"`` (FFJORD): gate ``sigmoid(t * g + c)``, shift
       ``bias * gate + t * time_map``.
 
-    Where the solve has a context, each layer's shift has a further term, one row for
-    each example; these terms are the last entries of theta.
+    Where the solve has a context, each layer has a further factor of its gate and a
+    further term of its shift (FiLM, Perez et al. 2018), both with one row for each
+    example; they are the last entries of theta.
 
     Attributes:
         activation: its name.
         time: how time enters.
-        per_example: see `parameter_specs`; 0, or the number of layers.
+        per_example: see `parameter_specs`; 0, or two for each layer.
         any_shape: solves of states of any sizes share one graph.
     """
 
@@ -142,7 +143,11 @@ class StackField(NamedTuple):
             gate, shift = self._modulation(layer, t)
             z, tangent = linear(z, layer[0]), linear(tangent, layer[0])
             if gate is not None:
-                z, tangent = z * gate, tangent * gate
+                z = z * gate
+                if self.per_example:
+                    tangent = merge(split(tangent) * gate)
+                else:
+                    tangent = tangent * gate
             z = z + shift
             if i < len(layers) - 1:
                 z, tangents = activation.jvp(z, split(tangent))
@@ -154,12 +159,12 @@ class StackField(NamedTuple):
         theta, own = divide(theta, self.per_example)
         starts = range(0, len(theta), size)
         return [
-            [*theta[start : start + size], *own[i : i + 1]]
+            [*theta[start : start + size], *own[2 * i : 2 * i + 2]]
             for i, start in enumerate(starts)
         ]
 
     def _modulation(self, layer: Sequence[Tensor], t: Tensor) -> tuple[Any, Tensor]:
-        layer, own = divide(layer, int(self.per_example > 0))
+        layer, own = divide(layer, 2 if self.per_example else 0)
         if self.time == "concat":
             _, bias, time_map = layer
             gate, shift = None, bias + t * time_map
@@ -167,7 +172,10 @@ class StackField(NamedTuple):
             _, bias, time_map, gate_kernel, gate_bias = layer
             gate = tf.sigmoid(t * gate_kernel + gate_bias)
             shift = bias * gate + t * time_map
-        return gate, shift + own[0] if own else shift
+        if not own:
+            return gate, shift
+        factor, term = own
+        return factor if gate is None else gate * factor, shift + term
 
 
 def divide(
