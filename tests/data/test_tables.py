@@ -135,7 +135,7 @@ def test_all_columns_are_described_in_a_line_each():
     data = from_frame(frame(), x=["mass", "grade"], context=["town"], labels=["smokes"])
     _, mass, grade, town, smokes = data.describe().splitlines()
     assert mass.startswith("  x mass: real, above 0; log: mean")
-    assert grade.startswith("  x grade: integer, dequantized, from 1 to 6")
+    assert grade.startswith("  x grade: integer, dequantized, from 1 and to 6")
     assert town == "  context town: 3 categories (Lima, Oslo, Rome)"
     assert smokes == "  label smokes: 2 classes"
 
@@ -180,7 +180,7 @@ BAD = {
     "'bmi' is a product of powers of height, mass": lambda: from_frame(
         broken(bmi=ODD["mass"] / ODD["height"] ** 2), x=["height", "mass", "bmi"]
     ),
-    "from 0 to 1. Received: .* in row": lambda: from_frame(
+    "from 0 and to 1. Received: .* in row": lambda: from_frame(
         ODD, x=["age"], kinds={"age": Column("", low=0.0, high=1.0, margin=0.1)}
     ),
     "float32 can tell apart": lambda: from_frame(
@@ -238,7 +238,7 @@ FILES = {
         b"a,b\n": "must have rows",
         b"a;b\n1;2\n": "separated by commas.*';'",
         b"a,b\n1,2\n3,4,5\n": "not of equal length: Expected 2 fields in line 3",
-        b"a,b\n1,2,3\n3,4,5\n": "not of equal length",
+        b"a,b\n1,2,3\n3,4,5\n": "longer than the line of names",
         b"a,a\n1,2\n": "'a' more than once",
         b"a,,b\n1,2,3\n": "without a name for column 1",
         "a,b\n1,ä\n".encode("latin1"): "not in UTF-8",

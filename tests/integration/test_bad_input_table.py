@@ -249,6 +249,27 @@ EVALUATE = f"evaluate --workdir=RUN {DATA}"
 SAMPLE = f"sample --workdir=RUN {DATA}"
 SAME = "--config=TMP/same.py"
 
+TABLE_CALL = "train --config=configs/table.py --workdir=TMP/run --config.data=TMP/t.csv"
+PEOPLE = "age,income,town\n" + "".join(
+    f"{20 + i % 7}.5,{i * i % 31}.25,{'RO'[i % 2]}\n" for i in range(40)
+)
+
+
+def people(old="", new="", encoding="utf-8"):
+    """Leaves a table in which a text is replaced once."""
+
+    def prepare(tmp):
+        text = PEOPLE.replace(old, new, 1) if old else PEOPLE
+        (tmp / "t.csv").write_bytes(text.encode(encoding))
+
+    return prepare
+
+
+def table(what, change, part, prepare=None):
+    call = f"{TABLE_CALL} {change}".strip()
+    return Case(what, call, part, prepare or people())
+
+
 CASES = [
     # flags
     Case("no configuration", f"train {NEW}", "--config"),
@@ -703,6 +724,93 @@ CASES = [
         'catalog.get("cifar")',
         "Did you mean 'cifar10'?",
         lambda: catalog.get("cifar"),
+    ),
+    table("unknown column", "--config.table.x=aeg", "Did you mean 'age'"),
+    table(
+        "column for two things",
+        "--config.table.x=age --config.table.context=age",
+        "one thing alone",
+    ),
+    table("text to model", "--config.table.x=age,town", "as label or context"),
+    table(
+        "text in a column of numbers",
+        "--config.table.x=age",
+        "unknown in row 1",
+        people("20.5", "unknown"),
+    ),
+    table(
+        "missing value",
+        "--config.table.x=income",
+        "column 'income' without a value in row 2",
+        people(",1.25", ","),
+    ),
+    table(
+        "value outside bounds",
+        "--config.table.x=age --config.table.kinds=age=25..90",
+        "Received: 20.5 in row 1",
+    ),
+    table(
+        "infinite value",
+        "--config.table.x=age",
+        "Received: inf in row 1",
+        people("20.5", "inf"),
+    ),
+    table(
+        "another delimiter",
+        "--config.table.x=age",
+        "separated by commas",
+        people("age,income,town", "age;income;town"),
+    ),
+    table(
+        "ragged rows",
+        "--config.table.x=age",
+        "longer than the line of names",
+        people("20.5", "20,5"),
+    ),
+    table(
+        "another encoding",
+        "--config.table.x=age",
+        "not in UTF-8",
+        people("R", "\xd6", "latin1"),
+    ),
+    table(
+        "empty table",
+        "--config.table.x=age",
+        "it is empty",
+        people(PEOPLE, ""),
+    ),
+    table(
+        "column named twice",
+        "--config.table.x=age",
+        "'age' more than once",
+        people("income", "age"),
+    ),
+    table(
+        "split without rows",
+        "--config.table.x=age --config.table.test=0.001",
+        "every split must have a row",
+    ),
+    table(
+        "kind that is none",
+        "--config.table.x=age --config.table.kinds=age=wide",
+        "the kind of a column",
+    ),
+    table(
+        "table without labels for a model with labels",
+        "--config.table.x=age --config.model_name=ccnf",
+        "a table without labels is for cnf",
+    ),
+    Case(
+        "rows to a run on images",
+        "predict --workdir=RUN --table=TMP/t.csv --out=TMP/answers.csv",
+        "the run must be on a table",
+        people(),
+    ),
+    Case(
+        "rows to an export",
+        "predict --saved_model=TMP --table=TMP/t.csv --out=TMP/answers.csv",
+        "--table is for --workdir",
+        people(),
     ),
 ]
 

@@ -182,7 +182,7 @@ class Column:
         closed = self.margin > 0 or self.kind == "integer"
         words = ("from", "to") if closed else ("above", "below")
         pairs = zip(words, (self.low, self.high), strict=True)
-        return " ".join(f"{word} {end:g}" for word, end in pairs if end is not None)
+        return " and ".join(f"{word} {end:g}" for word, end in pairs if end is not None)
 
     def describe(self) -> str:
         """The column in one line."""

@@ -71,7 +71,9 @@ def _read_csv(name: str) -> DataFrame:
         failure = "it is empty"
     except UnicodeError:
         failure = "it is not in UTF-8"
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as ragged:
+    except pd.errors.ParserWarning:
+        failure = "its rows are longer than the line of names"
+    except pd.errors.ParserError as ragged:
         last = str(ragged).strip().rpartition("C error: ")[2]
         failure = f"its rows are not of equal length: {last}"
     except (OSError, EOFError) as broken:

@@ -21,6 +21,8 @@ class TableEvaluator(Evaluator):
     ) -> tuple[dict[str, Tensor | Weighted], FlowOutput]:
         """Measures of each row ``[B]`` by name, and the flow's output."""
         measures, out = super().measures(x, y, control)
+        if not self.model.is_supervised:
+            measures.pop("marginal_bits_per_dim")
         nats = math.log(2.0) * self.model.num_dims
         names = {"bits_per_dim": "nll", "marginal_bits_per_dim": "marginal_nll"}
         return {
