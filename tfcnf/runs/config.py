@@ -169,14 +169,18 @@ def table_config(data: str, smoke: bool = False) -> dict[str, Any]:
             "dropout": 0.0,
             "tol": 1e-2 if smoke else 1e-3,
         },
-        "optimizer": {"decay": "cosine", "learning_rate": 1e-2},
+        "optimizer": {"decay": "cosine", "learning_rate": 5e-3},
         "training": {
-            "batch_size": 64,
+            "batch_size": 32,
             "epochs": 1 if smoke else 60,
             "validation": 0.1,
             "patience": 0 if smoke else 20,
         },
-        "evaluation": {"batch_size": 500, "every": 1, "draws": 1 if smoke else 10},
+        "evaluation": {
+            "batch_size": 500,
+            "every": 1 if smoke else 2,
+            "draws": 1 if smoke else 10,
+        },
     }
 
 
