@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tfcnf import command_line
+import tfcnf.command_line as command_line
 from tfcnf.reporting import runs
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # these two are not installed

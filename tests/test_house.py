@@ -37,7 +37,11 @@ ROOMS = [
 ]
 SPLIT = ("runs",)  # rooms whose files have an order of their own
 PLACE = {room: i for i, rooms in enumerate(ROOMS) for room in rooms}
-SURFACES = [ROOT / "__init__.py", *(ROOT / room / "__init__.py" for room in SPLIT)]
+SURFACES = [
+    ROOT / "__init__.py",
+    ROOT / "public.py",
+    *(ROOT / room / "__init__.py" for room in SPLIT),
+]
 BESIDE = ROOT.parent
 FILES = sorted(p for p in ROOT.rglob("*.py") if p not in SURFACES)
 

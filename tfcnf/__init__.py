@@ -1,113 +1,22 @@
 """Conditional continuous normalizing flows in TensorFlow and Keras.
 
-The public names are those of `__all__`; what is not among them may change.
+The public names are those of `tfcnf.public`; what is not among them may change. They
+are imported at once where Keras is there already, so that it can load saved models, and
+otherwise when the first is asked for: reports are drawn without TensorFlow.
 """
 
-from tfcnf.data.catalog import get as load
-from tfcnf.data.columns import Column
-from tfcnf.data.series import (
-    Series,
-    SeriesSource,
-    SeriesSplit,
-    make_series,
-    pad_series,
-)
-from tfcnf.data.source import DataSource, Density, Split
-from tfcnf.data.table_files import read_table
-from tfcnf.data.table_source import TableSource
-from tfcnf.data.tables import from_frame
-from tfcnf.flows.base import Chain, FlowLayer
-from tfcnf.flows.cnf import CNFLayer
-from tfcnf.flows.columns import Columns
-from tfcnf.flows.dequantize import Dequantize
-from tfcnf.flows.multiscale import MultiscaleFlow, build_multiscale
-from tfcnf.labels.base import Label
-from tfcnf.labels.binary import Binary
-from tfcnf.labels.categorical import Categorical
-from tfcnf.labels.real import Real
-from tfcnf.models.build import build_flow
-from tfcnf.models.ccnf import CCNF
-from tfcnf.models.cnf import CNF
-from tfcnf.models.finite import DivergenceError
-from tfcnf.models.infocnf import InfoCNF
-from tfcnf.models.latent_ode import LatentODE
-from tfcnf.ode.adjoint import Adjoint
-from tfcnf.ode.discrete import Checkpoint, Store
-from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics, Dynamics
-from tfcnf.ode.gradient import Gradient
-from tfcnf.ode.solver import RungeKutta, Solver
-from tfcnf.ode.solvers.bosh3 import Bosh3
-from tfcnf.ode.solvers.dopri5 import Dopri5
-from tfcnf.ode.solvers.reference import Reference
-from tfcnf.ode.solvers.tfp import StockTFP
-from tfcnf.ode.solvers.tsit5 import Tsit5
-from tfcnf.ode.status import SolverError
-from tfcnf.ode.tableau import Tableau
-from tfcnf.ode.trace import Exact, Hutchinson, Trace
-from tfcnf.tolerances.fixed import FixedTolerance
-from tfcnf.tolerances.policy import TolerancePolicy
-from tfcnf.tolerances.sampled import LearnedTolerance, RandomTolerance
-from tfcnf.tolerances.scheduled import ScheduledTolerance
-from tfcnf.types import Control, FlowOutput, On
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0.dev0"
-__all__ = [
-    "CCNF",
-    "CNF",
-    "Adjoint",
-    "Binary",
-    "Bosh3",
-    "CNFLayer",
-    "Categorical",
-    "Chain",
-    "Checkpoint",
-    "Column",
-    "Columns",
-    "Control",
-    "ConvDynamics",
-    "DataSource",
-    "DenseDynamics",
-    "Density",
-    "Dequantize",
-    "DivergenceError",
-    "Dopri5",
-    "Dynamics",
-    "Exact",
-    "FixedTolerance",
-    "FlowLayer",
-    "FlowOutput",
-    "Gradient",
-    "Hutchinson",
-    "InfoCNF",
-    "Label",
-    "LatentODE",
-    "LearnedTolerance",
-    "MultiscaleFlow",
-    "On",
-    "RandomTolerance",
-    "Real",
-    "Reference",
-    "RungeKutta",
-    "ScheduledTolerance",
-    "Series",
-    "SeriesSource",
-    "SeriesSplit",
-    "Solver",
-    "SolverError",
-    "Split",
-    "StockTFP",
-    "Store",
-    "TableSource",
-    "Tableau",
-    "TolerancePolicy",
-    "Trace",
-    "Tsit5",
-    "__version__",
-    "build_flow",
-    "build_multiscale",
-    "from_frame",
-    "load",
-    "make_series",
-    "pad_series",
-    "read_table",
-]
+
+if TYPE_CHECKING or sys.modules.get("keras"):
+    from tfcnf.public import *  # noqa: F403
+    from tfcnf.public import __all__ as __all__
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("tfcnf.public"), name)

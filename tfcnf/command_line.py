@@ -6,13 +6,11 @@ import functools
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import tensorflow as tf
 from absl import app, flags, logging
 
 from tfcnf.checks import unframed
-from tfcnf.models.failures import FAILURES, RunsFailed, named_failures
 from tfcnf.training.preemption import (
     RESTART,
     Preempted,
@@ -66,14 +64,9 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
 def _call(main: Callable[[], None]) -> None:
     insist_on_signals()
     try:
-        with named_failures():
-            main()
+        main()
     except (ValueError, OSError) as failure:
         _exit(failure, BAD_INPUT)
-    except tf.errors.ResourceExhaustedError as failure:
-        _exit(_shortage(failure), BAD_INPUT)
-    except (*FAILURES, RunsFailed) as failure:
-        _exit(failure, FAILED)
     except WorkerLost as failure:
         _exit(failure, RESTART)
     except Preempted as stopped:
@@ -81,6 +74,29 @@ def _call(main: Callable[[], None]) -> None:
         raise
     except KeyboardInterrupt:
         _exit(RuntimeError("interrupted"), 130)
+    except Exception as failure:
+        if "tensorflow" in sys.modules:
+            _end_graph(failure)
+        raise
+
+
+def _end_graph(failure: Exception) -> None:
+    """Exits after a failure of a graph; returns after any other."""
+    import tensorflow as tf
+
+    from tfcnf.models.failures import FAILURES, RunsFailed, named_failures
+
+    try:
+        with named_failures():
+            raise failure
+    except ValueError as named:
+        _exit(named, BAD_INPUT)
+    except tf.errors.ResourceExhaustedError as named:
+        _exit(_shortage(named), BAD_INPUT)
+    except (*FAILURES, RunsFailed) as named:
+        _exit(named, FAILED)
+    except Exception:
+        return
 
 
 def _exit(failure: Exception, status: int) -> NoReturn:
@@ -88,7 +104,7 @@ def _exit(failure: Exception, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _shortage(failure: tf.errors.ResourceExhaustedError) -> OSError:
+def _shortage(failure: Any) -> OSError:
     received = re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", failure.message)
     if "No space left" in received:
         advice = "the disk is full; with more space the same command goes on"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from tfcnf.types import Tensor
+if TYPE_CHECKING:
+    from tfcnf.types import Tensor
 
 
 def bits_per_dim(log_prob: Tensor, dims: int, num_levels: int = 1) -> Tensor:

@@ -13,8 +13,6 @@ import pkgutil
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import keras
-
 from tfcnf.checks import check_choice
 
 
@@ -75,6 +73,8 @@ class Record(Registered, key=None):
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if "key" in vars(cls):
+            import keras
+
             keras.saving.register_keras_serializable(f"tfcnf.{cls.kind}", cls.key)(cls)
 
     @classmethod

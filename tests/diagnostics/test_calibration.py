@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow_probability as tfp
 from scipy.special import log_softmax
 
 from tfcnf import CNF, InfoCNF
@@ -36,6 +37,13 @@ def test_bins_are_weighted_by_their_examples():
     logs = np.concatenate([certain[0], few[0]])
     labels = np.concatenate([certain[1], few[1]])
     assert calibration_error(logs, labels) == pytest.approx(0.4 * 100 / 400, abs=1e-4)
+
+
+def test_the_error_is_that_of_tensorflow_probability():
+    logs = log_softmax(2 * RNG.normal(size=(500, 5)), 1).astype(np.float32)
+    labels = RNG.integers(0, 5, 500).astype(np.int32)
+    expected = tfp.stats.expected_calibration_error(10, logs, labels)
+    assert calibration_error(logs, labels) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_measures_of_both_posteriors():

@@ -11,21 +11,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfcnf.checks import check_choice
-from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
 from tfcnf.diagnostics.examples import ExampleMeasures
-from tfcnf.models.inference import POSTERIORS
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from tfcnf.data.source import DataSource
+    from tfcnf.models.infocnf import InfoCNF
+
 BINS = 10
+EDGES = np.linspace(0, 1, BINS + 1)[1:-1]
 SIMULATIONS = 100
 
 
@@ -60,6 +59,8 @@ class Calibration(Diagnostic):
 
     def takes(self, data: Any) -> bool:
         """True where the data are examples with classes."""
+        from tfcnf.data.source import DataSource
+
         return isinstance(data, DataSource)
 
     def compute(
@@ -79,6 +80,10 @@ class Calibration(Diagnostic):
         Raises:
             ValueError: for a model without a supervised code.
         """
+        import tensorflow as tf
+
+        from tfcnf.models.inference import POSTERIORS
+
         self.check(data)
         if not model.is_supervised:
             raise ValueError(
@@ -102,7 +107,7 @@ class Calibration(Diagnostic):
         """
         labels = arrays["labels"]
         rng = np.random.default_rng(0)
-        for name in POSTERIORS:
+        for name in _posteriors(arrays):
             logs = arrays[name]
             yield f"{name}/error", 100 * float(np.mean(logs.argmax(1) != labels))
             right = np.take_along_axis(logs, labels[:, None], 1)
@@ -136,7 +141,7 @@ class Calibration(Diagnostic):
         """
         from sklearn.calibration import calibration_curve
 
-        check_choice("posterior", posterior, POSTERIORS)
+        check_choice("posterior", posterior, _posteriors(arrays))
         ax, labels, log_probs = new_axes(ax), arrays["labels"], arrays[posterior]
         confidence, counts = _confidence(log_probs)
         right = log_probs.argmax(1) == labels
@@ -158,7 +163,7 @@ class Calibration(Diagnostic):
     def _panels(self, arrays: Arrays) -> Figure:
         figure = new_figure(8.4, 5)
         panels = figure.subplots(2, 2, sharex=True, height_ratios=(3, 1))
-        for (upper, lower), name in zip(panels.T, POSTERIORS, strict=True):
+        for (upper, lower), name in zip(panels.T, _posteriors(arrays), strict=True):
             self.plot(arrays, upper, name)
             _, counts = _confidence(arrays[name])
             left = np.arange(BINS) / BINS
@@ -174,20 +179,25 @@ class Calibration(Diagnostic):
 
 def calibration_error(log_probs: np.ndarray, labels: np.ndarray) -> float:
     """Expected calibration error of ``[n, K]`` log-probabilities, in ten bins."""
-    logits: Any = log_probs.astype(np.float32)  # the only type that it takes
-    return float(
-        tfp.stats.expected_calibration_error(BINS, logits, labels.astype(np.int32))
-    )
+    confidence, _ = _confidence(log_probs)
+    gaps = (log_probs.argmax(1) == labels) - confidence
+    sums = np.bincount(np.searchsorted(EDGES, confidence), gaps)
+    return float(np.abs(sums).sum() / len(labels))
+
+
+def _posteriors(arrays: Arrays) -> list[str]:
+    return [name for name in arrays if name != "labels"]
 
 
 def _confidence(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Probability of the predicted class ``[n]``, and examples in each bin."""
     confidence = np.minimum(np.exp(log_probs.max(1)), 1.0)
-    edges = np.linspace(0, 1, BINS + 1)[1:-1]
-    return confidence, np.bincount(np.searchsorted(edges, confidence), minlength=BINS)
+    return confidence, np.bincount(np.searchsorted(EDGES, confidence), minlength=BINS)
 
 
 def _interval(part: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Interval of the true part with 95 % probability, by Jeffreys' prior."""
-    beta = tfp.distributions.Beta(part * count + 0.5, (1 - part) * count + 0.5)
-    return tuple(beta.quantile(level).numpy() for level in (0.025, 0.975))
+    from scipy.stats import beta
+
+    ends = beta.ppf([[0.025], [0.975]], part * count + 0.5, (1 - part) * count + 0.5)
+    return ends[0], ends[1]

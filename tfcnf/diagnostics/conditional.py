@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfcnf.data.source import Split
-from tfcnf.models.infocnf import InfoCNF
+if TYPE_CHECKING:
+    from tfcnf.data.source import Split
+    from tfcnf.models.infocnf import InfoCNF
 
 BATCH = 1000  # examples solved at a time
 

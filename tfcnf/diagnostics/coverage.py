@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
 from tfcnf.diagnostics.chance import (
     binomial_interval,
@@ -23,11 +22,13 @@ from tfcnf.diagnostics.chance import (
     width_test,
 )
 from tfcnf.diagnostics.conditional import first, standard_codes
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.models.infocnf import InfoCNF
 
 KEPT = 64  # coordinates of the code that are looked at one by one
 
@@ -72,6 +73,8 @@ class Coverage(Diagnostic):
 
     def takes(self, data: object) -> bool:
         """True where the data are examples of a flow."""
+        from tfcnf.data.source import DataSource
+
         return isinstance(data, DataSource)
 
     def compute(

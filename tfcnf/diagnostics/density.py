@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfcnf.checks import check_choice
-from tfcnf.data.source import DataSource, Density
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
-from tfcnf.evaluation.density import LogDensities, axes_of, density_measures, grid_of
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.models.infocnf import InfoCNF
 
 SAMPLES = 4_000
 
@@ -47,6 +47,8 @@ class LearnedDensity(Diagnostic, key="density"):
 
     def takes(self, data: Any) -> bool:
         """True where the data are points with a box."""
+        from tfcnf.data.source import Density
+
         return isinstance(getattr(data, "density", None), Density)
 
     def compute(
@@ -64,6 +66,8 @@ class LearnedDensity(Diagnostic, key="density"):
             ``"model/class_k"``: log-densities on it (nats); ``"truth"`` where known;
             ``"data"`` and ``"samples"`` with their ``"labels"``.
         """
+        from tfcnf.evaluation.density import LogDensities, axes_of, grid_of
+
         self.check(data)
         density: Any = data.density
         grid, axes = grid_of(density), axes_of(density)
@@ -84,6 +88,9 @@ class LearnedDensity(Diagnostic, key="density"):
         Yields:
             The measures of `tfcnf.evaluation.density.density_measures`.
         """
+        from tfcnf.data.source import Density
+        from tfcnf.evaluation.density import density_measures
+
         axes = [arrays[name] for name in ("axis_0", "axis_1") if name in arrays]
         low, high = (tuple(float(axis[i]) for axis in axes) for i in (0, -1))
         names = {name: name.removeprefix("model/") for name in arrays if "/" in name}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
-from tfcnf.data.pipeline import evaluation_batches
-from tfcnf.data.source import Split
-from tfcnf.models.inference import POSTERIORS
-from tfcnf.models.infocnf import InfoCNF
-from tfcnf.tolerances.policy import check_tolerance
-from tfcnf.types import Control, Tensor
+import numpy as np
+
+if TYPE_CHECKING:
+    from tfcnf.data.source import Split
+    from tfcnf.models.infocnf import InfoCNF
+    from tfcnf.types import Tensor
 
 
 class ExampleMeasures:
@@ -26,6 +25,10 @@ class ExampleMeasures:
     """
 
     def __init__(self, model: InfoCNF, tol: float, batch_size: int = 500):
+        import tensorflow as tf
+
+        from tfcnf.tolerances.policy import check_tolerance
+
         self.model, self.batch_size = model, batch_size
         self.tol = tf.constant(check_tolerance("tol", tol), model.compute_dtype)
         self._measure = tf.function(self._pass, autograph=False, reduce_retracing=True)
@@ -39,6 +42,10 @@ class ExampleMeasures:
             log-probabilities ``[n, K]`` of the classes: ``"discriminative"`` from the
             classifier and ``"generative"`` by Bayes' rule from the mixture.
         """
+        import tensorflow as tf
+
+        from tfcnf.data.pipeline import evaluation_batches
+
         parts = [
             self._measure(tf.nest.map_structure(tf.constant, x), tf.constant([0, i]))
             for i, (x, _) in enumerate(evaluation_batches(split, self.batch_size))
@@ -46,6 +53,9 @@ class ExampleMeasures:
         return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
 
     def _pass(self, x: Tensor, seed: Tensor) -> dict[str, Tensor]:
+        from tfcnf.models.inference import POSTERIORS
+        from tfcnf.types import Control
+
         model = self.model
         out = model(x, control=Control(tol=self.tol, seed=seed))
         values = {"log_prob": model.log_density(out)}

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfcnf.checks import check_choice
-from tfcnf.data.source import DataSource, Split
 from tfcnf.diagnostics import pictures
 from tfcnf.diagnostics.base import Arrays, Diagnostic
 from tfcnf.diagnostics.grid import grid_figure, plot_grid
-from tfcnf.evaluation.pixels import PixelClassifier
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.evaluation.pixels import PixelClassifier
+    from tfcnf.models.infocnf import InfoCNF
 
 TEMPERATURES = (0.0, 0.4, 0.7, 1.0, 1.3)
 COPIES = 10  # samples of each class
@@ -89,6 +90,9 @@ class Gallery(Diagnostic):
             ``"..._judged"`` are the judge's classes of them, and ``"judge_error"``
             (percent) is how often it errs on test images.
         """
+        from tfcnf.data.source import Split
+        from tfcnf.evaluation.pixels import PixelClassifier
+
         self.check(data)
         test, classes = data.test, data.num_classes[0]
         judge = PixelClassifier(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
 from tfcnf.diagnostics.chance import (
     coverage_measures,
@@ -21,12 +20,13 @@ from tfcnf.diagnostics.chance import (
 )
 from tfcnf.diagnostics.conditional import BATCH, first, given
 from tfcnf.diagnostics.coverage import plot_coverage, transforms
-from tfcnf.labels.base import split_values
-from tfcnf.labels.real import Real
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.labels.real import Real
+    from tfcnf.models.infocnf import InfoCNF
 
 
 class Intervals(Diagnostic):
@@ -67,6 +67,9 @@ class Intervals(Diagnostic):
 
     def takes(self, data: object) -> bool:
         """True where a label is a number."""
+        from tfcnf.data.source import DataSource
+        from tfcnf.labels.real import Real
+
         return isinstance(data, DataSource) and any(
             isinstance(label, Real) for label in data.labels
         )
@@ -88,6 +91,9 @@ class Intervals(Diagnostic):
         Raises:
             ValueError: for a model that predicts no such label.
         """
+        from tfcnf.labels.base import split_values
+        from tfcnf.labels.real import Real
+
         self.check(data)
         split = first(data.test, self.most)
         z = model.encode(split.x, tol, batch_size=BATCH, **given(split))

@@ -13,19 +13,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import tensorflow as tf
 
-from tfcnf.data.source import DataSource, Split
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
 from tfcnf.diagnostics.examples import ExampleMeasures
 from tfcnf.diagnostics.pictures import has_images
 from tfcnf.diagnostics.typicality import unusualness
-from tfcnf.losses import bits_per_dim
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.models.infocnf import InfoCNF
 
 OTHERS = {"digits": "mnist", "mnist": "digits"}  # data sets of the same things
 MOST = 1000  # images of another data set
@@ -91,6 +90,8 @@ class Outliers(Diagnostic):
         Raises:
             ValueError: for another data set that is not in ``data_dir``.
         """
+        from tfcnf.data.source import Split
+
         self.check(data)
         test = data.test
         sets = {"train": data.train, "test": test} | {
@@ -199,6 +200,8 @@ def perturbed(x: np.ndarray, num_levels: int, seed: int = 0) -> dict[str, np.nda
 
 def resized(source: Any, like: DataSource) -> np.ndarray:
     """The first test images of a source in the size and grey levels of another."""
+    import tensorflow as tf
+
     u = source.test.x[:MOST] / (source.num_levels - 1)
     u = tf.image.resize(u, like.event_shape[:2], method="area").numpy()
     return np.rint(u * (like.num_levels - 1)).astype(like.test.x.dtype)
@@ -209,5 +212,7 @@ def _sets(arrays: Arrays) -> dict[str, np.ndarray]:
 
 
 def _bits(arrays: Arrays, name: str) -> np.ndarray:
+    from tfcnf.losses import bits_per_dim
+
     dims, levels = int(arrays["dims"]), int(arrays["levels"])
     return np.asarray(bits_per_dim(arrays[name], dims, levels))

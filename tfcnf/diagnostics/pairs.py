@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfcnf.data.source import Split
-from tfcnf.data.table_source import TableSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tfcnf.data.source import Split
+    from tfcnf.data.table_source import TableSource
 
 ROWS = 2_000
 SHOWN = 6  # columns of the figure
@@ -48,6 +49,8 @@ class Pairs(Diagnostic):
 
     def takes(self, data: Any) -> bool:
         """True where the data are a table."""
+        from tfcnf.data.table_source import TableSource
+
         return isinstance(data, TableSource)
 
     def compute(

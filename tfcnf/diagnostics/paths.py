@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
 from tfcnf.diagnostics.grid import grid_figure, plot_grid
 from tfcnf.diagnostics.pictures import class_samples, has_images
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.models.infocnf import InfoCNF
 
 STEPS = 16  # times, both ends included
 IMAGES, POINTS = 10, 200  # samples
@@ -48,6 +49,8 @@ class Paths(Diagnostic):
 
     def takes(self, data: Any) -> bool:
         """True where the data are images, or points on a line or in the plane."""
+        from tfcnf.data.source import DataSource
+
         points = isinstance(data, DataSource) and data.event_shape in [(1,), (2,)]
         return points or has_images(data)
 

@@ -6,13 +6,14 @@ Whole numbers of grey levels l become u = (l + 1/2) / levels before they are enc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfcnf.diagnostics.grid import tiled
-from tfcnf.models.infocnf import InfoCNF
+
+if TYPE_CHECKING:
+    from tfcnf.models.infocnf import InfoCNF
 
 MOST = 100  # rows
 
@@ -89,6 +90,8 @@ def reconstructions(
         tol: solver tolerance.
         context: conditions ``[n, ...]`` of a model with a context.
     """
+    import tensorflow as tf
+
     u = unit_interval(model, x)
     codes = model.encode(tf.constant(u), tol=tol, context=context)
     decoded = model.decode(codes, tol=tol, context=context).numpy()
@@ -107,6 +110,8 @@ def interpolations(
         steps: images of a line, both ends included.
         tol: solver tolerance.
     """
+    import tensorflow as tf
+
     z, end = (model.encode(unit_interval(model, x), tol=tol) for x in (first, second))
     share = tf.cast(tf.linspace(0.0, 1.0, steps), z.dtype)[:, None]
     codes = (1 - share) * z[:, None, :] + share * end[:, None, :]
@@ -128,6 +133,8 @@ def swaps(
     Raises:
         ValueError: for a model without a supervised or an unsupervised code.
     """
+    import tensorflow as tf
+
     partition = model.prior.partition
     if not (partition.supervised and partition.unsupervised):
         raise ValueError(

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfcnf.data.table_source import TableSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
-from tfcnf.labels.categorical import Categorical
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tfcnf.data.table_source import TableSource
 
 
 class Predictions(Diagnostic):
@@ -41,6 +41,8 @@ class Predictions(Diagnostic):
 
     def takes(self, data: Any) -> bool:
         """True where the data are a table with labels."""
+        from tfcnf.data.table_source import TableSource
+
         return isinstance(data, TableSource) and bool(data.labels)
 
     def compute(
@@ -60,6 +62,8 @@ class Predictions(Diagnostic):
         Raises:
             ValueError: for a model without labels, or other data.
         """
+        from tfcnf.labels.categorical import Categorical
+
         self.check(data)
         test, options = data.test, {}
         if data.conditions:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
 from tfcnf.diagnostics.chance import (
     coverage_measures,
@@ -24,11 +23,13 @@ from tfcnf.diagnostics.chance import (
 )
 from tfcnf.diagnostics.conditional import draw, first
 from tfcnf.diagnostics.coverage import plot_coverage, plot_uniformity
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.models.infocnf import InfoCNF
 
 NAMED = 8  # columns that a legend names
 
@@ -74,6 +75,8 @@ class Ranks(Diagnostic):
 
     def takes(self, data: object) -> bool:
         """True where the data are vectors."""
+        from tfcnf.data.source import DataSource
+
         return isinstance(data, DataSource) and len(data.event_shape) == 1
 
     def compute(

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
 from tfcnf.diagnostics.chance import smallest_p_value
 from tfcnf.diagnostics.conditional import draw, first, nats
 from tfcnf.diagnostics.two_sample import given_of
-from tfcnf.labels.categorical import Categorical
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.models.infocnf import InfoCNF
 
 QUARTERS = 4
 FEWEST = 10  # examples of a slice
@@ -67,6 +67,8 @@ class Slices(Diagnostic):
 
     def takes(self, data: object) -> bool:
         """True where the data are vectors."""
+        from tfcnf.data.source import DataSource
+
         return isinstance(data, DataSource) and len(data.event_shape) == 1
 
     def compute(
@@ -144,6 +146,8 @@ class Slices(Diagnostic):
 
 def _label_names(model: InfoCNF, data: DataSource) -> list[tuple[str, bool]]:
     """A name for each column of the labels, and whether it is a class."""
+    from tfcnf.labels.categorical import Categorical
+
     names = []
     for i, label in enumerate(data.labels if model.is_supervised else []):
         title = label.title or ("label" if len(data.labels) == 1 else f"label {i}")

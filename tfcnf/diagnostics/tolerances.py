@@ -6,20 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.data.pipeline import batch_specs, evaluation_batches
-from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
-from tfcnf.evaluation.base import SPLITS
-from tfcnf.evaluation.image import Evaluator
-from tfcnf.evaluation.means import Means
-from tfcnf.models.infocnf import InfoCNF
-from tfcnf.types import Control, Tensor, Weighted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.models.infocnf import InfoCNF
+    from tfcnf.types import Tensor, Weighted
 
 BATCH_SIZES = (1, 10, 100, 1000)
 MOST_BATCHES = 500
@@ -75,6 +71,8 @@ class LearnedTolerances(Diagnostic, key="learned_tolerances"):
 
     def takes(self, data: Any) -> bool:
         """True where the data are for flows."""
+        from tfcnf.data.source import DataSource
+
         return isinstance(data, DataSource)
 
     def compute(
@@ -154,6 +152,11 @@ class ToleranceEvaluator:
     """
 
     def __init__(self, model: InfoCNF, source: DataSource):
+        import tensorflow as tf
+
+        from tfcnf.data.pipeline import batch_specs
+        from tfcnf.evaluation.image import Evaluator
+
         self.model, self.source = model, source
         self.evaluator = Evaluator(model, source)
         signature = [
@@ -198,6 +201,9 @@ class ToleranceEvaluator:
         Raises:
             ValueError: for an unknown split.
         """
+        from tfcnf.data.pipeline import evaluation_batches
+        from tfcnf.evaluation.base import SPLITS
+
         check_choice("split", split, SPLITS)
         tols = []
         for draw in range(draws):
@@ -213,6 +219,8 @@ class ToleranceEvaluator:
             split: ``"test"`` or ``"train"``; its first `SHOWN_BATCHES` are taken.
             batch_size: examples that share a tolerance.
         """
+        from tfcnf.data.pipeline import evaluation_batches
+
         batches = evaluation_batches(getattr(self.source, split), batch_size)
         tols, nfe = [], []
         for i, (x, y) in zip(range(SHOWN_BATCHES), batches, strict=False):
@@ -222,6 +230,9 @@ class ToleranceEvaluator:
         return {"log10_tol": np.log10(tols), "nfe_forward": np.stack(nfe)}
 
     def _run(self, mode: str, batch_size: int) -> Iterator[tuple[str, float]]:
+        from tfcnf.data.pipeline import evaluation_batches
+        from tfcnf.evaluation.means import Means
+
         means = Means()
         nfe, log_tols, examples = [], [], 0
         batches = evaluation_batches(self.source.test, batch_size)
@@ -240,6 +251,8 @@ class ToleranceEvaluator:
     def _pass(
         self, x: Tensor, y: Tensor, seed: Tensor, sample: Tensor
     ) -> tuple[dict[str, Tensor | Weighted], Tensor, Tensor]:
+        from tfcnf.types import Control
+
         control = Control(seed=seed, sample_tol=sample)
         measures, out = self.evaluator.measures(x, y, control)
         return measures, out.nfe, out.tolerance

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfcnf.data.series import Series, SeriesSource, SeriesSplit
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
-from tfcnf.evaluation.trajectories import distances, predict
-from tfcnf.models.latent_ode import LatentODE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tfcnf.data.series import SeriesSource
+    from tfcnf.models.latent_ode import LatentODE
 
 POINTS = 601  # of a learned trajectory
 
@@ -48,6 +48,8 @@ class Trajectories(Diagnostic):
 
     def takes(self, data: Any) -> bool:
         """True where the data are series of two numbers whose curves are known."""
+        from tfcnf.data.series import SeriesSource
+
         is_series = isinstance(data, SeriesSource)
         return is_series and data.test.truth.ndim == 3 and data.event_shape[-1] == 2
 
@@ -66,6 +68,9 @@ class Trajectories(Diagnostic):
             ``"value_times"`` observed; ``"model_times"`` and ``"model"`` on a fine
             grid; and ``"labels"``.
         """
+        from tfcnf.data.series import Series
+        from tfcnf.evaluation.trajectories import predict
+
         self.check(data)
         split, count = data.test, self.curves
         x = Series(*(part[:count] for part in split.x))
@@ -91,6 +96,9 @@ class Trajectories(Diagnostic):
         Yields:
             ``rmse_...`` and ``median_rmse_...``, see `tfcnf.evaluation.trajectories`.
         """
+        from tfcnf.data.series import Series, SeriesSplit
+        from tfcnf.evaluation.trajectories import distances
+
         x = Series(
             values=arrays["values"], times=arrays["value_times"], mask=arrays["mask"]
         )

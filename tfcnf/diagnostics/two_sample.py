@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfcnf.data.source import DataSource, Split
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
 from tfcnf.diagnostics.conditional import draw, first
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from tfcnf.data.source import DataSource, Split
+    from tfcnf.models.infocnf import InfoCNF
 
 FOLDS = 5
 SWAPS = 99
@@ -62,6 +63,8 @@ class TwoSample(Diagnostic, key="two_sample"):
 
     def takes(self, data: object) -> bool:
         """True where the data are vectors."""
+        from tfcnf.data.source import DataSource
+
         return isinstance(data, DataSource) and len(data.event_shape) == 1
 
     def compute(

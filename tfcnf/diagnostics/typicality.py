@@ -6,16 +6,18 @@ import math
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tfcnf.data.source import Split
 from tfcnf.diagnostics.examples import ExampleMeasures
 from tfcnf.files import write_json
-from tfcnf.models.infocnf import InfoCNF
 from tfcnf.records import read_record
-from tfcnf.types import Tensor
+
+if TYPE_CHECKING:
+    from tfcnf.data.source import Split
+    from tfcnf.models.infocnf import InfoCNF
+    from tfcnf.types import Tensor
 
 FILE = "entropy.json"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -12,9 +12,12 @@ from tfcnf.data.held_out import hold_out
 from tfcnf.data.pipeline import steps_per_epoch
 from tfcnf.data.record import DataRecord
 from tfcnf.runs.config import MODELS
-from tfcnf.tasks import Source, Task
+from tfcnf.tasks import Task
 from tfcnf.training.schedules import learning_rate
 from tfcnf.training.strategy import start_faster
+
+if TYPE_CHECKING:
+    from tfcnf.tasks.base import Source
 
 
 def read_source(config: Mapping[str, Any], data_dir: str | None) -> Source:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -31,7 +31,7 @@ from tfcnf.runs.recording import (
 )
 from tfcnf.runs.start import check_batches, check_start, find_start, run_folder
 from tfcnf.runs.warm_start import find_run, read_weights
-from tfcnf.tasks import Source, Task
+from tfcnf.tasks import Task
 from tfcnf.training.agreement import check_same_data, make_vote, stay_together
 from tfcnf.training.callbacks import STEPS
 from tfcnf.training.checkpoints import (
@@ -48,6 +48,9 @@ from tfcnf.training.recovery import Recovery
 from tfcnf.training.strategy import WAIT, cluster_of, get_strategy
 from tfcnf.training.tracing import Profile
 from tfcnf.training.validation import Validation
+
+if TYPE_CHECKING:
+    from tfcnf.tasks.base import Source
 
 
 @named_failures()

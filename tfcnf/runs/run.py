@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,10 +21,13 @@ from tfcnf.runs.folder import read_config
 from tfcnf.runs.results import origin, write_results, write_tolerances
 from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.export import DRAWS, export_run
-from tfcnf.tasks import Source, Task
+from tfcnf.tasks import Task
 from tfcnf.training.averaging import use_weights
 from tfcnf.training.checkpoints import START, Checkpoints, Position
 from tfcnf.training.validation import best_epoch
+
+if TYPE_CHECKING:
+    from tfcnf.tasks.base import Source
 
 
 class Run:

@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tfcnf.data.labels import hide_labels
-from tfcnf.data.series import SeriesSource
-from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.against_tolerance import bits_differences
 from tfcnf.diagnostics.base import Diagnostic
 from tfcnf.diagnostics.figures import save_figure
 from tfcnf.diagnostics.tolerances import ToleranceEvaluator
-from tfcnf.evaluation.base import SplitEvaluator
 from tfcnf.files import save_arrays
 from tfcnf.registry import Registered
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Source = DataSource | SeriesSource
+    from tfcnf.data.series import SeriesSource
+    from tfcnf.data.source import DataSource
+    from tfcnf.evaluation.base import SplitEvaluator
+
+    Source = DataSource | SeriesSource
 
 
 class Measure(NamedTuple):
@@ -163,6 +163,8 @@ class Task(Registered, kind="task"):
 
     def hide_labels(self, source: Any, training: Mapping[str, Any], seed: int) -> Any:
         """The data that a training sees, some labels hidden; the same if none are."""
+        from tfcnf.data.labels import hide_labels
+
         return hide_labels(source, training["labels"], training["labelled_part"], seed)
 
     def evaluator(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfcnf.data.source import DataSource
-from tfcnf.evaluation.image import Evaluator
 from tfcnf.tasks.base import Section, Task
-from tfcnf.training.averaging import averaged
+
+if TYPE_CHECKING:
+    from tfcnf.data.source import DataSource
+    from tfcnf.evaluation.image import Evaluator
 
 
 class Images(Task):
@@ -34,12 +35,16 @@ class Images(Task):
         self, model: Any, source: DataSource, batch_size: int, split: str = "test"
     ) -> Evaluator:
         """See `Task.evaluator`."""
+        from tfcnf.evaluation.image import Evaluator
+
         return Evaluator(model, source, batch_size, split)
 
     def epoch_images(
         self, model: Any, source: DataSource
     ) -> Callable[[], dict[str, np.ndarray]] | None:
         """Samples, interpolations, swaps and reconstructions."""
+        from tfcnf.training.averaging import averaged
+
         if len(source.event_shape) != 3 or source.test.context is not None:
             return None
         from tfcnf.diagnostics.grid import tiled

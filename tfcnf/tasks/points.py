@@ -7,14 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.against_tolerance import area_errors
 from tfcnf.diagnostics.density import LearnedDensity
-from tfcnf.evaluation.density import DensityEvaluator
 from tfcnf.tasks.base import COSTS, SCORES, Measure, Task, leave
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.evaluation.density import DensityEvaluator
 
 
 class Points(Task):
@@ -40,6 +41,8 @@ class Points(Task):
         self, model: Any, source: DataSource, batch_size: int, split: str = "test"
     ) -> DensityEvaluator:
         """See `Task.evaluator`."""
+        from tfcnf.evaluation.density import DensityEvaluator
+
         return DensityEvaluator(model, source, batch_size, split)
 
     def figures(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfcnf.data.series import SeriesSource
-from tfcnf.data.spirals import with_passes
 from tfcnf.diagnostics.trajectories import Trajectories
-from tfcnf.evaluation.trajectories import TrajectoryEvaluator
 from tfcnf.tasks.base import COSTS, EVALUATIONS, Measure, Task, leave
+
+if TYPE_CHECKING:
+    from tfcnf.data.series import SeriesSource
+    from tfcnf.evaluation.trajectories import TrajectoryEvaluator
 
 
 class Series(Task):
@@ -45,6 +46,8 @@ class Series(Task):
 
     def prepare(self, source: SeriesSource, training: Mapping[str, Any]) -> Any:
         """The data with an epoch of several passes over them."""
+        from tfcnf.data.spirals import with_passes
+
         return with_passes(source, training["passes"])
 
     def hide_labels(
@@ -57,6 +60,8 @@ class Series(Task):
         self, model: Any, source: SeriesSource, batch_size: int, split: str = "test"
     ) -> TrajectoryEvaluator:
         """See `Task.evaluator`."""
+        from tfcnf.evaluation.trajectories import TrajectoryEvaluator
+
         return TrajectoryEvaluator(model, source, batch_size, split)
 
     def tolerances(self, model: Any, source: SeriesSource) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfcnf.data.table_source import TableSource
 from tfcnf.diagnostics.pairs import Pairs
 from tfcnf.diagnostics.predictions import Predictions
-from tfcnf.evaluation.table import TableEvaluator
 from tfcnf.tasks.base import COSTS, EVALUATIONS, SCORES, Measure, Task, leave
+
+if TYPE_CHECKING:
+    from tfcnf.data.table_source import TableSource
+    from tfcnf.evaluation.table import TableEvaluator
 
 
 class Tables(Task):
@@ -51,6 +53,8 @@ class Tables(Task):
         self, model: Any, source: TableSource, batch_size: int, split: str = "test"
     ) -> TableEvaluator:
         """See `Task.evaluator`."""
+        from tfcnf.evaluation.table import TableEvaluator
+
         return TableEvaluator(model, source, batch_size, split)
 
     def draw(self, model: Any, source: TableSource, folder: Path, tol: float) -> None:
