@@ -71,7 +71,7 @@ def table():
     return InfoCNF(**data.model_keywords(), **options), data
 
 
-MADE = dict.fromkeys(("calibration", "gallery", "outliers", "paths"), images)
+MADE = dict.fromkeys(("calibration", "factors", "gallery", "outliers", "paths"), images)
 MADE |= dict.fromkeys(("pairs", "predictions", "intervals"), table)
 MADE |= dict.fromkeys(("coverage", "ranks", "two_sample", "slices"), table)
 MADE |= {"density": points, "trajectories": spirals, "learned_tolerances": gates}

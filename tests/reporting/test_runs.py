@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from tfcnf.reporting.runs import group_by_configuration, labels_of, report
 from tfcnf.reporting.spread import gain, spread_table
+from tfcnf.reporting.tables import results_rows
+from tfcnf.tasks.images import Images
 
 CONFIG = {
     "seed": 0,
@@ -154,3 +156,17 @@ def test_an_output_that_cannot_be_made_is_refused(points_run, tmp_path):
     (tmp_path / "file").write_text("precious")
     with pytest.raises(ValueError, match="Received: out="):
         report([points_run], str(tmp_path / "file" / "out"))
+
+
+def test_each_label_has_a_row():
+    row = {
+        "tolerance": 1e-5,
+        "test_error": 3.0,
+        "test_error/ink": 0.5,
+        "test_rmse": 2.0,
+    }
+    row |= {"nfe_forward": 8.0, "nfe_forward/cnf_00": 8.0}
+    cells = {title: value for title, _, value in results_rows([row], Images.measures)}
+    assert cells["test error, classifier (ink)"] == "0.50"
+    assert cells["test error of the label"] == "2"
+    assert len(cells) == 1 + 3 + 1  # the head, labels and evaluations

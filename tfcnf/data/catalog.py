@@ -23,6 +23,7 @@ def _load_images(loader: str, *args: str | None) -> DataSource:
 
 LOADERS: dict[str, Callable[[str | None], DataSource | SeriesSource]] = {
     "digits": functools.partial(_load_images, "load_digits"),
+    "factors": functools.partial(_load_images, "load_factors"),
     "mnist": functools.partial(_load_images, "load_mnist"),
     "cifar10": functools.partial(_load_images, "load_cifar10"),
     "mixture1d": mixture1d.load,
@@ -35,8 +36,8 @@ def get(name: str, data_dir: str | None = None) -> DataSource | SeriesSource:
     """Loads a data set into memory.
 
     Args:
-        name: ``"digits"`` (embedded), ``"mnist"``, ``"cifar10"``, ``"mixture1d"``,
-            one of the toys of `tfcnf.data.toy2d`, or the spirals of
+        name: ``"digits"`` and ``"factors"`` (embedded), ``"mnist"``, ``"cifar10"``,
+            ``"mixture1d"``, one of the toys of `tfcnf.data.toy2d`, or the spirals of
             `tfcnf.data.spirals`; ``"tfds:NAME"`` for any data set of
             tensorflow-datasets with image and label; or the path of your own images,
             see `tfcnf.data.own.load`. A folder of the same name as one of the catalog

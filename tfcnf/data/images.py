@@ -8,23 +8,41 @@ import socket
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfcnf.data import digits
+from tfcnf.data import digits, factors
 from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
+from tfcnf.labels.real import Real
 
 
 def load_digits(data_dir: str | None = None) -> DataSource:
     """The embedded 8x8 digits; prepared on first use, without a download."""
-    builder = digits.Digits(data_dir=data_dir)
+    builder = _embedded(digits.Digits(data_dir=data_dir))
+    return _from_builder(builder, digits.NUM_LEVELS)
+
+
+def load_factors(data_dir: str | None = None) -> DataSource:
+    """The digits, rotated and in coloured ink, with three labels.
+
+    They are the class and the ink, both `Categorical`, and the rotation in degrees, a
+    `Real`. Prepared on first use, without a download.
+    """
+    builder = _embedded(factors.Factors(data_dir=data_dir))
+    return _from_builder(builder, digits.NUM_LEVELS, keys=("label", "ink", "rotation"))
+
+
+def _embedded(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
+    """A builder of embedded data, prepared."""
     if not Path(builder.data_dir).exists():
         tfds.disable_progress_bar()
         builder.download_and_prepare()
         tfds.enable_progress_bar()
-    return _from_builder(builder, digits.NUM_LEVELS)
+    return builder
 
 
 def load_mnist(data_dir: str | None = None) -> DataSource:
@@ -127,28 +145,48 @@ def _host(builder: tfds.core.DatasetBuilder) -> str | None:
 def _from_builder(
     builder: tfds.core.DatasetBuilder,
     num_levels: int,
+    *,
     flip: bool = False,
     splits: Sequence[str] = ("train", "test"),
+    keys: Sequence[str] = ("label",),
 ) -> DataSource:
-    """Decodes the splits once, into memory: training, test, validation if any."""
+    """Decodes the splits once, into memory.
+
+    Args:
+        builder: of a prepared data set.
+        num_levels: grey levels.
+        flip: see `DataSource`.
+        splits: names of those for training, test and, if any, validation.
+        keys: features that are the labels.
+    """
+    labels = [_label(builder.info.features[key], key, len(keys)) for key in keys]
+    whole = all(label.integer for label in labels)
 
     def split(name: str) -> Split:
         with _blamed(builder.name, "could not read this data set"):
             dataset = builder.as_dataset(split=name, shuffle_files=False)
             parts = [
-                (x["image"], x["label"]) for x in tfds.as_numpy(dataset.batch(1000))
+                (rows["image"], np.stack([rows[key] for key in keys], 1))
+                for rows in tfds.as_numpy(dataset.batch(1000))
             ]
-            images, labels = (np.concatenate(a) for a in zip(*parts, strict=True))
-        return Split(images, np.asarray(labels, np.int32)[:, None])
+            images, values = (np.concatenate(a) for a in zip(*parts, strict=True))
+        return Split(images, values.astype(np.int32 if whole else np.float32))
 
-    names = tuple(builder.info.features["label"].names)
     train, test, *more = map(split, splits)
     return DataSource(
         builder.name,
         train,
         test,
-        (Categorical(len(names), names),),
+        labels,
         num_levels,
         flip,
         validation=more[0] if more else None,
     )
+
+
+def _label(feature: Any, key: str, count: int) -> Label:
+    """The label of a feature, named where there are several."""
+    title = "" if count == 1 else {"label": "class"}.get(key, key)
+    if isinstance(feature, tfds.features.ClassLabel):
+        return Categorical(feature.num_classes, feature.names, title=title)
+    return Real(1, title=title)

@@ -100,8 +100,7 @@ class Gallery(Diagnostic):
         )
         labels: Any = classes * COPIES
         if model.labels:
-            labels = np.zeros([labels, len(model.labels)], np.int32)
-            labels[:, 0] = np.arange(len(labels)) % classes
+            labels = pictures.values_of_classes(model, labels)
         first = pictures.first_of_each_class(test.y, classes)
         ends = (test.x[first], test.x[np.roll(first, -1)])
         arrays = {

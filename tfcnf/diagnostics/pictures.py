@@ -57,6 +57,17 @@ def class_samples(
     return samples.numpy().reshape(rows, columns, *model.event_shape)
 
 
+def values_of_classes(model: InfoCNF, count: int) -> np.ndarray:
+    """Values of all labels ``[count, columns]``, those of the first one in turn.
+
+    The other labels have the first value that `tfcnf.labels.base.Label.examples` gives.
+    """
+    first, *others = model.labels
+    parts = [np.resize(first.examples(MOST), [count, first.columns])]
+    parts += [np.repeat(label.examples(1), count, 0) for label in others]
+    return np.concatenate(parts, 1)
+
+
 def tempered_samples(
     model: InfoCNF,
     temperatures: Sequence[float],

@@ -113,8 +113,9 @@ class Evaluator(SplitEvaluator):
             for name in model.reader.measure_names:
                 measures[f"{self.split_name}_{name}"] = terms[name]
         if model.labels and isinstance(model.labels[0], Categorical):
-            best = tf.argmax(model.prior.support_log_probs(out.z)[0], -1)
-            wrong = model.labels[0].measures(best[:, None], y[:, :1])["error"]
+            first, (codes, _) = model.labels[0], model.prior.partition.split(out.z)
+            best = tf.argmax(first.support_log_probs(codes[0]), -1)
+            wrong = first.measures(best[:, None], y[:, :1])["error"]
             measures["generative_error"] = Weighted(wrong, terms["error"].weights)
         return measures, out
 

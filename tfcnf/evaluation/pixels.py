@@ -1,4 +1,4 @@
-"""A classifier of pixels that no flow had a part in: a baseline, and a judge."""
+"""Judges of pixels that no flow had a part in: baselines, and what images show."""
 
 from __future__ import annotations
 
@@ -36,3 +36,39 @@ class PixelClassifier:
 
     def _pixels(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(len(x), -1) / (self.num_levels - 1)
+
+
+class PixelJudge:
+    """Values of one label, class or number, by the five nearest training images.
+
+    Args:
+        x: integer images ``[n, H, W, C]``.
+        y: their values ``[n]``.
+        num_levels: grey levels.
+        is_class: vote for a class; else the mean of the numbers.
+    """
+
+    def __init__(
+        self, x: np.ndarray, y: np.ndarray, *, num_levels: int, is_class: bool
+    ):
+        from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+        self.num_levels, self.is_class = num_levels, is_class
+        kind = KNeighborsClassifier if is_class else KNeighborsRegressor
+        self.neighbours = kind(5).fit(self._pixels(x), y)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Values ``[n]`` of integer images, or of floats in [0, 1]."""
+        return self.neighbours.predict(self._pixels(x))
+
+    def error(self, x: np.ndarray, y: np.ndarray) -> float:
+        """Percent of wrong classes, or the root mean square error of numbers."""
+        found = self(x)
+        if self.is_class:
+            return 100 * float(np.mean(found != y))
+        return float(np.sqrt(np.mean(np.square(found - y))))
+
+    def _pixels(self, x: np.ndarray) -> np.ndarray:
+        if not np.issubdtype(x.dtype, np.floating):
+            x = (x + 0.5) / self.num_levels
+        return x.reshape(len(x), -1)

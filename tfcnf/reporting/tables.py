@@ -29,9 +29,12 @@ def results_rows(results: Rows, measures: Mapping[str, Measure]) -> list[list[st
     ]
     rows = [["measure", "unit", *columns]]
     for key, measure in measures.items():
-        if key in results[0]:
-            values = [format(row[key], measure.format) for row in results]
-            rows.append([measure.title, measure.unit, *values])
+        own = [key] if key in results[0] else []
+        others = [k for k in results[0] if measure.each and k.startswith(f"{key}/")]
+        for name in own + others:
+            of = f" ({name.removeprefix(f'{key}/')})" if name in others else ""
+            values = [format(row[name], measure.format) for row in results]
+            rows.append([measure.title + of, measure.unit, *values])
     return rows
 
 

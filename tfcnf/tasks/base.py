@@ -45,6 +45,8 @@ class Measure(NamedTuple):
         format: format of its numbers.
         tile: whether it stands at the top of a run's page.
         largest: whether its largest value is the best, or the smallest.
+        each: whether ``KEY/NAME``, the same measure of a further label NAME, has a row
+            of its own.
     """
 
     title: str
@@ -52,6 +54,7 @@ class Measure(NamedTuple):
     format: str = ".3f"
     tile: bool = False
     largest: bool = False
+    each: bool = False
 
 
 class Section(NamedTuple):
@@ -70,7 +73,8 @@ class Section(NamedTuple):
 
 
 SCORES = {  # of flows
-    "test_error": Measure("test error, classifier", "%", ".2f", tile=True),
+    "test_error": Measure("test error, classifier", "%", ".2f", tile=True, each=True),
+    "test_rmse": Measure("test error of the label", "its units", ".4g", each=True),
     "generative_error": Measure(
         "test error, generative posterior", "%", ".2f", tile=True
     ),

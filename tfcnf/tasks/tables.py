@@ -23,7 +23,7 @@ class Tables(Task):
         "marginal_nll": Measure("negative log-likelihood, marginal", "nats", tile=True),
         "test_error": SCORES["test_error"],
         "generative_error": SCORES["generative_error"],
-        "test_rmse": Measure("test error of the label", "its units", ".4g", tile=True),
+        "test_rmse": SCORES["test_rmse"]._replace(tile=True),
         **COSTS,
     }
     curves = {
