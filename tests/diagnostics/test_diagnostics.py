@@ -12,7 +12,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfcnf import InfoCNF
+from tfcnf import InfoCNF, Real
 from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource, Density, Split
 from tfcnf.data.spirals import Design, draw, labels
@@ -34,6 +34,17 @@ def images():
 
     data = DataSource("images", split(30), split(12), (3,), 17)
     return InfoCNF((4, 4, 1), 3, num_levels=17, num_scales=1, **SMALL), data
+
+
+def factors():
+    """InfoCNF and images with a class and a number."""
+    _, data = images()
+    train, test = (
+        Split(part.x, np.hstack([part.y, RNG.normal(size=(len(part), 1))]))
+        for part in (data.train, data.test)
+    )
+    data = DataSource("factors", train, test, (3, Real(1)), 17)
+    return InfoCNF(**data.model_keywords(), num_scales=1, **SMALL), data
 
 
 def gates():
@@ -71,10 +82,11 @@ def table():
     return InfoCNF(**data.model_keywords(), **options), data
 
 
-MADE = dict.fromkeys(("calibration", "factors", "gallery", "outliers", "paths"), images)
+MADE = dict.fromkeys(("calibration", "gallery", "outliers", "paths"), images)
 MADE |= dict.fromkeys(("pairs", "predictions", "intervals"), table)
 MADE |= dict.fromkeys(("coverage", "ranks", "two_sample", "slices"), table)
 MADE |= {"density": points, "trajectories": spirals, "learned_tolerances": gates}
+MADE |= {"factors": factors}
 OF_VECTORS = ("calibration", "learned_tolerances", "coverage", "ranks", "two_sample")
 OF_VECTORS += ("slices",)
 

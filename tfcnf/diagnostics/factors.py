@@ -42,8 +42,8 @@ class Factors(Diagnostic):
         factors = Factors()
         arrays = factors.compute(model, data)
         measures = dict(factors.measures(arrays))
-        measures["ink/agreement"]  # percent
-        factors.plot(arrays, name="ink")
+        sorted(measures)  # "ink/agreement", "ink/kept_class", ...
+        factors.plot(arrays)
         ```
     """
 
@@ -121,7 +121,7 @@ class Factors(Diagnostic):
         return arrays
 
     def measures(self, arrays: Arrays) -> Iterator[tuple[str, float]]:
-        """What the judges see, over contents whose own value is another.
+        """Findings of the judges, over contents whose own value is another.
 
         Yields:
             For each label ``NAME/agreement`` (percent of images that show the class
