@@ -21,6 +21,10 @@ dropout.
 ``labels=10`` keeps the labels of ten training images of each class; the others are
 trained on by their marginal likelihood. ``labels=10,alone`` leaves them out.
 
+``--config.training.validation=0.1 --config.training.patience=10`` holds a tenth of the
+training images out, which choose the weights and the end; without it, as in the papers,
+nothing is chosen.
+
 Variants: model=infocnf|ccnf|cnf, policy=learned|fixed|scheduled|random,
 batch=128|718, labels=all|5|10|50, alone, smoke (seconds, to see that all works).
 """

@@ -14,6 +14,9 @@ from tfcnf.diagnostics.figures import save_figure
 from tfcnf.diagnostics.tolerances import LearnedTolerances
 
 PANELS = {
+    "validation error (%)": ("validation/validation_error",),
+    "validation bits/dim": ("validation/bits_per_dim",),
+    "validation ELBO (nats)": ("validation/elbo",),
     "test error (%)": ("test/test_error",),
     "test bits/dim": ("test/bits_per_dim",),
     "test bits/dim, marginal": ("test/marginal_bits_per_dim",),

@@ -52,11 +52,14 @@ def _comparison(regime: str, arms: Sequence[Arm], folder: Path) -> Iterator[str]
     measured = [run.results for arm in arms for run in arm.runs]
     tols = sorted({r["tolerance"] for r in measured if "tolerance" in r})
     epochs = sorted({arm.config["training"]["epochs"] for arm in arms})
+    validated = any(r.get("chosen_by") == "validation" for r in measured)
     yield f"## {regime}"
     yield (
         "Mean ± standard deviation over the seeds; "
         f"{', '.join(map(str, epochs))} epochs, evaluated at tolerance "
         f"{', '.join(f'{tol:.0e}' for tol in tols)}."
+        + " A validation split chose the weights."
+        * validated
     )
     yield arms_table(arms)
     if any(arm.num_labels for arm in arms):

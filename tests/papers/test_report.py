@@ -108,6 +108,13 @@ def test_the_report_shows_every_figure_it_draws(runs, tmp_path):
     text = (out / "report.md").read_text()
     assert "Left out, not finished:" in text
     assert "evaluated at tolerance 1e-04." in text
+    assert "validation" not in text
+    path = runs / "a" / "seed_0" / "eval.json"
+    chosen = {"epoch": 1, "chosen_by": "validation"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | chosen))
+    report.write(str(runs), str(tmp_path / "chosen"))
+    said = (tmp_path / "chosen" / "report.md").read_text()
+    assert "1e-04. A validation split chose the weights." in said
     pictures = {path.name for path in out.glob("*.png")}
     assert pictures == {f"{stem}_digits_batch_128.png" for stem in (
         *("figure_3", "figure_4", "figure_10", "pareto_infocnf", "pareto_cnf"),

@@ -167,15 +167,18 @@ def transforms(codes: np.ndarray) -> np.ndarray:
     return stats.norm.cdf(codes.astype(np.float64))
 
 
-def plot_coverage(levels: np.ndarray, ax: Axes) -> Axes:
-    """Draws the distribution of levels ``[n]`` with the interval of chance."""
+def plot_coverage(
+    levels: np.ndarray, ax: Axes, label: str = "model", color: str = "C0"
+) -> Axes:
+    """Draws the distribution of levels ``[n]``, once with the interval of chance."""
     nominal = np.linspace(0.01, 0.99, 99)
     each = [binomial_interval(level, len(levels)) for level in nominal]
     low, high = np.transpose(each)
-    ax.fill_between(nominal, low, high, color="0.85", label="95 % by chance")
-    ax.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    if not ax.has_data():
+        ax.fill_between(nominal, low, high, color="0.85", label="95 % by chance")
+        ax.plot([0, 1], [0, 1], color="grey", linestyle=":")
     part = np.searchsorted(np.sort(levels), nominal, side="right") / len(levels)
-    ax.plot(nominal, part, color="C0", label="model")
+    ax.plot(nominal, part, color=color, label=label)
     ax.set(xlabel="probability of the region", ylabel="part of the examples in it")
     ax.set(xlim=(0, 1), ylim=(0, 1), title="coverage")
     ax.legend(loc="upper left")

@@ -141,11 +141,10 @@ class Intervals(Diagnostic):
             ax: axes to draw on; those of a new figure if None.
         """
         ax = new_axes(ax)
-        for name, errors in zip(arrays["names"], arrays["errors"].T, strict=True):
-            plot_coverage(central_levels(errors), ax)
-            ax.lines[-1].set(label=str(name), color=f"C{len(ax.lines) // 2 - 1}")
+        pairs = zip(arrays["names"], arrays["errors"].T, strict=True)
+        for i, (name, errors) in enumerate(pairs):
+            plot_coverage(central_levels(errors), ax, str(name), f"C{i}")
         ax.set(xlabel="probability of the interval", title="predictive intervals")
-        ax.legend(loc="upper left")
         return ax
 
 

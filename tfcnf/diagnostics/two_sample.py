@@ -44,7 +44,7 @@ class TwoSample(Diagnostic, key="two_sample"):
         swaps: of examples and samples, to learn what chance does.
     """
 
-    title = "Samples or data?"
+    title = "Classifier two-sample test"
     caption = (
         "A classifier is asked whether a row is of the test split or was drawn by the "
         "model with the labels and the context of one; an accuracy of 0.5 is that of "
