@@ -21,7 +21,15 @@ import tensorflow as tf
 from absl import flags
 from PIL import Image
 
-from tfcnf import InfoCNF, command_line
+from tfcnf import (
+    CNF,
+    Chain,
+    CNFLayer,
+    Control,
+    DenseDynamics,
+    InfoCNF,
+    command_line,
+)
 from tfcnf.data import catalog
 from tfcnf.data.series import make_series, pad_series
 from tfcnf.data.source import DataSource, Split
@@ -178,6 +186,15 @@ def without_checkpoints(tmp):
 
 def bad_syntax(tmp):
     (tmp / "bad.py").write_text("def get_config(:\n")
+
+
+def conditional():
+    return CNF((2,), context=3, hidden_layers=1, filters=2, flows_per_block=1)
+
+
+def blind():
+    layer = CNFLayer(DenseDynamics((4,)))
+    return CNF((2,), context=3, flow=Chain([layer]))
 
 
 def tiny(**options):
@@ -811,6 +828,60 @@ CASES = [
         "predict --saved_model=TMP --table=TMP/t.csv --out=TMP/answers.csv",
         "--table is for --workdir",
         people(),
+    ),
+    library(
+        "no context where the model has one",
+        "conditional.log_prob(x)",
+        "this model has a context",
+        lambda: conditional().log_prob(POINTS),
+    ),
+    library(
+        "a context of another width",
+        "conditional.log_prob(x, context=[[0, 0]] * n)",
+        "context must have shape [batch, 3]",
+        lambda: conditional().log_prob(POINTS, context=np.zeros([len(POINTS), 2])),
+    ),
+    library(
+        "a context of another batch size",
+        "conditional.log_prob(x, context=c[:3])",
+        "rows of context=3",
+        lambda: conditional().log_prob(POINTS, context=np.zeros([3, 3])),
+    ),
+    library(
+        "NaN in a context",
+        "conditional.sample(2, context=[nan, 0, 0])",
+        "context must be finite",
+        lambda: conditional().sample(2, context=[float("nan"), 0.0, 0.0]),
+    ),
+    library(
+        "a context where the model has none",
+        "model.sample([0], context=[0, 0, 0])",
+        "this model has no context",
+        lambda: tiny().sample([0], context=np.zeros([3])),
+    ),
+    library(
+        "a batch of other names",
+        'conditional.terms({"x": x, "c": c}, ...)',
+        "a dictionary of x, c",
+        lambda: conditional().terms({"x": POINTS, "c": POINTS}, None, Control(), True),
+    ),
+    library(
+        "a condition that the embedding refuses",
+        "CNF((2,), context=(4, 4), embedding=Conv2D(2, 3))",
+        "embedding must take conditions",
+        lambda: CNF((2,), context=(4, 4), embedding=keras.layers.Conv2D(2, 3)),
+    ),
+    library(
+        "an embedding that gives no vectors",
+        "CNF((2,), context=(4, 4), embedding=Dense(2))",
+        "into vectors",
+        lambda: CNF((2,), context=(4, 4), embedding=keras.layers.Dense(2)),
+    ),
+    library(
+        "dynamics without a context in a model with one",
+        "CNF((2,), context=3, flow=own).sample(1, context=[0, 0, 0])",
+        "DenseDynamics takes no context",
+        lambda: blind().sample(1, context=np.zeros([3])),
     ),
 ]
 
