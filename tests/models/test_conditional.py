@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy.linalg import expm
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 import tfcnf
 
@@ -187,6 +187,25 @@ def test_a_model_with_context_learns_saves_and_goes_on(tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-12)
     found = twin.predict(inputs, verbose=0).z
     np.testing.assert_allclose(found, model.predict(inputs, verbose=0).z, rtol=1e-9)
+
+
+def test_a_linear_gaussian_is_learned_to_a_hundredth_nat():
+    maps, deviation = np.array([[1.0, -0.5], [0.3, 0.8], [0.0, 1.2]]), [0.5, 0.8]
+
+    def draw(seed, count):
+        rng = np.random.default_rng(seed)
+        c, noise = rng.normal(size=(count, E)), rng.normal(size=(count, 2))
+        return c @ maps + deviation * noise, c
+
+    steps, size = 250, 256
+    model = tfcnf.CNF((2,), context=E, **(TINY | {"hidden_layers": 0, "tol": 1e-4}))
+    rate = keras.optimizers.schedules.CosineDecay(5e-2, steps)
+    model.compile(keras.optimizers.Adam(rate))
+    x, c = draw(0, steps * size)
+    model.fit({"x": x, "context": c}, batch_size=size, verbose=0)
+    x, c = draw(1, 4000)
+    truth = norm.logpdf(x, c @ maps, deviation).sum(1)
+    assert np.mean(truth - model.log_prob(x, context=c)) < 0.01
 
 
 def test_without_context_a_configuration_is_as_it_was():
