@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfcnf.diagnostics.tolerances import MODES
+from tfcnf.diagnostics.tolerances import MODES, LearnedTolerances
 from tfcnf.files import write_json
 from tfcnf.reporting.tables import results_table
 from tfcnf.tasks import Task
-
-TOLERANCE_DRAWS = 10  # samples of each batch's tolerances that are recorded
 
 
 def origin(epoch: int, chosen: bool) -> dict[str, Any]:
@@ -55,24 +53,19 @@ def write_results(
 def write_tolerances(
     folder: Path, model: Any, *, source: Any, batch_size: int, suffix: str = ""
 ) -> None:
-    """Evaluates at the policies' own tolerances and writes a JSON file."""
-    evaluator = Task.of(source).tolerances(model, source)
-    if evaluator is None:
-        raise ValueError(
-            f"no tolerances are sampled on these data. Received: data={source.name!r}"
-        )
-    write_json(
-        folder / f"tolerances{suffix}.json",
-        {
-            "evaluations": dict(evaluator.run()),
-            "distribution": {
-                split: {
-                    mode: evaluator.distribution(
-                        split, batch_size, mode, TOLERANCE_DRAWS if sample else 1
-                    ).tolist()
-                    for mode, sample in MODES.items()
-                }
-                for split in ("train", "test")
-            },
-        },
-    )
+    """Evaluates at the policies' own tolerances and writes a JSON file.
+
+    Raises:
+        ValueError: where the tolerances are constants.
+    """
+    diagnostic = LearnedTolerances(batch_size=batch_size)
+    arrays = diagnostic.compute(model, source)
+    distribution = {
+        split: {mode: arrays[f"{split}/{mode}"].tolist() for mode in MODES}
+        for split in ("train", "test")
+    }
+    record = {
+        "evaluations": dict(diagnostic.measures(arrays)),
+        "distribution": distribution,
+    }
+    write_json(folder / f"tolerances{suffix}.json", record)
