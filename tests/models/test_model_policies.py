@@ -120,9 +120,10 @@ def test_a_keras_file_restores_gates_and_their_optimizer(stepped, tmp_path):
 def test_the_flow_is_not_trained_through_its_gates():
     """With equal tolerances, the step of the flow is that of a model without gates."""
     narrow = {"low": 0.999e-3, "high": 1.001e-3}
+    two = {"num_scales": 1, "flows_per_block": 2}  # the second gate sees the first CNF
     changes = []
     for policy, options in [("fixed", {}), ("learned", narrow)]:
-        model = make(policy, rate=1.0, policy_options=options)
+        model = make(policy, rate=1.0, policy_options=options, **two)
         known = {id(w) for w in model.gate_weights}
         weights = [w for w in model.trainable_variables if id(w) not in known]
         before = [w.numpy() for w in weights]
