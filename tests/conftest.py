@@ -26,7 +26,7 @@ tf.config.set_logical_device_configuration(
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
-WHOLE_RUNS = ("test_kills.py", "test_readme.py", "test_studies.py")
+WHOLE_RUNS = ("test_kills.py", "test_docs.py", "test_readme.py", "test_studies.py")
 
 
 def pytest_collection_modifyitems(items):

@@ -1,6 +1,7 @@
 """The pages of the documentation: their code runs, their links and the site hold."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -14,8 +15,16 @@ import tfcnf
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("docs/*.md"))
 SCRIPT = """\
+import json, sys, traceback
 import tensorflow as tf
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+failures = {}
+for name, code in json.load(sys.stdin).items():
+    try:
+        exec(compile(code, name, "exec"), {"__name__": "__main__"})
+    except BaseException:
+        failures[name] = traceback.format_exc()
+print(json.dumps(failures))
 """
 
 
@@ -23,19 +32,33 @@ def code(page):
     return "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.S))
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if code(page)], ids=lambda page: page.stem
-)
-def test_the_code_of_a_page_runs(page, tmp_path, data_dir):
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT + code(page)],
-        cwd=tmp_path,
-        env=os.environ | {"TFDS_DATA_DIR": data_dir},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+WITH_CODE = [page for page in PAGES if code(page)]
+
+
+@pytest.fixture(scope="module")
+def failures(once, data_dir):
+    """Tracebacks of the pages whose code fails: a process runs all, each by itself."""
+
+    def fill(folder):
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            input=json.dumps({page.stem: code(page) for page in WITH_CODE}),
+            cwd=folder,
+            env=os.environ | {"TFDS_DATA_DIR": data_dir},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        (folder / "failures.json").write_text(done.stdout.splitlines()[-1])
+
+    return json.loads((once("pages", fill) / "failures.json").read_text())
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
+def test_the_code_of_a_page_runs(page, failures):
+    assert page.stem not in failures, failures[page.stem]
 
 
 def test_pages_name_scripts_and_files_that_exist():

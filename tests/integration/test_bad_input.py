@@ -660,7 +660,6 @@ def processes(once):
             )
             for name, arguments in {
                 "unknown key": [new, digits_config(), "--config.model.filtrs=3"],
-                "unknown variant": [new, digits_config(":smoky")],
                 "foreign folder": [foreign, digits_config(":smoke")],
             }.items()
         }
@@ -678,7 +677,6 @@ def processes(once):
     ("name", "parts"),
     [
         ("unknown key", ["filtrs", '"filters"']),
-        ("unknown variant", ["Did you mean 'smoke'?"]),
         ("foreign folder", ["not of a run", "Received: workdir="]),
     ],
 )

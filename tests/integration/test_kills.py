@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 TINY = [
     "--config=configs/digits.py:smoke,policy=fixed",
     *("--config.model.num_scales=1", "--config.model.filters=2"),
+    *("--config.model.tol=0.1", "--config.evaluation.tol=0.1"),
     *("--config.training.batch_size=100", "--config.training.epochs=3"),
     *("--checkpoint_every=2", "--log_every=3"),
 ]
@@ -38,7 +39,8 @@ def check(result, count):
     assert result["identical"], result["runs"]
 
 
-def test_a_killed_training_ends_as_if_it_never_was(command, tmp_path):
+def test_a_killed_training_ends_as_if_it_never_was(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(kills, "POLL", 0.005)  # to look is work too
     check(kills.run(command, str(tmp_path), kills=1), 1)
     assert [line["epoch"] for line in read_metrics(tmp_path / "killed_1/metrics.jsonl")]
     assert len(read_metrics(tmp_path / "killed_1/steps.jsonl")) > 10
