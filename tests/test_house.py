@@ -129,6 +129,26 @@ def test_no_call_passes_seven_values_by_position():
                 assert not is_long, f"{path}:{node.lineno}"
 
 
+DRAWING = {"diagnostics", "tasks", "reporting"}
+LIGHT = DRAWING | {"checks", "files", "records", "registry", "run_state", "losses"}
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if DRAWING & set(p.parts)], ids=lambda p: p.stem
+)
+def test_what_draws_reports_imports_what_computes_where_it_is_used(path):
+    tree = ast.parse(path.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            package, *parts = node.module.split(".")
+            is_light = parts[:1] == ["data"] and parts[1:] == ["arrays"]
+            assert package != "tfcnf" or parts[0] in LIGHT or is_light, node.module
+        elif isinstance(node, ast.Import):
+            names = {alias.name.split(".")[0] for alias in node.names}
+            heavy = {"tensorflow", "tensorflow_probability", "keras", "tf_keras"}
+            assert not names & heavy, names
+
+
 def test_noise_is_drawn_in_one_place():
     words = ("tf.random.", "stateless_dropout", "keras.random.", "raw_ops.Stateless")
     for path in FILES:

@@ -7,20 +7,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfcnf.checks import check_choice
-from tfcnf.data.source import DataSource
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_figure
 from tfcnf.diagnostics.grid import grid_figure, plot_grid
 from tfcnf.diagnostics.pictures import has_images, unit_interval
-from tfcnf.evaluation.pixels import PixelJudge
-from tfcnf.labels.kinds import parts_of
-from tfcnf.models.infocnf import InfoCNF
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tfcnf.data.source import DataSource
+    from tfcnf.evaluation.pixels import PixelJudge
+    from tfcnf.models.infocnf import InfoCNF
 
 CONTENTS = 50  # test images that are changed
 SHOWN = 8  # of them in the figure
@@ -86,6 +85,10 @@ class Factors(Diagnostic):
         Raises:
             ValueError: for a model without a supervised code.
         """
+        import tensorflow as tf
+
+        from tfcnf.labels.kinds import parts_of
+
         self.check(data)
         if not model.is_supervised:
             raise ValueError(
@@ -177,6 +180,9 @@ class Factors(Diagnostic):
 
 def _judges(data: DataSource) -> list[PixelJudge]:
     """A judge for each label, from the training images."""
+    from tfcnf.evaluation.pixels import PixelJudge
+    from tfcnf.labels.kinds import parts_of
+
     values = parts_of(data.labels, data.train.y)
     return [
         PixelJudge(
