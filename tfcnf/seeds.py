@@ -9,6 +9,7 @@ normal noise is within a rounding what ``tf.random.stateless_normal`` draws in f
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -59,6 +60,12 @@ def next_int(generator: keras.random.SeedGenerator) -> int:
 
 def fold_in(seed: Tensor, number: Tensor) -> Tensor:
     """The seed ``[2]`` of the part of something that has this number."""
+    return _fold_in(seed, tf.convert_to_tensor(number))
+
+
+# graph functions, so that what draws in many places is traced and prepared once
+@tf.function(autograph=False, experimental_attributes={"_noinline": True})
+def _fold_in(seed: Tensor, number: Tensor) -> Tensor:
     return tf.random.experimental.stateless_fold_in(seed, number, alg=PHILOX)
 
 
@@ -87,7 +94,7 @@ def signs(
     shape: Any, seed: Tensor, dtype: Any = tf.float32, first: Tensor = None
 ) -> Tensor:
     """Rademacher noise, 1 or -1; see `uniform`."""
-    return tf.cast(_draw(lambda bits: 2 * (bits & 1) - 1, shape, seed, first), dtype)
+    return tf.cast(_draw(_signs, shape, seed, first), dtype)
 
 
 def dropout(x: Tensor, rate: float, seed: Tensor) -> Tensor:
@@ -109,6 +116,21 @@ def _draw(
     convert: Callable[[Tensor], Tensor], shape: Any, seed: Tensor, first: Tensor
 ) -> Tensor:
     """Random bits, int32, converted; a part of a larger draw costs only itself."""
+    shape = tf.convert_to_tensor(shape, tf.int32)
+    return tf.reshape(_flat_draw(convert)(shape, seed, first), shape)
+
+
+@functools.cache
+def _flat_draw(convert: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    draw = functools.partial(_draw_flat, convert)
+    attributes = {"_noinline": True}
+    return tf.function(draw, autograph=False, experimental_attributes=attributes)
+
+
+def _draw_flat(
+    convert: Callable[[Tensor], Tensor], shape: Tensor, seed: Tensor, first: Tensor
+) -> Tensor:
+    """The entries of `_draw` in a row."""
     key, counter, alg = get_key_counter_alg(seed, PHILOX)
     count, start = tf.reduce_prod(shape), tf.constant(0, tf.int64)
     size = -(-count // GROUP) * GROUP
@@ -120,7 +142,11 @@ def _draw(
         shape=[size], key=key, counter=counter, alg=alg, dtype=tf.int32
     )
     begin = tf.cast(start % GROUP, tf.int32)
-    return tf.reshape(tf.slice(convert(bits), [begin], [count]), shape)
+    return tf.slice(convert(bits), [begin], [count])
+
+
+def _signs(bits: Tensor) -> Tensor:
+    return 2 * (bits & 1) - 1
 
 
 def _unit_interval(bits: Tensor) -> Tensor:
