@@ -81,8 +81,8 @@ class MeasuredModel(OwnLossModel):
                 continue
             if name in self._trackers:
                 measures[name] = tf.reduce_sum(value)
-            for i in range(self.flow.num_solves):
-                measures[f"{name}/cnf_{i:02d}"] = value[i]
+            for i, part in enumerate(tf.unstack(value, self.flow.num_solves)):
+                measures[f"{name}/cnf_{i:02d}"] = part
         means = over_replicas(measures)
         if "penalty" in means:
             (loss, weight), (penalty, _) = means["loss"], means.pop("penalty")

@@ -281,7 +281,8 @@ class StackDynamics(Dynamics):
                 names = ("time_kernel", "gate_kernel", "gate_bias")
                 theta += [kernel, bias, *(layer[n].value for n in names)]
             else:
-                time_kernel, kernel = kernel[..., :1, :], kernel[..., 1:, :]
+                sizes = [1, kernel.shape[-2] - 1]
+                time_kernel, kernel = tf.split(kernel, sizes, -2)
                 theta += [kernel, bias, self._time_map(time_kernel)]
         own = [
             term

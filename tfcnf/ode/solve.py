@@ -158,7 +158,7 @@ def _check_gradient(z: Tensor, name: str, adjoint_tol: Tensor) -> Tensor:
                 "Received: adjoint_tol="
             )
             finite = tf.reduce_all(tf.math.is_finite(dz))
-            tf.debugging.Assert(finite, [message, adjoint_tol])
+            tf.raw_ops.Assert(condition=finite, data=[message, adjoint_tol])
             return dz
 
         return tf.identity(z), gradient
