@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "tfcnf"
 ROOMS = [
+    {"libraries"},
     {"types", "seeds", "files", "records", "run_state", "checks", "registry"},
     {"labels"},
     {"data"},

@@ -1,5 +1,6 @@
 """The public names of `tfcnf`, which imports them when the first is asked for."""
 
+from tfcnf import libraries  # noqa: F401 - the first import
 from tfcnf.data.catalog import get as load
 from tfcnf.data.columns import Column
 from tfcnf.data.series import (
