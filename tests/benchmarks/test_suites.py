@@ -139,6 +139,12 @@ RESULTS = {
             "trace": 5.0,
             "first_step": 9.0,
             "second_step": 9.5,
+            "import_cpu": 1.5,
+            "build_cpu": 2.5,
+            "trace_cpu": 5.5,
+            "first_step_cpu": 10.5,
+            "second_step_cpu": 11.5,
+            "graph": {"nodes": 30, "functions": 2, "rooms": {"ode": 20, "other": 5}},
             "peak_gib": 1.0,
         }
     },
@@ -207,6 +213,8 @@ def test_the_serve_suite_measures_a_run(finished_run, data_dir, monkeypatch):
 def test_stages_are_differences():
     (row,) = start.summarise(RESULTS["start"])
     assert (row["trace_s"], row["first_step_s"], row["to_first_step_s"]) == (3, 4, 9)
+    assert (row["import_cpu_s"], row["first_step_cpu_s"]) == (1.5, 5)
+    assert (row["nodes"], row["functions"], row["nodes_ode"]) == (30, 2, 20)
 
 
 @pytest.mark.parametrize("suite", RESULTS)
