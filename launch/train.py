@@ -19,7 +19,7 @@ command, for all workers, goes on.
 from absl import flags
 from ml_collections import config_flags
 
-from tfcnf import command_line
+from tfcnf import command_line, libraries  # noqa: F401 - imports first
 from tfcnf.runs import train
 from tfcnf.training import callbacks, checkpoints, strategy
 from tfcnf.training.tracing import parse_steps
