@@ -34,7 +34,7 @@ STAGES = ("import", "build", "trace", "first_step", "second_step")
 
 
 def run(log: Callable[[str], None]) -> dict[str, Any]:
-    """What `benchmarks.first_step` tells of each case."""
+    """Figures of `benchmarks.first_step`, by case."""
     results = {}
     for name, keywords in CASES.items():
         results[name] = answer("first_step", time.time(), json.dumps(keywords))
