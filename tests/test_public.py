@@ -51,6 +51,20 @@ def test_all_names_are_there_and_every_class_of_them_is_public():
                 assert getattr(tfcnf, made.__name__) is made
 
 
+@pytest.mark.parametrize(
+    "first",
+    ["import tfcnf", "from tfcnf.models.infocnf import InfoCNF", "import keras"],
+)
+def test_keras_knows_the_models_whatever_is_imported_first(first):
+    lines = [first, "import keras, tfcnf", "from tfcnf import losses"]
+    lines.append("assert keras.saving.get_registered_object('tfcnf>InfoCNF')")
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+
+
+def test_the_names_are_listed():
+    assert {"InfoCNF", "SolverError", "__version__"} < set(dir(tfcnf))
+
+
 SCRIPT = f"""
 import sys
 for name in {EXTRAS}:
