@@ -109,7 +109,7 @@ class Answers:
         """Codes."""
         image, tol = self._image(image), self._tol(tol)
         control = _control(tol)
-        return {"code_unitless": self.model(self._middle(image), control=control).code}
+        return {"code_unitless": self._solve(self._middle(image), control=control).code}
 
     def decode(self, code: Tensor, tol: Tensor) -> Answer:
         """Images of codes."""
@@ -156,7 +156,7 @@ class Answers:
         """decode(encode(x)), and its largest difference from x."""
         image, tol = self._image(image), self._tol(tol)
         u = self._middle(image)
-        answer = self._decode(self.model(u, control=_control(tol)).code, tol)
+        answer = self._decode(self._solve(u, control=_control(tol)).code, tol)
         gap = tf.abs(answer[IMAGE] - u)
         axes = list(range(1, len(u.shape)))
         return answer | {f"largest_difference_{SCALE}": tf.reduce_max(gap, axes)}
@@ -172,7 +172,7 @@ class Answers:
         count = steps * tf.shape(image_a)[0]
         image_a = inputs.require_few(image_a, count, self.bounds)
         both = self._middle(tf.concat([image_a, image_b], 0))
-        codes = self.model(both, control=_control(tol)).code
+        codes = self._solve(both, control=_control(tol)).code
         start, end = tf.split(codes, 2)
         part = tf.linspace(tf.zeros([], codes.dtype), 1.0, steps)[None, :, None]
         line = (1.0 - part) * start[:, None] + part * end[:, None]
@@ -201,9 +201,20 @@ class Answers:
             return image
         return (tf.cast(image, self.model.compute_dtype) + 0.5) / self.model.num_levels
 
+    def _solve(self, x: Tensor, **options: Any) -> FlowOutput:
+        """The model's output; what has no examples is solved with one of zeros.
+
+        Convolutions of oneDNN give empty batches a wrong shape on some processors.
+        """
+        count = tf.shape(x)[0]
+        extra = tf.where(count > 0, 0, 1)
+        x = tf.pad(x, [[0, extra], *([[0, 0]] * (len(x.shape) - 1))])
+        out = self.model(x, **options)
+        return out._replace(z=out.z[:count], log_det=out.log_det[:count])
+
     def _decode(self, code: Tensor, tol: Tensor) -> Answer:
         control = _control(tol)
-        return {IMAGE: self.model(code, inverse=True, control=control).z}
+        return {IMAGE: self._solve(code, inverse=True, control=control).z}
 
     def _likelihood(self, image: Tensor, tol: Tensor, label: Tensor = None) -> Answer:
         """Mean and standard error over the draws of `InfoCNF.log_density`."""
@@ -212,7 +223,7 @@ class Answers:
         def once(draw: Tensor) -> Tensor:
             seed = tf.stack([draw, 0])
             control = Control(tol=tol, seed=seed, exact=exact, share_noise=On())
-            out: FlowOutput = self.model(image, control=control)
+            out: FlowOutput = self._solve(image, control=control)
             return self.model.log_density(out, label)
 
         if self.exact and image.dtype.is_floating:
