@@ -87,7 +87,7 @@ def test_digits_need_no_network(no_network, tmp_path):
 
 
 def test_unknown_name_names_the_known_ones_and_the_nearest():
-    with pytest.raises(ValueError, match="digits, mnist, cifar10") as failure:
+    with pytest.raises(ValueError, match="digits, factors, mnist, cifar10") as failure:
         catalog.get("cifar")
     assert "Did you mean 'cifar10'?" in str(failure.value)
     assert "Received: name='cifar'" in str(failure.value)
