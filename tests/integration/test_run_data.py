@@ -187,7 +187,7 @@ def test_rows_of_samples_have_the_names_of_their_classes(digits, tmp_path, monke
 
     monkeypatch.setattr(figures, "draw_grid", spy)
     monkeypatch.setattr(pictures, "class_samples", lambda *_, **__: None)
-    monkeypatch.setattr(pictures, "reconstructions", lambda *_: np.zeros([3, 1]))
+    monkeypatch.setattr(pictures, "reconstructions", lambda *_, **__: np.zeros([3, 1]))
     source = dataclasses.replace(digits, labels=[Categorical(10, DIGITS)])
     for supervised, rows in [(True, DIGITS), (False, [""] * 10)]:
         model = types.SimpleNamespace(is_supervised=supervised)

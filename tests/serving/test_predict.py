@@ -362,7 +362,7 @@ def test_other_bad_sources_are_named(export_dir, folder, arrays, tmp_path):
         assert not list(tmp_path.glob("*answers*"))
         return str(failure.value)
 
-    assert "needs an array `label`" in refused(folder, questions=["log_prob"])
+    assert "an array `label` in an .npz" in refused(folder, questions=["log_prob"])
     assert "use --out=FILE.npz" in refused(arrays, questions=["reconstruct"])
     (folder / "03.png").write_bytes(b"not a picture")
     assert "cannot be read as an image" in refused(folder)
