@@ -1,7 +1,6 @@
 """What the tests share: two logical CPU devices, a tiny configuration, the digits."""
 
 import copy
-import gc
 import os
 import shutil
 
@@ -25,8 +24,6 @@ tf.config.set_logical_device_configuration(
 )
 # graphs run a few times only, so that optimizing them takes longer than they do
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-# they stay until the end of a process: to look for what could be freed takes minutes
-gc.disable()
 
 
 WHOLE_RUNS = ("test_kills.py", "test_docs.py", "test_readme.py", "test_studies.py")
