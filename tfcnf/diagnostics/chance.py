@@ -12,6 +12,14 @@ import numpy as np
 
 LEVELS = (0.5, 0.8, 0.95)
 
+COVERAGE_COLUMNS = {  # of tables with what `coverage_measures` and a width test yield
+    "coverage": "coverage",
+    "low": "low by chance",
+    "high": "high by chance",
+    "width": "width",
+    "p_value": "p-value",
+}
+
 
 def binomial_interval(
     level: float, count: int, confidence: float = 0.95

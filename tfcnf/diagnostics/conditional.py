@@ -20,6 +20,13 @@ def first(split: Split, most: int | None) -> Split:
     return split.take(np.arange(most))
 
 
+def has_vectors(data: object) -> bool:
+    """True where a data source is one of vectors."""
+    from tfcnf.data.source import DataSource
+
+    return isinstance(data, DataSource) and len(data.event_shape) == 1
+
+
 def given(split: Split) -> dict[str, Any]:
     """The keyword ``context`` of a split that has one."""
     return {} if split.context is None else {"context": split.context}

@@ -14,6 +14,7 @@ import numpy as np
 
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
 from tfcnf.diagnostics.chance import (
+    COVERAGE_COLUMNS,
     binomial_interval,
     coverage_measures,
     smallest_p_value,
@@ -59,13 +60,7 @@ class Coverage(Diagnostic):
         "chance puts 95 % of right models; so many have a p-value above 0.05. A width "
         "of 0.9 is a density whose deviations are 10 % too small."
     )
-    columns = {
-        "coverage": "coverage",
-        "low": "low by chance",
-        "high": "high by chance",
-        "width": "width",
-        "p_value": "p-value",
-    }
+    columns = COVERAGE_COLUMNS
     subject = "images, points and tables"
 
     def __init__(self, most: int | None = None):

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
 from tfcnf.diagnostics.chance import (
+    COVERAGE_COLUMNS,
     coverage_measures,
     smallest_p_value,
     uniform_p_value,
@@ -53,13 +54,7 @@ class Intervals(Diagnostic):
         "from the code hold as many? Low and high is where chance puts 95 % of right "
         "models. A width of 0.9 is an interval that is 10 % too short."
     )
-    columns = {
-        "coverage": "coverage",
-        "low": "low by chance",
-        "high": "high by chance",
-        "width": "width",
-        "p_value": "p-value",
-    }
+    columns = COVERAGE_COLUMNS
     subject = "examples with a label that is a number"
 
     def __init__(self, most: int | None = None):

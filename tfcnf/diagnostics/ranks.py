@@ -16,12 +16,13 @@ import numpy as np
 
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
 from tfcnf.diagnostics.chance import (
+    COVERAGE_COLUMNS,
     coverage_measures,
     smallest_p_value,
     uniform_p_value,
     width_test_of_levels,
 )
-from tfcnf.diagnostics.conditional import draw, first
+from tfcnf.diagnostics.conditional import draw, first, has_vectors
 from tfcnf.diagnostics.coverage import plot_coverage, plot_uniformity
 
 if TYPE_CHECKING:
@@ -61,13 +62,7 @@ class Ranks(Diagnostic):
         "right, and the coverage of balls around random points (TARP). Of right models "
         "95 % stay in the grey, between low and high, and have a p-value above 0.05."
     )
-    columns = {
-        "coverage": "coverage",
-        "low": "low by chance",
-        "high": "high by chance",
-        "width": "width",
-        "p_value": "p-value",
-    }
+    columns = COVERAGE_COLUMNS
     subject = "points and tables"
 
     def __init__(self, samples: int = 99, most: int | None = 500, seed: int = 0):
@@ -75,9 +70,7 @@ class Ranks(Diagnostic):
 
     def takes(self, data: object) -> bool:
         """True where the data are vectors."""
-        from tfcnf.data.source import DataSource
-
-        return isinstance(data, DataSource) and len(data.event_shape) == 1
+        return has_vectors(data)
 
     def compute(
         self, model: InfoCNF, data: DataSource, *, tol: float = 1e-5

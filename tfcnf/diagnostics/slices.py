@@ -14,7 +14,7 @@ import numpy as np
 
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
 from tfcnf.diagnostics.chance import smallest_p_value
-from tfcnf.diagnostics.conditional import draw, first, nats
+from tfcnf.diagnostics.conditional import draw, first, has_vectors, nats
 from tfcnf.diagnostics.two_sample import given_of
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ class Slices(Diagnostic):
 
     def takes(self, data: object) -> bool:
         """True where the data are vectors."""
-        from tfcnf.data.source import DataSource
-
-        return isinstance(data, DataSource) and len(data.event_shape) == 1
+        return has_vectors(data)
 
     def compute(
         self, model: InfoCNF, data: DataSource, *, tol: float = 1e-5

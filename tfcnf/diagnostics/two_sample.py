@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes
-from tfcnf.diagnostics.conditional import draw, first
+from tfcnf.diagnostics.conditional import draw, first, has_vectors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,9 +63,7 @@ class TwoSample(Diagnostic, key="two_sample"):
 
     def takes(self, data: object) -> bool:
         """True where the data are vectors."""
-        from tfcnf.data.source import DataSource
-
-        return isinstance(data, DataSource) and len(data.event_shape) == 1
+        return has_vectors(data)
 
     def compute(
         self, model: InfoCNF, data: DataSource, *, tol: float = 1e-5
