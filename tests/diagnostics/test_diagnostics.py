@@ -138,6 +138,14 @@ def test_a_diagnostic_computes_measures_and_plots(kind, made):
             diagnostic.compute(model, other)
 
 
+@pytest.mark.parametrize("key", ["ranks", "slices", "two_sample"])
+def test_diagnostics_of_vectors_refuse_images(key):
+    split = Split(np.zeros([2, 4, 4, 1], np.uint8), np.zeros([2, 1], np.int32))
+    data = DataSource("images", split, split, (2,), 17)
+    with pytest.raises(ValueError, match=rf"{key} is for .* data='images'"):
+        Diagnostic.find(key)().compute(None, data)
+
+
 def test_diagnostics_are_imported_without_matplotlib_and_scikit_learn():
     code = (
         "import sys\n"
