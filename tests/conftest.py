@@ -2,6 +2,7 @@
 
 import copy
 import os
+import random
 import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -32,6 +33,20 @@ WHOLE_RUNS = ("test_kills.py", "test_docs.py", "test_readme.py", "test_studies.p
 def pytest_collection_modifyitems(items):
     """The longest tests first, so that no process has one left at the end."""
     items.sort(key=lambda item: item.path.name not in WHOLE_RUNS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup():
+    """Seeds what Keras draws without a seed: no test depends on those before it."""
+    random.seed(0)
+    np.random.seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call():
+    """Seeds the test itself, too."""
+    random.seed(0)
+    np.random.seed(0)
 
 
 @pytest.fixture(scope="session")

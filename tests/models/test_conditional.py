@@ -40,7 +40,7 @@ def make(model=tfcnf.CNF, *labels, context=E, **options):
 
 @pytest.fixture(scope="module")
 def model():
-    return make(tfcnf.InfoCNF, 2, embedding=embedding(), dropout=0.0)
+    return make(tfcnf.InfoCNF, 2, embedding=embedding(), dropout=0.0, tol=1e-8)
 
 
 def test_densities_given_a_context_integrate_to_one(model):
