@@ -11,31 +11,16 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.data.series import Series
-from tfcnf.labels.kinds import make_labels
 from tfcnf.latent.partition import Partition
-from tfcnf.latent.prior import CodePrior
-from tfcnf.latent.reader import CodeReader
-from tfcnf.models.base import FlowModel
-from tfcnf.models.decoder import Decoder
-from tfcnf.models.label_inputs import read_labels
-from tfcnf.models.latent_inputs import read_series
+from tfcnf.models.latent_loss import LatentLoss
 from tfcnf.models.latent_options import check_options
-from tfcnf.models.latent_path import LatentPath
-from tfcnf.models.metrics import EpochMean
-from tfcnf.models.recognition import Recognition
-from tfcnf.models.running_mean import RunningMean
-from tfcnf.ode.autonomous import AutonomousDynamics
 from tfcnf.ode.solver import Solver
 from tfcnf.registry import plain
-from tfcnf.seeds import next_int, next_seed, normal
-from tfcnf.tolerances.policy import check_tolerance
-from tfcnf.types import Control, FlowOutput, Tensor
-
-tfd = tfp.distributions
+from tfcnf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tfcnf")
-class LatentODE(FlowModel):
+class LatentODE(LatentLoss):
     """A variational model of series: z(0) ~ q(z | x), dz/dt = f(z), x(t) ~ p(x | z(t)).
 
     The loss is ``-E log p(x | z) + beta KL + sum_i weight_i (-log q_theta(y_i | z))``
@@ -72,6 +57,11 @@ class LatentODE(FlowModel):
         label_weights: weight of each label's term; 1 for each if empty.
         label_map: ``"linear"``, the paper's q_theta, or ``"identity"``, the authors'
             code's, see `tfcnf.labels.linear.FirstDims`; from the whole z always linear.
+        random_start: in training, half of the codes stand at a random one of this part
+            of a series' points instead of the first, and their paths are solved in
+            both directions; 0 for none. A step then takes about twice as long.
+        consistency: weight of the divergence between a code at one such point and the
+            code at another that the path from the first leads to; 0 for none.
         encode_gaps: give the encoder the time to the next observation too; for
             irregular times.
         regular: all series have the same times and no missing point; saves work.
@@ -83,8 +73,6 @@ class LatentODE(FlowModel):
     Raises:
         ValueError: for a keyword out of range.
     """
-
-    training_measures = frozenset({"running_elbo"})
 
     def __init__(
         self,
@@ -104,6 +92,8 @@ class LatentODE(FlowModel):
         kl_warmup_steps: int = 0,
         label_weights: Sequence[float] = (),
         label_map: str = "linear",
+        random_start: float = 0.0,
+        consistency: float = 0.0,
         encode_gaps: bool = False,
         regular: bool = False,
         tol: float = 1e-4,
@@ -113,7 +103,7 @@ class LatentODE(FlowModel):
         dtype: Any = None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.options: dict[str, Any] = {
+        self.options = {
             "obs_dims": obs_dims,
             "partition": partition,
             "latent_dims": latent_dims,
@@ -128,6 +118,8 @@ class LatentODE(FlowModel):
             "kl_warmup_steps": kl_warmup_steps,
             "label_weights": tuple(label_weights) or (1.0,) * len(labels),
             "label_map": label_map,
+            "random_start": random_start,
+            "consistency": consistency,
             "encode_gaps": encode_gaps,
             "regular": regular,
             "tol": tol,
@@ -138,75 +130,9 @@ class LatentODE(FlowModel):
         self.is_supervised = partition != "none"
         sizes = (code_dims,) * len(labels) if partition == "code" else ()
         self.partition = Partition(sizes, latent_dims - sum(sizes))
-        self.beta, self.kl_warmup_steps = beta, kl_warmup_steps
-        self.label_weights, self.regular = self.options["label_weights"], regular
-        self._make_parts(self.options, labels, self.dtype_policy)
+        self._make_parts(labels, self.dtype_policy)
         self._track_metrics()
         self.built = True
-
-    def _make_parts(
-        self, options: dict[str, Any], labels: Sequence[Any], dtype: Any
-    ) -> None:
-        seeds = keras.random.SeedGenerator(options["seed"])
-        obs, latent = options["obs_dims"], options["latent_dims"]
-        self.noise = keras.random.SeedGenerator(next_int(seeds))
-        self.recognition = Recognition(
-            obs,
-            latent,
-            units=options["encoder_units"],
-            encode_gaps=options["encode_gaps"],
-            regular=options["regular"],
-            seed=next_int(seeds),
-            start=options["encoder_start"],
-            dtype=dtype,
-        )
-        dynamics = AutonomousDynamics(
-            options["dynamics_units"],
-            options["activation"],
-            next_int(seeds),
-            dtype=dtype,
-        )
-        dynamics.build((None, latent))
-        self.flow = LatentPath(
-            dynamics, options["tol"], Solver.get(options["solver"]), dtype=dtype
-        )
-        self.flow.built = True
-        self.decoder = Decoder(
-            obs,
-            latent,
-            units=options["decoder_units"],
-            sigma=options["sigma"],
-            seed=next_int(seeds),
-            dtype=dtype,
-        )
-        self.labels = make_labels(labels, dtype)
-        self.prior = CodePrior(
-            self.partition, self.labels, options["seed"], dtype=dtype
-        )
-        if self.is_supervised:
-            identity = options["label_map"] == "identity"
-            self.reader = CodeReader(
-                self.partition, self.labels, identity=identity, dtype=dtype
-            )
-
-    def _track_metrics(self) -> None:
-        names = ["loss", "elbo", "log_likelihood", "kl"]
-        if self.is_supervised:
-            names.append("label_nll")
-        names += ["gradient_norm", "nfe_forward", "nfe_backward"]
-        names += [f"{name}/cnf_00" for name in self._per_solve]
-        self._trackers = {name: EpochMean(name) for name in names}
-        mean, begun = (
-            self.add_weight(
-                shape=(),
-                initializer="zeros",
-                trainable=False,
-                aggregation="mean",
-                name=name,
-            )
-            for name in ("running_elbo", "running_elbo_begun")
-        )
-        self._trackers["running_elbo"] = RunningMean("running_elbo", mean, begun)
 
     def posterior(self, x: Series) -> tfp.distributions.MultivariateNormalDiag:
         """q(z(0) | x): batch ``[B]``, event ``[D]``.
@@ -215,14 +141,6 @@ class LatentODE(FlowModel):
             ValueError: for series that do not fit the model, see `read_series`.
         """
         return self._encode(self._read(x))
-
-    def _read(self, x: Series) -> Series:
-        obs_dims = self.options["obs_dims"]
-        return read_series(x, obs_dims, self.compute_dtype, self.regular)
-
-    def _encode(self, x: Series) -> tfp.distributions.MultivariateNormalDiag:
-        mean, log_variance = self.recognition(x)
-        return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * log_variance))
 
     def decode(
         self, z: Tensor, times: Sequence[float], tol: float | Tensor | None = None
@@ -269,63 +187,6 @@ class LatentODE(FlowModel):
         z = self._encode(x).mean()
         path, _ = self.flow(z, self._times(x), control=self._control(tol))
         return self.decoder(path)
-
-    def terms(
-        self, x: Series, y: Tensor | None, control: Control, training: bool
-    ) -> tuple[dict[str, Tensor], FlowOutput]:
-        """The loss and its parts in nats, each ``[B]``.
-
-        One sample of z is drawn a series, from the noise of ``control.seed`` if given.
-
-        Raises:
-            ValueError: for series or labels that do not fit the model, see
-                `tfcnf.models.latent_inputs`.
-        """
-        x = self._read(x)
-        y = self._labels(x, y)
-        posterior = self._encode(x)
-        seed = next_seed(self.noise) if control.seed is None else control.seed
-        mean = posterior.mean()
-        noise = normal(tf.shape(mean), seed, mean.dtype)
-        z = mean + posterior.stddev() * noise
-        path, out = self.flow(z, self._times(x), control=control)
-        log_likelihood = self.decoder.log_prob(x, self.decoder(path))
-        kl = tfd.kl_divergence(posterior, self.prior.distribution(y))
-        loss = self._kl_weight(training) * kl - log_likelihood
-        terms = {
-            "elbo": log_likelihood - kl,
-            "running_elbo": log_likelihood - self.beta * kl,
-            "log_likelihood": log_likelihood,
-            "kl": kl,
-        }
-        if self.is_supervised:
-            each = self.reader.losses(self.reader.codes(z), y)
-            terms["label_nll"] = tf.add_n(
-                [w * nll for w, nll in zip(self.label_weights, each, strict=True)]
-            )
-            loss += terms["label_nll"]
-        return terms | {"loss": loss}, out
-
-    def _control(self, tol: float | Tensor | None) -> Control:
-        if tol is None:
-            return Control()
-        tol = tol if tf.is_tensor(tol) else check_tolerance("tol", tol)
-        return Control(tol=tf.cast(tol, self.compute_dtype))
-
-    def _times(self, x: Series) -> Tensor:
-        return x.times[0] if self.regular else x.times
-
-    def _kl_weight(self, training: bool) -> Any:
-        if not (training and self.kl_warmup_steps):
-            return self.beta
-        done = tf.cast(self.optimizer.iterations, self.compute_dtype) + 1.0
-        return self.beta * tf.minimum(done / self.kl_warmup_steps, 1.0)
-
-    def _labels(self, x: Series, y: Any) -> Tensor:
-        """Labels ``[B, columns]``; a model without labels looks at none."""
-        if not self.is_supervised:
-            return tf.zeros([tf.shape(x.times)[0], 0], self.compute_dtype)
-        return read_labels(y, self.labels, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""

@@ -29,11 +29,21 @@ def check_options(options: dict[str, Any], labels: int) -> None:
             f"sigma must be positive. Received: sigma={options['sigma']!r}"
         )
     check_keeps_steps("a latent ODE", Solver.get(options["solver"]))
-    for name in ("beta", "kl_warmup_steps"):
+    for name in ("beta", "kl_warmup_steps", "consistency"):
         if not options[name] >= 0:
             raise ValueError(
                 f"{name} must not be negative. Received: {name}={options[name]!r}"
             )
+    if not 0 <= options["random_start"] <= 1:
+        raise ValueError(
+            "random_start must be between 0 and 1. "
+            f"Received: random_start={options['random_start']!r}"
+        )
+    if options["consistency"] and not options["random_start"]:
+        raise ValueError(
+            "consistency compares codes at random points and needs random_start. "
+            f"Received: consistency={options['consistency']!r}, random_start=0"
+        )
     if options["partition"] != "none":
         _check_labels(options, labels)
 

@@ -28,7 +28,6 @@ class Recognition(keras.layers.Layer):
         latent_dims: dimensions of z.
         units: of the RNN.
         encode_gaps: read the time to the next observed point too.
-        regular: no point is missing, so that the masks need not be looked at.
         seed: integer seed of the initial weights.
         start: of the recurrent weights: ``"uniform"`` as the authors', which forgets
             within a few points, or ``"orthogonal"``, which remembers all.
@@ -44,14 +43,13 @@ class Recognition(keras.layers.Layer):
         *,
         units: int = 25,
         encode_gaps: bool = False,
-        regular: bool = False,
         seed: int | None = None,
         start: str = "uniform",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_choice("encoder_start", start, STARTS)
-        self.encode_gaps, self.regular = encode_gaps, regular
+        self.encode_gaps = encode_gaps
         seeds = keras.random.SeedGenerator(seed)
         inputs = obs_dims + int(encode_gaps)
 
@@ -76,12 +74,17 @@ class Recognition(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, x: Series) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z(0) | x), ``[B, D]`` each."""
+    def call(self, x: Series, complete: bool = False) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z(0) | x), ``[B, D]`` each.
+
+        Args:
+            x: series ``[B, T, C]``.
+            complete: no point is missing, so that the masks need not be looked at.
+        """
         inputs = x.values
         if self.encode_gaps:
             inputs = tf.concat([inputs, _gaps(x)[..., None]], -1)
-        seen = None if self.regular else tf.cast(x.mask, tf.bool)
+        seen = None if complete else tf.cast(x.mask, tf.bool)
         h = self._read(inputs, seen)
         mean, log_variance = tf.split(self.output_map(h), 2, -1)
         return mean, log_variance
