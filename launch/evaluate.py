@@ -5,11 +5,14 @@
     python launch/evaluate.py --workdir=runs/digits --learned
     python launch/evaluate.py --workdir=runs/digits \\
         --uses=calibration,outliers,gallery,paths --data_dir=DIR
+    python launch/evaluate.py --workdir=runs/digits --certificate
 
 Writes eval.json into the run folder and prints a table; with --learned, evaluates at
 the tolerances that the run's own policies give and writes tolerances.json; with --uses,
 evaluates what the likelihoods and codes of a run on images are good for, at the first
-tolerance, and writes a NAME.json and a NAME.npz for each.
+tolerance, and writes a NAME.json and a NAME.npz for each; with --certificate, says how
+far the model is from an ODE and a density at its own tolerances, at the first one and
+at looser ones, in certificate.json and in words.
 """
 
 from absl import flags
@@ -36,6 +39,12 @@ BEST = flags.DEFINE_bool(
     None,
     "The checkpoint of the best validation measure, or with --nobest the newest; the "
     "best of a run with a validation split if not given.",
+)
+CERTIFICATE = flags.DEFINE_bool(
+    "certificate",
+    False,
+    "Is the model an ODE and a density, at its own tolerances and others? The same as "
+    "--uses=certificate.",
 )
 USES = flags.DEFINE_list(
     "uses",
@@ -75,8 +84,9 @@ def main() -> None:
         run.evaluate_tolerances()
         return
     tols = parse_tolerances(TOL.value)
-    if USES.value:
-        uses.evaluate(WORKDIR.value, USES.value, tol=tols[0], data=DATA.value, **place)
+    names = USES.value + ["certificate"] * CERTIFICATE.value
+    if names:
+        uses.evaluate(WORKDIR.value, names, tol=tols[0], data=DATA.value, **place)
         return
     run.evaluate(tols, split=SPLIT.value, dtypes=DTYPE.value)
 

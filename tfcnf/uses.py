@@ -57,4 +57,6 @@ def evaluate(
         write_json(run.folder / f"{name}{run.suffix}.json", results[name])
         for measure, value in results[name].items():
             print(f"{name}/{measure}: {value:.4g}", flush=True)
+        for sentence in diagnostic.verdict(results[name]):
+            print(sentence, flush=True)
     return results

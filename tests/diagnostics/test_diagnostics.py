@@ -86,9 +86,9 @@ MADE = dict.fromkeys(("calibration", "gallery", "outliers", "paths"), images)
 MADE |= dict.fromkeys(("pairs", "predictions", "intervals"), table)
 MADE |= dict.fromkeys(("coverage", "ranks", "two_sample", "slices"), table)
 MADE |= {"density": points, "trajectories": spirals, "learned_tolerances": gates}
-MADE |= {"factors": factors}
+MADE |= {"factors": factors, "certificate": points}
 OF_VECTORS = ("calibration", "learned_tolerances", "coverage", "ranks", "two_sample")
-OF_VECTORS += ("slices",)
+OF_VECTORS += ("slices", "certificate")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from tfcnf.diagnostics import Calibration, Outliers
+from tfcnf.diagnostics import Calibration, Certificate, Outliers
 
 CLASSES = ["airplane", "a$b$c", r"$\frac", "d<e>", *"456789"]  # of the run of uses
 RNG = np.random.default_rng(0)
@@ -49,11 +49,19 @@ def paths():
     }
 
 
+def certificate():
+    tols = np.array([1e-2, 1e-1, 1e-2, 1e-5])
+    numbers = {"tolerance": tols, "mass_error": tols, "mass_error_se": tols / 10}
+    rows = np.array(["trained", "0.1", "0.01", "1e-05"])
+    return numbers | {"rows": rows, "limit": np.array(1e-3)}
+
+
 @pytest.fixture(scope="session")
 def used_run(tmp_path_factory):
     """The folder of a run on images with all uses evaluated."""
     folder = tmp_path_factory.mktemp("run")
-    arrays = {make.__name__: make() for make in (calibration, outliers, gallery, paths)}
+    makers = (calibration, outliers, gallery, paths, certificate)
+    arrays = {make.__name__: make() for make in makers}
     training = {"epochs": 3, "batch_size": 128, "labels": 10}
     config = {"seed": 0, "model_name": "infocnf", "data": "digits"}
     row = {"tolerance": 1e-5, "dtype": "float32", "bits_per_dim": 1.971}
@@ -65,6 +73,7 @@ def used_run(tmp_path_factory):
         "metadata": {"date": "2026-11-22T07:43:04+0000", "note": "<&>"},
         "calibration": dict(Calibration().measures(arrays["calibration"])),
         "outliers": dict(Outliers().measures(arrays["outliers"])),
+        "certificate": dict(Certificate().measures(arrays["certificate"])),
         "paths": {"detour": 1.2},
         "gallery": {"swaps/agreement": 87.5, "judge_error": 3.3},
     }

@@ -9,7 +9,7 @@ from tfcnf.reporting.runs import report
 PICTURES = {
     *("calibration.png", "outliers.png", "temperatures.png"),
     *("interpolations.png", "swaps.png", "class_means.png"),
-    *("paths.png", "paths.gif"),
+    *("paths.png", "paths.gif", "certificate.png"),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tfcnf.reporting.runs import report
 
-PICTURES = 8  # one of them an animation
+PICTURES = 9  # one of them an animation
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -47,6 +47,8 @@ def test_the_page_holds_pictures_tables_and_settings(page):
     for expected in (
         *("InfoCNF on digits", "1.14", "38,234", "conditional (bits/dim)"),
         *("10 labels a class", "AUROC, typicality", "87.5", "2026-11-22", '"<&>"'),
+        "every number is within 0.001, as at all tighter ones, is 1e-05.",
+        "Warning: the model was trained at tolerance 0.01, which is too loose",
         r"10 classes: airplane, a$b$c, $\frac, d<e>, 4, 5, 6, 7, 8, 9.",
     ):
         assert expected in words

@@ -1,11 +1,15 @@
 """One export of the tiny run for all tests of serving."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfcnf.runs.run import Run
 from tfcnf.training.checkpoints import Checkpoints, Position
+
+CERTIFICATE = {"limit": 0.001, "trained/tolerance": 0.01, "trained/inversion": 0.02}
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +20,7 @@ def served_run(once, finished_run, digits):
         (folder / "checkpoints").mkdir(parents=True)
         for name in ("config.json", "data.json", "metadata.json", "eval.json"):
             (folder / name).write_bytes((finished_run / name).read_bytes())
+        (folder / "certificate.json").write_text(json.dumps(CERTIFICATE))
         model = Run(finished_run).model
         for weight in model.flow.trainable_variables:
             weight.assign(2.0 * weight)

@@ -241,6 +241,7 @@ def test_the_model_card_is_of_this_model(export_dir, served_run):
     ):
         assert part in card, part
     assert "mean over 3 fixed draws of noise" in card
+    assert "Warning: the model was trained at tolerance 0.01, which is too" in card
 
 
 def test_estimated_traces_are_averaged_too(in_memory, given):

@@ -94,6 +94,11 @@ class Diagnostic(Registered, kind="diagnostic"):
         """Yields (name, value) from the arrays of `compute`."""
         raise NotImplementedError
 
+    @classmethod
+    def verdict(cls, measures: Mapping[str, Any]) -> list[str]:
+        """Sentences that the measures lead to; none unless a subclass has any."""
+        return []
+
     def plot(self, arrays: Arrays, ax: Axes | None = None) -> Axes:
         """Draws the arrays of `compute`.
 

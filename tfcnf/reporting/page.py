@@ -68,8 +68,9 @@ def write_page(run: Path, pictures: Path, out: Path) -> None:
         _section(body, part, folders)
     for key, d in Diagnostic.known.items():
         part = Section(d.title or key, d.caption, d.files or (key,))
-        rows = _pivot(read_numbers(run / f"{key}.json"), d.columns)
-        _section(body, part, folders, rows)
+        numbers = read_numbers(run / f"{key}.json")
+        told = d.verdict(numbers)
+        _section(body, part, folders, _pivot(numbers, d.columns), told)
     _section(body, CURVES, folders)
     section = SubElement(body, "section")
     _text(section, "h2", "Results")
@@ -150,8 +151,12 @@ def _section(
     part: Section,
     folders: Sequence[Path],
     rows: Sequence[Sequence[str]] = (),
+    told: Sequence[str] = (),
 ) -> None:
-    """Text, pictures of the first folder that has them, and a table if it has rows."""
+    """Text, pictures of the first folder that has them, and a table if it has rows.
+
+    A section without pictures is left out.
+    """
     names = [f"{name}.{end}" for name in part.files for end in ("png", "gif")]
     paths = [[f / name for f in folders if (f / name).is_file()] for name in names]
     pictures = [found[0] for found in paths if found]
@@ -159,7 +164,8 @@ def _section(
         return
     section = SubElement(body, "section", id=part.title.lower().replace(" ", "-"))
     _text(section, "h2", part.title)
-    _text(section, "p", part.caption)
+    for line in (part.caption, *told):
+        _text(section, "p", line)
     kind = "pair" if len(pictures) > 1 else "single"
     place = SubElement(section, "div", {"class": kind})
     for path in pictures:

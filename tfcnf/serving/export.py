@@ -200,4 +200,7 @@ def _measures(workdir: Path) -> dict[str, Any]:
     path = workdir / "metadata.json"
     if path.is_file():
         measures["metadata"] = read_record(path, METADATA)
+    path = workdir / "certificate.json"
+    if path.is_file():
+        measures["certificate"] = read_record(path, {}, float)
     return measures

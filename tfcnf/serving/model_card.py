@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfcnf.data.record import DataRecord
+from tfcnf.diagnostics.certificate import Certificate
 from tfcnf.reporting.tables import markdown, results_table
 from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.module import BYTES, LEVELS, FlowModule
@@ -46,7 +47,7 @@ def model_card(
         module: what is saved.
         config: of the run.
         measures: ``"entropy"``, which may be None, and, of a finished run,
-            ``"evaluation"`` and ``"metadata"``.
+            ``"evaluation"``, ``"metadata"`` and, where it has one, ``"certificate"``.
         data: record of the run's data.
         tol: default tolerance.
     """
@@ -66,6 +67,8 @@ def model_card(
         results_table(evaluation["evaluations"], Task.of(data).measures)
         if evaluation
         else "Not measured yet.",
+        "## Certificate",
+        *_certificate(measures.get("certificate")),
         "## How the answers are computed",
         *_computed(module, measures["entropy"], tol),
         "## Functions",
@@ -91,6 +94,13 @@ def _data(data: DataRecord) -> Iterator[str]:
     if data.exchanged:
         changes = _plain("; ".join(data.exchanged))
         yield f"The data were exchanged during the training: {changes}."
+
+
+def _certificate(measures: dict[str, Any] | None) -> Sequence[str]:
+    """Sentences on the model as an ODE and a density."""
+    if measures is None:
+        return ["None: `launch/evaluate.py --certificate` makes one of the run."]
+    return [_plain(line) for line in Certificate.verdict(measures)]
 
 
 def _plain(text: str) -> str:
