@@ -213,11 +213,28 @@ def _draw_tables(record: Record) -> Figure:
     return figure
 
 
+def _draw_hostile(record: Record) -> Figure:
+    """Requests by the time of their answers, beside the dearest allowed."""
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes: Any = figure.subplots()
+    seconds: dict[str, list[float]] = {"answered": [], "refused": []}
+    for answer in record["results"]["answers"]:
+        name = "answered" if answer["status"] == 200 else "refused"
+        seconds[name].append(answer["seconds"])
+    axes.hist(list(seconds.values()), 30, label=list(seconds), stacked=True, log=True)
+    worst = record["summary"][0]["worst_allowed_s"]
+    axes.axvline(worst, color="black", label="dearest allowed")
+    axes.set(xlabel="seconds", ylabel="requests")
+    axes.legend()
+    return figure
+
+
 DRAW: dict[str, Callable[[Record], Figure]] = {
     "solver": _draw_solver,
     "step": _draw_step,
     "start": _draw_start,
     "memory": _draw_memory,
     "serve": _draw_serve,
+    "hostile": _draw_hostile,
     "tables": _draw_tables,
 }

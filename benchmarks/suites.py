@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, memory, serve, solver, start, step, tables
+from benchmarks import hostile, machine, memory, serve, solver, start, step, tables
 from tfcnf.checks import check_choice
 from tfcnf.files import write_json
 
-SUITES = ("solver", "step", "start", "memory", "serve", "tables")
+SUITES = ("solver", "step", "start", "memory", "serve", "hostile", "tables")
 
 
 def run(
@@ -31,7 +31,7 @@ def run(
         out: the file; an existing one is refused.
         sizes: numbers of the sizes of the step suite, or names of tables; all if empty.
         rounds: timings of each contender; seeds of the tables suite.
-        checkpoint: run folder of trained flows for the solver and serve suites.
+        checkpoint: run folder of trained flows, for solver, serve and hostile.
         contenders: names of the step or tables suite's contenders; all if empty.
 
     Raises:
@@ -61,6 +61,9 @@ def run(
     elif suite == "serve":
         results = serve.run(checkpoint, _log, rounds)
         summary = serve.summarise(results)
+    elif suite == "hostile":
+        results = hostile.run(checkpoint, _log)
+        summary = hostile.summarise(results)
     else:
         module: Any = {"start": start, "memory": memory}[suite]
         results = module.run(_log)

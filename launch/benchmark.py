@@ -6,7 +6,8 @@
 
 Suites: solver (evaluations against error), step (a training step), start (from process
 start to the first step), memory (peak against the number of steps), serve (an exported
-run beside the model in memory), tables (conditional densities beside zuko's flows).
+run beside the model in memory), hostile (a model server under bad requests), tables
+(conditional densities beside zuko's flows).
 """
 
 import sys
@@ -26,7 +27,7 @@ SIZES = flags.DEFINE_list(
 )
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings, or seeds, of each contender.", 1)
 CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Run folder of trained flows for solver and serve."
+    "checkpoint", None, "Run folder of trained flows for solver, serve and hostile."
 )
 CONTENDERS = flags.DEFINE_list(
     "contenders", [], "Only these contenders of step or tables; all if empty."
