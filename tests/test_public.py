@@ -45,7 +45,8 @@ def test_all_names_are_there_and_every_class_of_them_is_public():
     assert len(set(tfcnf.__all__)) == len(tfcnf.__all__) > 50
     for name in tfcnf.__all__:
         assert getattr(tfcnf, name) is not None
-    for family in (tfcnf.Solver, tfcnf.Gradient, tfcnf.Trace, tfcnf.TolerancePolicy):
+    families = [tfcnf.Solver, tfcnf.Gradient, tfcnf.Trace, tfcnf.TolerancePolicy]
+    for family in [*families, tfcnf.Cost]:
         for made in family.known.values():
             if made.__module__.startswith("tfcnf."):
                 assert getattr(tfcnf, made.__name__) is made

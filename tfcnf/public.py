@@ -30,6 +30,9 @@ from tfcnf.models.finite import DivergenceError
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.ode.adjoint import Adjoint
+from tfcnf.ode.cost import Cost
+from tfcnf.ode.costs.jacobian_norm import JacobianNorm
+from tfcnf.ode.costs.kinetic_energy import KineticEnergy
 from tfcnf.ode.discrete import Checkpoint, Store
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics, Dynamics
 from tfcnf.ode.gradient import Gradient
@@ -62,6 +65,7 @@ __all__ = [
     "Columns",
     "Control",
     "ConvDynamics",
+    "Cost",
     "DataSource",
     "DenseDynamics",
     "Density",
@@ -76,6 +80,8 @@ __all__ = [
     "Gradient",
     "Hutchinson",
     "InfoCNF",
+    "JacobianNorm",
+    "KineticEnergy",
     "Label",
     "LatentODE",
     "LearnedTolerance",

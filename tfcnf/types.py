@@ -90,7 +90,8 @@ class Control(NamedTuple):
             each layer's backward solve took.
         exact: the trace is exact, whatever the layers have.
         skip_log_det: the log-determinant is not needed; it is 0 then, and a solve is
-            cheaper.
+            cheaper. Nor are there costs.
+        skip_costs: running costs are not needed; there are none then.
         share_noise: all examples get the same noise, so that what an example gives
             does not depend on its place in the batch.
         drawn_tol: tolerances ``[N]`` that the layers' policies gave for another part
@@ -111,6 +112,7 @@ class Control(NamedTuple):
     nfe_backward_probe: Tensor = None
     exact: On | None = None
     skip_log_det: On | None = None
+    skip_costs: On | None = None
     share_noise: On | None = None
     drawn_tol: Tensor = None
     rows: Tensor = None
@@ -175,6 +177,8 @@ class FlowOutput(NamedTuple):
         tolerance: tolerance that each solve used, ``[N]``.
         log_pi: log-density of each sampled tolerance under its gate, ``[N]``
             (InfoCNF Eq. 7); zero where the tolerance was not sampled.
+        costs: running costs of each example by name, ``[B]``, the sums over the solves
+            that take them along; see `tfcnf.ode.cost`.
     """
 
     z: Tensor
@@ -182,6 +186,7 @@ class FlowOutput(NamedTuple):
     nfe: Tensor
     tolerance: Tensor
     log_pi: Tensor
+    costs: Mapping[str, Tensor] = {}
 
     @property
     def code(self) -> Tensor:

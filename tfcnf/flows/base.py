@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -182,12 +182,19 @@ def split_control(
 
 
 def merge_outputs(z: Tensor, outputs: Sequence[FlowOutput]) -> FlowOutput:
-    """One record for several: log-determinants add, per-solve fields line up."""
-    return FlowOutput(
-        z,
-        sum(out.log_det for out in outputs),
-        *(
-            tf.concat([getattr(out, field) for out in outputs], 0)
-            for field in ("nfe", "tolerance", "log_pi")
-        ),
+    """One record for several: sums of log-determinants and costs, lists of the rest."""
+    nfe, tolerance, log_pi = (
+        tf.concat([getattr(out, field) for out in outputs], 0)
+        for field in ("nfe", "tolerance", "log_pi")
     )
+    log_det = sum(out.log_det for out in outputs)
+    costs = _add_costs([out.costs for out in outputs])
+    return FlowOutput(z, log_det, nfe, tolerance, log_pi, costs)
+
+
+def _add_costs(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The sum of each cost over the solves that have it."""
+    names = {name: None for part in parts for name in part}
+    return {
+        name: tf.add_n([part[name] for part in parts if name in part]) for name in names
+    }

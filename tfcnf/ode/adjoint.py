@@ -2,10 +2,10 @@
 
 The papers' way (Chen et al. 2018): a backward solve for ``a_z``, the gradient with
 respect to z(t), together with a recomputed z(t). Only these two take part in its error
-test; the parameter gradient is a quadrature along the way, and the log-determinant,
-whose adjoint is constant, is not integrated again. The equations are linear in the
-adjoints, so they are solved for adjoints scaled to unit size: the tolerance then means
-the same whatever the scale of the loss.
+test; the parameter gradient is a quadrature along the way, and the log-determinant and
+the costs, whose adjoints are constant, are not integrated again. The equations are
+linear in the adjoints, so they are solved for adjoints scaled to unit size: the
+tolerance then means the same whatever the scale of the loss.
 """
 
 from __future__ import annotations
@@ -42,16 +42,19 @@ class Adjoint(Gradient):
         solve: CNFSolve,
         theta: Sequence[Tensor],
         solution: Solution,
-        adjoint: tuple[Tensor, Tensor],
+        adjoint: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Gradients in z and theta from the backward solve, and its evaluations."""
-        solver, (dz1, dlog_det) = solve.solver, adjoint
+        solver, (dz1, dlog_det, *dcosts) = solve.solver, adjoint
         scale = tf.ones([], dz1.dtype)
         if solver.scales_adjoints:
-            largest = tf.maximum(_rms(dz1), _rms(dlog_det))
+            largest = functools.reduce(tf.maximum, map(_rms, adjoint))
             scale = tf.where(largest > 0, largest, scale)
         kept = solution.y if solver.tests_log_det else solution.y[:1]
-        plain, full = _derivatives(solve, theta, dlog_det / scale, len(kept))
+        a_costs = [solve.direction * a / scale for a in dcosts]
+        plain, full = _derivatives(
+            solve, theta, dlog_det / scale, a_costs=a_costs, num_kept=len(kept)
+        )
         zeros = tuple(tf.zeros_like(x) for x in theta)
         back = solver.integrator(solve.adjoint_tol).integrate(
             plain,
@@ -69,12 +72,17 @@ class Adjoint(Gradient):
 
 
 def _derivatives(
-    solve: CNFSolve, theta: Sequence[Tensor], a_log_det: Tensor, num_kept: int
+    solve: CNFSolve,
+    theta: Sequence[Tensor],
+    a_log_det: Tensor,
+    *,
+    a_costs: Sequence[Tensor],
+    num_kept: int,
 ) -> tuple[Any, Any]:
     """Right-hand sides ``(t, y)`` of the backward solve, without and with theta's."""
 
     def derivatives(
-        wrt_theta: bool, theta: Any, a_log_det: Tensor, t: Tensor, y: Any
+        wrt_theta: bool, theta: Any, a_log_det: Tensor, a_costs: Any, t: Tensor, y: Any
     ) -> Any:
         with tf.name_scope("dynamics"):
             (dz, divergence), grad_z, grad_theta = adjoint_dynamics(
@@ -85,6 +93,8 @@ def _derivatives(
                 probes=solve.probes,
                 a_z=y[-1],
                 a_log_det=a_log_det,
+                costs=solve.costs,
+                a_costs=a_costs,
                 wrt_theta=wrt_theta,
             )
         dy = (*(dz, divergence)[:num_kept], -grad_z)
@@ -93,7 +103,7 @@ def _derivatives(
     def traced(wrt_theta: bool) -> Any:
         # once, and called by the stages of a step
         once = tf.function(functools.partial(derivatives, wrt_theta), autograph=False)
-        return functools.partial(once, theta, a_log_det)
+        return functools.partial(once, theta, a_log_det, a_costs)
 
     return traced(False), traced(True)
 

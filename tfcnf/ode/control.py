@@ -8,6 +8,7 @@ error test, and every evaluation is counted.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -167,12 +168,19 @@ class Integrator:
         if dt is None:
             dt = self._first_step(plain, initial_state, f0, end)
         trail = _empty_trail(initial_state) if keep_trail else []
+        stage = functools.partial(
+            stage_of,
+            plain,
+            full,
+            weights=self.tableau.b,
+            is_free=quadrature is not None and quadrature.is_free,
+        )
         progress = _Progress(
             Clock.start(dt), initial_state, f0, q0, initial_total, trail
         )
         (progress,) = tf.while_loop(
             lambda p: (p.clock.s < end) & tf.equal(p.clock.status, SOLVED),
-            lambda p: [self._attempt(plain, full, end, p)],
+            lambda p: [self._attempt(stage, end, p)],
             [progress],
             parallel_iterations=1,
         )
@@ -186,11 +194,7 @@ class Integrator:
         return Solution(y, progress.total, stats, clock.step, kept)
 
     def _attempt(
-        self,
-        plain: Callable[..., Any],
-        full: Callable[..., Any],
-        end: Tensor,
-        p: _Progress,
+        self, evaluate: Callable[..., Any], end: Tensor, p: _Progress
     ) -> _Progress:
         """One step from p, accepted or not."""
         dt, lands = self._step_size(p.clock, end)
@@ -198,16 +202,7 @@ class Integrator:
 
         def stage(s: Tensor, y: Any) -> Any:
             index = len(integrands)
-            dy, dq = stage_of(
-                plain,
-                full,
-                weights=self.tableau.b,
-                index=index,
-                lands=lands,
-                s=s,
-                y=y,
-                zero=p.q,
-            )
+            dy, dq = evaluate(index=index, lands=lands, s=s, y=y, zero=p.q)
             integrands.append(dq)
             return dy
 

@@ -15,9 +15,8 @@ import tensorflow as tf
 
 from tfcnf.ode.control import Integrator, Solution
 from tfcnf.ode.gradient import CNFSolve, Gradient
-from tfcnf.ode.quadrature import direction
 from tfcnf.ode.runge_kutta import advance, back_along, pull_back
-from tfcnf.types import SolveStats, Tensor
+from tfcnf.types import Tensor
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class Checkpoint(Gradient):
         solve: CNFSolve,
         theta: Sequence[Tensor],
         solution: Solution,
-        adjoint: tuple[Tensor, Tensor],
+        adjoint: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Takes an adjoint back along the accepted steps, one after another."""
         trail, tableau = solution.trail, solve.solver.tableau
-        sign = direction(solve.start, solve.end)
+        sign = solve.direction
 
         def step(s: Tensor, dt: Tensor, y: Any, theta: Sequence[Tensor]) -> Any:
             stage, t = functools.partial(solve.ode_fn, theta), solve.start + sign * s
@@ -54,11 +53,11 @@ class Checkpoint(Gradient):
             return pull_back(functools.partial(step, s, dt), [y, theta], adjoint)
 
         def take_back(i: Tensor, adjoint: Any) -> tuple[Any, list[Tensor]]:
-            y = tuple(x[i] for x in trail.y)
+            y = (*(x[i] for x in trail.y), *solve.nothing(adjoint[0]))
             return step_back(theta, trail.s[i], trail.dt[i], y, adjoint)
 
         count = tf.shape(trail.s)[0]
-        (dz, _), total = back_along(count, take_back, adjoint, theta)
+        (dz, *_), total = back_along(count, take_back, adjoint, theta)
         # the last stage is for the error estimate and the next step alone
         return dz, tableau.evaluations * count, total
 
@@ -76,13 +75,14 @@ class Store(Gradient):
 
     def run(
         self, solve: CNFSolve, z: Tensor, nfe_probe: Tensor, theta: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor, SolveStats]:
+    ) -> tuple[Any, ...]:
         """As `Gradient.run`; TensorFlow differentiates the loop."""
         integrator = DifferentiableIntegrator(solve.solver, solve.tol)
         ode_fn = integrator.bind(solve.ode_fn, theta)
         solution = solve.integrate(integrator, ode_fn, z)
         z1, log_det = solution.y
-        return z1, log_det + 0.0 * nfe_probe, solution.stats
+        log_det += 0.0 * nfe_probe
+        return z1, log_det, *solution.total, solution.stats
 
 
 class DifferentiableIntegrator(Integrator):
@@ -111,11 +111,13 @@ class DifferentiableIntegrator(Integrator):
         y, f = tuple(gate(*p.y)), tuple(gate(*p.f))
         self._gated_theta = gate(*self._theta)
         clock = p.clock._replace(s=tf.stop_gradient(p.clock.s))
-        step = super()._step(
-            ode_fn, p._replace(clock=clock, y=y, f=f), tf.stop_gradient(dt)
-        )
+        step = super()._step(ode_fn, p._replace(clock=clock, y=y, f=f), dt)
         self._gated_theta = self._theta
         return step
+
+    def _step_size(self, *args: Any) -> tuple[Tensor, Tensor]:
+        dt, lands = super()._step_size(*args)
+        return tf.stop_gradient(dt), lands
 
     def _judge(self, *args: Any, **options: Any) -> tuple[Tensor, Any]:
         accept, clock = super()._judge(*args, **options)

@@ -9,20 +9,25 @@ from typing import Any, ClassVar, NamedTuple
 import tensorflow as tf
 
 from tfcnf.ode.control import Solution
+from tfcnf.ode.cost import Cost
 from tfcnf.ode.derivatives import check_captured, first_order_only
+from tfcnf.ode.quadrature import Quadrature, direction
 from tfcnf.ode.solver import Solver, check_keeps_steps
+from tfcnf.ode.status import SOLVED
 from tfcnf.ode.trace import Probes
 from tfcnf.registry import Record
-from tfcnf.types import SolveStats, Tensor
+from tfcnf.types import Tensor
 
 
 class CNFSolve(NamedTuple):
     """One CNF solve, as a gradient sees it.
 
     Attributes:
-        ode_fn: ``(theta, t, (z, log_det)) -> (dz, divergence)``.
+        ode_fn: ``(theta, t, (z, ...)) -> (dz, divergence, *integrands)``, the latter
+            with the sign of the solve's direction.
         field: a hashable field, see `tfcnf.ode.fields`.
         probes: directions of the trace.
+        costs: records of the costs.
         solver: record of the solver.
         start: time of the given state.
         end: time of the wanted state.
@@ -34,6 +39,7 @@ class CNFSolve(NamedTuple):
     ode_fn: Callable[..., Any]
     field: Any
     probes: Probes
+    costs: tuple[Cost, ...]
     solver: Any
     start: Tensor
     end: Tensor
@@ -41,10 +47,45 @@ class CNFSolve(NamedTuple):
     adjoint_tol: Tensor
     name: Tensor
 
-    def integrate(self, integrator: Any, ode_fn: Any, z: Tensor, **options: Any) -> Any:
-        """The solution from state z with log-determinant 0, both of the start."""
+    @property
+    def direction(self) -> Tensor:
+        """1 forward in time, -1 backward."""
+        return direction(self.start, self.end)
+
+    def nothing(self, z: Tensor) -> tuple[Tensor, ...]:
+        """The costs at the start, ``[B]`` each."""
+        zero = tf.zeros(tf.shape(z)[:1], z.dtype)
+        return (zero,) * len(self.costs)
+
+    def integrate(
+        self, integrator: Any, ode_fn: Any, z: Tensor, **options: Any
+    ) -> Solution:
+        """The solution from state z with log-determinant 0, both of the start.
+
+        The costs are its quadrature; NaN where the solve failed.
+        """
         initial = (z, tf.zeros(tf.shape(z)[:1], z.dtype))
-        return integrator.integrate(ode_fn, self.start, self.end, initial, **options)
+        if not self.costs:
+            return integrator.integrate(
+                ode_fn, self.start, self.end, initial, **options
+            )
+
+        def full(t: Tensor, y: Any) -> tuple[Any, Any]:
+            derivatives = ode_fn(t, y)
+            return derivatives[:2], derivatives[2:]
+
+        solution = integrator.integrate(
+            lambda t, y: full(t, y)[0],
+            self.start,
+            self.end,
+            initial,
+            quadrature=Quadrature(full, self.nothing(z), is_free=True),
+            **options,
+        )
+        failed = tf.not_equal(solution.stats.status, SOLVED)
+        nan = tf.constant(float("nan"), z.dtype)
+        total = tuple(tf.where(failed, nan, x) for x in solution.total)
+        return solution._replace(total=total)
 
 
 @dataclass(frozen=True)
@@ -70,8 +111,8 @@ class Gradient(Record, kind="gradient"):
 
     def run(
         self, solve: CNFSolve, z: Tensor, nfe_probe: Tensor, theta: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor, SolveStats]:
-        """State at the end, log-determinant and stats, with their gradient.
+    ) -> tuple[Any, ...]:
+        """State at the end, log-determinant, costs and stats, with their gradient.
 
         Args:
             solve: the solve.
@@ -94,16 +135,14 @@ class Gradient(Record, kind="gradient"):
             keep = self.keeps_trail
             solution = solve.integrate(integrator, ode_fn, z, keep_trail=keep)
 
-            def gradient(
-                dz: Tensor, dlog_det: Tensor, *_: Tensor, variables: Any = ()
-            ) -> Any:
+            def gradient(*adjoints: Tensor, variables: Any = ()) -> Any:
                 check_captured(variables)
-                adjoint = (dz, dlog_det)
+                adjoint = adjoints[: 2 + len(solve.costs)]  # others are of stats
                 dz, nfe, dtheta = self.backward(solve, theta, solution, adjoint)
                 gradients = dz, tf.cast(nfe, nfe_probe.dtype), *dtheta
                 return first_order_only(gradients, [*adjoint, *inputs])
 
-            return (*solution.y, solution.stats), gradient
+            return (*solution.y, *solution.total, solution.stats), gradient
 
         return forward(z, nfe_probe, *theta)
 
@@ -112,7 +151,7 @@ class Gradient(Record, kind="gradient"):
         solve: CNFSolve,
         theta: Sequence[Tensor],
         solution: Solution,
-        adjoint: tuple[Tensor, Tensor],
+        adjoint: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
         """Gradient in z, evaluations that it took, and gradients in theta.
 
@@ -120,6 +159,7 @@ class Gradient(Record, kind="gradient"):
             solve: the solve.
             theta: parameters of the field.
             solution: of the solve.
-            adjoint: gradients in the state at the end and in the log-determinant.
+            adjoint: gradients in the state at the end, the log-determinant and the
+                costs.
         """
         raise NotImplementedError

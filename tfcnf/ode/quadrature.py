@@ -21,10 +21,13 @@ class Quadrature(NamedTuple):
             stages with a weight in the solution, five of the seven of `Dopri5`. The
             solve's own ``ode_fn`` serves the rest.
         initial: tuple of tensors, the integral at the start.
+        is_free: the integrand costs nothing beside dy, and may be computed at every
+            stage.
     """
 
     ode_fn: Callable[[Tensor, Any], tuple[Any, Any]]
     initial: Any
+    is_free: bool = False
 
 
 def directed(
@@ -60,6 +63,7 @@ def stage_of(
     s: Tensor,
     y: Any,
     zero: Any,
+    is_free: bool = False,
 ) -> tuple[Any, Any]:
     """Derivative and integrand of a stage; no integrand where its weight is 0.
 
@@ -67,6 +71,8 @@ def stage_of(
     """
     if not tf.nest.flatten(zero):
         return plain(s, y), ()
+    if is_free:
+        return full(s, y)
     if index == len(weights) - 1:
         nothing = tf.nest.map_structure(tf.zeros_like, y), zero
         found = _where(lands, lambda: (plain(s, y), zero), nothing)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfcnf.ode.adjoint import Adjoint
+from tfcnf.ode.cost import Cost
 from tfcnf.ode.derivatives import check_forward_mode
 from tfcnf.ode.fields import parameter_specs
 from tfcnf.ode.gradient import CNFSolve, Gradient
@@ -16,7 +17,7 @@ from tfcnf.ode.solver import Solver
 from tfcnf.ode.solvers.dopri5 import Dopri5
 from tfcnf.ode.status import check_solved
 from tfcnf.ode.trace import Probes, value_and_divergence
-from tfcnf.types import SolveStats, Tensor
+from tfcnf.types import Tensor
 
 
 class Method(NamedTuple):
@@ -24,15 +25,18 @@ class Method(NamedTuple):
 
     Attributes:
         start: time of the given state.
-        end: time of the wanted state, after or before the start.
+        end: time of the wanted state, after or before the start; a float or a scalar
+            without gradient.
         solver: record of the solver.
         gradient: record of how it is differentiated.
+        costs: records of the costs that are taken along.
     """
 
     start: float = 0.0
-    end: float = 1.0
+    end: float | Tensor = 1.0
     solver: Solver = Dopri5()
     gradient: Gradient = Adjoint()
+    costs: tuple[Cost, ...] = ()
 
 
 def solve(
@@ -46,7 +50,7 @@ def solve(
     nfe_backward_probe: Tensor,
     method: Method,
     name: str = "solve",
-) -> tuple[Tensor, Tensor, SolveStats]:
+) -> tuple[Any, ...]:
     """Move z along a field and accumulate the log-determinant (InfoCNF Eq. 2).
 
     Solves of the same field and shapes share one traced graph, whatever their batch
@@ -61,11 +65,12 @@ def solve(
         adjoint_tol: tolerance of the backward solve, scalar.
         nfe_backward_probe: scalar whose "gradient" is the number of evaluations
             of the backward solve.
-        method: times, solver and gradient.
+        method: times, solver, gradient and costs.
         name: named in error messages.
 
     Returns:
-        State at the end, log |det dz(end)/dz(start)| ``[B]`` and `SolveStats`.
+        State at the end, log |det dz(end)/dz(start)| ``[B]``, each of the costs ``[B]``
+        and `SolveStats`: ``z1, log_det, *costs, stats``.
 
     Raises:
         tf.errors.InvalidArgumentError: ``SolverError: ...`` where a solve fails.
@@ -74,7 +79,7 @@ def solve(
     check_forward_mode([z, *theta])
     z = _check_gradient(z, name, adjoint_tol)
     label = tf.constant(name)  # an argument, so that layers share a graph
-    start, end = (tf.constant(t, z.dtype) for t in (method.start, method.end))
+    start, end = (tf.convert_to_tensor(t, z.dtype) for t in (method.start, method.end))
     scalars = [label, start, end, tol, adjoint_tol, nfe_backward_probe, probes.weight]
     specs = [tf.TensorSpec((), x.dtype) for x in scalars]
     any_shape = getattr(field, "any_shape", False)
@@ -84,24 +89,30 @@ def solve(
         tf.TensorSpec(state, z.dtype),
         *parameter_specs(field, theta, any_shape),
     ]
-    graph = _graph(field, method.solver, method.gradient, tuple(specs))
-    z1, log_det, stats = graph(*scalars, probes.directions, z, *theta)
+    options = method.solver, method.gradient, method.costs
+    graph = _graph(field, *options, tuple(specs))
+    z1, log_det, *costs, stats = graph(*scalars, probes.directions, z, *theta)
     with tf.control_dependencies(check_solved(stats, label, tol)):
         z1 = tf.identity(z1)
     z1, log_det = tf.ensure_shape(z1, z.shape), tf.ensure_shape(log_det, z.shape[:1])
-    return z1, log_det, stats
+    costs = [tf.ensure_shape(x, z.shape[:1]) for x in costs]
+    return z1, log_det, *costs, stats
 
 
 @functools.cache
 def _graph(
-    field: Any, solver: Solver, gradient: Gradient, specs: tuple[tf.TensorSpec, ...]
+    field: Any,
+    solver: Solver,
+    gradient: Gradient,
+    costs: tuple[Cost, ...],
+    specs: tuple[tf.TensorSpec, ...],
 ) -> Callable[..., Any]:
     """The traced solve of all layers with this field and these shapes.
 
     The runtime does not copy it into its callers, and so prepares it once for all.
     """
     return tf.function(
-        functools.partial(_solve, field, solver, gradient),
+        functools.partial(_solve, field, solver, gradient, costs),
         input_signature=specs,
         autograph=False,
         experimental_attributes={"_noinline": True},
@@ -112,6 +123,7 @@ def _solve(
     field: Any,
     solver: Solver,
     gradient: Gradient,
+    costs: tuple[Cost, ...],
     name: Tensor,
     start: Tensor,
     end: Tensor,
@@ -129,12 +141,17 @@ def _solve(
     @tf.function(autograph=False)
     def ode_fn(theta: Any, t: Tensor, y: Any) -> Any:
         with tf.name_scope("dynamics"):  # what `benchmarks.profile` looks for
-            return value_and_divergence(field, theta, t=t, z=y[0], probes=probes)
+            dz, divergence, *integrands = value_and_divergence(
+                field, theta, t=t, z=y[0], probes=probes, costs=costs
+            )
+            # costs grow whatever the direction
+            return dz, divergence, *(context.direction * c for c in integrands)
 
     context = CNFSolve(
         ode_fn=ode_fn,
         field=field,
         probes=probes,
+        costs=costs,
         solver=solver,
         start=start,
         end=end,

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfcnf.checks import check_choice, check_positive_integer
+from tfcnf.ode.cost import Cost, Evaluation
 from tfcnf.registry import Record
 from tfcnf.seeds import normal, signs
 from tfcnf.types import Tensor
@@ -171,18 +172,27 @@ def _units(event: tuple[int, ...], reach: int | None, dtype: tf.DType) -> Tensor
 
 
 def value_and_divergence(
-    field: Any, theta: Sequence[Tensor], *, t: Tensor, z: Tensor, probes: Probes
-) -> tuple[Tensor, Tensor]:
-    """f(t, z) and its divergence.
+    field: Any,
+    theta: Sequence[Tensor],
+    *,
+    t: Tensor,
+    z: Tensor,
+    probes: Probes,
+    costs: Sequence[Cost] = (),
+) -> tuple[Tensor, ...]:
+    """f(t, z), its divergence and the integrands of costs.
 
     Returns:
-        ``dz`` of the shape of z, and ``weight * sum_p e_p^T (df/dz) e_p``, ``[B]``.
+        ``dz`` of the shape of z, ``weight * sum_p e_p^T (df/dz) e_p``, ``[B]``, and for
+        each of the costs ``[B]``.
     """
     if probes.directions.shape[0] == 0:
         return field.value(theta, t, z), tf.zeros(tf.shape(z)[:1], z.dtype)
     dz, tangents = field.jvp(theta, t, z, probes.directions)
     axes = [0, *range(2, len(tangents.shape))]
-    return dz, probes.weight * tf.reduce_sum(tangents * probes.directions, axes)
+    divergence = probes.weight * tf.reduce_sum(tangents * probes.directions, axes)
+    at = Evaluation(t, z, dz, probes.directions, tangents, probes.weight)
+    return dz, divergence, *(cost.integrand(at) for cost in costs)
 
 
 def adjoint_dynamics(
@@ -194,20 +204,26 @@ def adjoint_dynamics(
     probes: Probes,
     a_z: Tensor,
     a_log_det: Tensor,
+    costs: Sequence[Cost] = (),
+    a_costs: Sequence[Tensor] = (),
     wrt_theta: bool = True,
 ) -> tuple[tuple[Tensor, Tensor], Tensor, list[Tensor]]:
     """f, its divergence and the products of the adjoints with their derivatives.
 
     Returns:
         ``(dz, divergence)``, and the gradients of
-        ``<a_z, f> + <a_log_det, divergence>`` with respect to z and, ``wrt_theta``, to
-        theta.
+        ``<a_z, f> + <a_log_det, divergence> + sum_k <a_costs[k], costs[k]>`` with
+        respect to z and, ``wrt_theta``, to theta.
     """
     inputs = [z, *theta] if wrt_theta else [z]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
-        dz, divergence = value_and_divergence(field, theta, t=t, z=z, probes=probes)
+        dz, divergence, *integrands = value_and_divergence(
+            field, theta, t=t, z=z, probes=probes, costs=costs
+        )
         product = tf.reduce_sum(a_z * dz) + tf.reduce_sum(a_log_det * divergence)
+        for a_cost, integrand in zip(a_costs, integrands, strict=True):
+            product += tf.reduce_sum(a_cost * integrand)
     grad_z, *grad_theta = tape.gradient(
         product, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
