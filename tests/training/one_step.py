@@ -5,7 +5,8 @@
 The images are dequantized already and the trace is exact, so that the only noise is
 that of the learned tolerances, which all replicas share. Learning rate 1 makes the
 change of the weights the gradient. ``price=0`` leaves the number of evaluations out of
-the gates' objective: each replica's solver chooses its own steps.
+the gates' objective: each replica's solver chooses its own steps. The end times of the
+solves are random, and the same on all replicas.
 """
 
 import sys
@@ -22,9 +23,11 @@ OPTIONS = {
     **{"num_levels": 17, "alpha": 0.05, "num_scales": 1, "flows_per_block": 2},
     **{"filters": 2, "hidden_layers": 1, "seed": 0, "trace": "exact", "dropout": 0.0},
     **{"policy": "learned", "tol": 1e-9, "dtype": "float64"},
+    **{"costs": {"kinetic_energy": 0.1}, "steer": 0.2},
     "policy_options": {"low": 1e-11, "high": 1e-7},
     "reinforce": {"price": 0.0, "baseline": "none"},
 }
+MEASURES = ("loss", "bits_per_dim", "error", "kinetic_energy")
 
 
 def float_images():
@@ -54,7 +57,7 @@ def one_step(scope):
         "gradient": np.concatenate([(a - b.numpy()).ravel() for a, b in pairs]),
         "gates": np.concatenate([m.ravel() for m in moments]),
         "tolerances": np.array([measures[f"log10_tol/cnf_{i:02d}"] for i in range(2)]),
-        "measures": np.array([measures[n] for n in ("loss", "bits_per_dim", "error")]),
+        "measures": np.array([measures[name] for name in MEASURES]),
     }
 
 

@@ -9,16 +9,30 @@ import keras
 import tensorflow as tf
 
 from tfcnf.flows.base import FlowLayer, Policies
+from tfcnf.ode.cost import Cost, make_costs
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solve import Method, solve
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.trace import Exact, NoTrace, Probes, Trace
 from tfcnf.ode.trajectory import solve_on_grid
-from tfcnf.seeds import next_seed
+from tfcnf.seeds import fold_in, next_seed, shared_seed, uniform
 from tfcnf.tolerances.fixed import FixedTolerance
 from tfcnf.tolerances.policy import TolerancePolicy, check_tolerance
 from tfcnf.types import Control, FlowOutput, Tensor
+
+END = 2  # folded into a given seed; 1 is a sampled tolerance's
+
+
+def check_steer(steer: float) -> float:
+    """Raises a ValueError for an end time that can reach zero."""
+    is_number = isinstance(steer, (int, float)) and not isinstance(steer, bool)
+    if not is_number or not 0 <= steer < 1:
+        raise ValueError(
+            "steer must be at least 0 and less than 1, so that no end time reaches 0. "
+            f"Received: steer={steer!r}"
+        )
+    return float(steer)
 
 
 @keras.saving.register_keras_serializable("tfcnf")
@@ -46,10 +60,16 @@ class CNFLayer(FlowLayer):
         solver: `Dopri5`, `Tsit5`, `Bosh3` or, for comparison, `StockTFP` (as TFP comes)
             or `Reference` (the authors' code), or its text, such as
             ``"tsit5:max_num_steps=500"``.
-        seed: integer seed of the trace noise.
+        costs: running costs that are taken along, such as `KineticEnergy`, or their
+            names; they are in the output's ``costs``, where there is a log-determinant.
+        steer: half width b of the range [1 - b, 1 + b) that the end time of a training
+            step's solve is drawn from, the same for the batch (STEER, Ghosh et al.
+            2020, arXiv 2006.10711); 0 for the end time 1, which all other solves have.
+        seed: integer seed of the trace noise and of end times.
 
     Raises:
-        ValueError: for an unknown choice or a tolerance that is not positive.
+        ValueError: for an unknown choice, a tolerance that is not positive or an end
+            time that can reach zero.
         tf.errors.InvalidArgumentError: ``SolverError: ...`` from `call`, where a
             solve does not reach its end, with advice.
     """
@@ -65,6 +85,8 @@ class CNFLayer(FlowLayer):
         trace: str | Trace = "hutchinson",
         gradient: str | Gradient = "adjoint",
         solver: str | Solver = "dopri5",
+        costs: Sequence[str | Cost] = (),
+        steer: float = 0.0,
         seed: int | None = None,
         **kwargs: Any,
     ):
@@ -72,6 +94,7 @@ class CNFLayer(FlowLayer):
         self.trace, self.gradient = Trace.get(trace), Gradient.get(gradient)
         self.solver = Solver.get(solver)
         self.gradient.check(self.solver)
+        self.costs, self.steer = make_costs(costs), check_steer(steer)
         if not isinstance(policy, TolerancePolicy | None):
             raise ValueError(
                 "policy must be a TolerancePolicy, for instance FixedTolerance(1e-3). "
@@ -122,20 +145,24 @@ class CNFLayer(FlowLayer):
         seed = control.seed
         seed = next_seed(self.seed_generator) if seed is None else seed
         field, theta = self.dynamics.prepare(control.context)
-        start = 1.0 if inverse else 0.0
-        z, log_det, stats = solve(
+        costs = self._costs(control)
+        start, end = 1.0 if inverse else 0.0, 0.0 if inverse else 1.0
+        if self.steer and training and not inverse:
+            end = self._random_end(control.seed, x.dtype)
+        z, log_det, *totals, stats = solve(
             field,
             theta,
             z=x,
-            probes=self._probes(x, control, seed),
+            probes=self._probes(x, control, seed, costs),
             tol=tol,
             adjoint_tol=adjoint_tol,
             nfe_backward_probe=probe,
-            method=Method(start, 1.0 - start, self.solver, self.gradient),
+            method=Method(start, end, self.solver, self.gradient, costs),
             name=self.name,
         )
-        nfe = tf.cast(stats.nfe, x.dtype)
-        return FlowOutput(z, log_det, nfe[None], tol[None], log_pi[None])
+        nfe = tf.cast(stats.nfe, x.dtype)[None]
+        named = dict(zip((cost.name for cost in costs), totals, strict=True))
+        return FlowOutput(z, log_det, nfe, tol[None], log_pi[None], named)
 
     def _until(
         self, x: Tensor, inverse: bool, control: Control, tol: Tensor
@@ -157,12 +184,27 @@ class CNFLayer(FlowLayer):
         )
         return z[:, 0], tf.cast(stats.nfe, x.dtype)
 
-    def _probes(self, x: Tensor, control: Control, seed: Tensor) -> Probes:
+    def _costs(self, control: Control) -> tuple[Cost, ...]:
+        """The costs of one solve."""
+        skipped = control.skip_costs is not None or control.skip_log_det is not None
+        return () if skipped else self.costs
+
+    def _random_end(self, seed: Tensor, dtype: Any) -> Tensor:
+        """An end time, the same on every replica."""
+        own = shared_seed(self.seed_generator) if seed is None else fold_in(seed, END)
+        return 1.0 + self.steer * (2.0 * uniform([], own, dtype) - 1.0)
+
+    def _probes(
+        self, x: Tensor, control: Control, seed: Tensor, costs: Sequence[Cost]
+    ) -> Probes:
         trace = self.trace if control.exact is None else Exact()
         if control.skip_log_det is not None:
             trace = NoTrace()
         share = control.share_noise is not None
-        return trace.draw(x, seed, self.dynamics.reach, share, control.rows)
+        reach = self.dynamics.reach
+        if reach is not None and any(cost.needs_columns for cost in costs):
+            reach *= 2
+        return trace.draw(x, seed, reach, share, control.rows)
 
     def _tolerances(
         self, x: Tensor, control: Control, training: bool
@@ -193,6 +235,8 @@ class CNFLayer(FlowLayer):
             "trace": str(self.trace),
             "gradient": str(self.gradient),
             "solver": str(self.solver),
+            "costs": [str(cost) for cost in self.costs],
+            "steer": self.steer,
             "seed": self.seed,
         }
 

@@ -12,6 +12,7 @@ from tfcnf.flows.base import Chain, FlowLayer
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import build_multiscale
+from tfcnf.ode.cost import Cost
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solver import Solver
@@ -41,6 +42,8 @@ def build_flow(
     trace: str | Trace = "hutchinson",
     gradient: str | Gradient = "adjoint",
     solver: str | Solver = "dopri5",
+    costs: Sequence[str | Cost] = (),
+    steer: float = 0.0,
     context_dims: int = 0,
     seed: int | None = None,
     dtype: Any = None,
@@ -69,6 +72,8 @@ def build_flow(
         trace: see `tfcnf.flows.cnf.CNFLayer`.
         gradient: see `tfcnf.flows.cnf.CNFLayer`.
         solver: see `tfcnf.flows.cnf.CNFLayer`.
+        costs: running costs that every CNF takes along, see `tfcnf.ode.cost`.
+        steer: see `tfcnf.flows.cnf.CNFLayer`.
         context_dims: numbers of the context that the dynamics have, see
             `tfcnf.ode.dynamics.StackDynamics`.
         seed: integer seed of the initial weights and the noise.
@@ -112,6 +117,8 @@ def build_flow(
             trace=trace,
             gradient=gradient,
             solver=solver,
+            costs=costs,
+            steer=steer,
             seed=next_int(seeds),
             dtype=dtype,
         )

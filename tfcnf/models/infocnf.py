@@ -23,6 +23,8 @@ from tfcnf.models.condition import Condition
 from tfcnf.models.inference import Inference
 from tfcnf.models.inputs import check_examples
 from tfcnf.models.label_inputs import read_labels
+from tfcnf.models.running_costs import priced
+from tfcnf.ode.cost import check_weights
 from tfcnf.registry import plain
 from tfcnf.types import (
     Control,
@@ -64,6 +66,11 @@ class InfoCNF(Inference):
             and densities are in these units; see `tfcnf.flows.columns.Columns`.
         beta: weight of the cross-entropy against bits/dim.
         dropout: dropout on the predictor's input.
+        costs: weights of running costs (`tfcnf.ode.cost`) by name, such as
+            ``{"kinetic_energy": 0.01}``; 0 leaves one out. The loss gains weight times
+            integral / D, the mean over the dimensions, summed over the CNFs; in
+            training and in tests of Keras, not in `log_prob`. A flow of your own has
+            CNF layers that take them along.
         seed: integer seed of initial weights and noise.
         reinforce: keywords of `tfcnf.tolerances.reinforce.Reinforce`, where the policy
             of the tolerances is learned.
@@ -94,6 +101,7 @@ class InfoCNF(Inference):
         columns: Sequence[Any] | None = None,
         beta: float = 0.5,
         dropout: float = 0.5,
+        costs: Mapping[str, float] | None = None,
         seed: int | None = None,
         reinforce: Mapping[str, Any] | None = None,
         flow: FlowLayer | None = None,
@@ -109,13 +117,19 @@ class InfoCNF(Inference):
         self.num_levels = num_levels if len(self.event_shape) == 3 else 1
         self.supervised_fraction, self.beta = supervised_fraction, beta
         self.dropout, self.seed, self.flow_options = dropout, seed, flow_options
+        self.costs = check_weights(costs)
         self.given_flow = flow
         dtype = self.dtype_policy
         self.condition = _make_condition(context, embedding, dtype)
         if self.condition:
             flow_options = {**flow_options, "context_dims": self.condition.width}
         self.flow = flow or build_flow(
-            self.event_shape, num_levels, seed=seed, dtype=dtype, **flow_options
+            self.event_shape,
+            num_levels,
+            costs=tuple(self.costs),
+            seed=seed,
+            dtype=dtype,
+            **flow_options,
         )
         self.columns = make_columns(columns or ())
         if self.columns:
@@ -164,7 +178,7 @@ class InfoCNF(Inference):
     def terms(
         self, x: Any, y: Tensor, control: Control, training: bool
     ) -> tuple[dict[str, Tensor | Weighted], FlowOutput]:
-        """Loss, bits/dim, the labels' loss (nats) and measures, each ``[B]``.
+        """Loss, bits/dim, the labels' loss (nats), costs and measures, each ``[B]``.
 
         Examples whose label is hidden have the marginal log-likelihood in place of the
         conditional one, and weight 0 in what is about the labels.
@@ -176,7 +190,8 @@ class InfoCNF(Inference):
         log_prob = self.log_density(out, y if self.is_supervised else None)
         bits = losses.bits_per_dim(log_prob, self.num_dims, self.num_levels)
         if not self.is_supervised:
-            return {"loss": bits, "bits_per_dim": bits}, out
+            terms = {"loss": bits, "bits_per_dim": bits}
+            return priced(terms, out, self.costs, self.num_dims), out
         codes = self.reader.codes(out.z, training)
         each = self.reader.losses(codes, y)
         label_loss = tf.add_n(each) / len(each)
@@ -189,13 +204,12 @@ class InfoCNF(Inference):
             ]
         )
         measures = self.reader.measures(codes, y)
-        return {
+        terms = {
             "loss": bits + self.beta * label_loss,
             "bits_per_dim": bits,
             self.reader.loss_name: Weighted(label_loss, tf.reduce_min(known, 0)),
-        } | {
-            name: Weighted(value, known[i]) for name, (i, value) in measures.items()
-        }, out
+        } | {name: Weighted(value, known[i]) for name, (i, value) in measures.items()}
+        return priced(terms, out, self.costs, self.num_dims), out
 
     def predict_step(self, data: Any) -> FlowOutput:
         """Codes and log-determinants of a batch; the noise is that of seed 0."""
@@ -224,6 +238,7 @@ class InfoCNF(Inference):
             "columns": [column.record() for column in self.columns],
             "beta": self.beta,
             "dropout": self.dropout,
+            "costs": self.costs,
             "seed": self.seed,
             "reinforce": self.reinforce_options,
             "flow": flow,

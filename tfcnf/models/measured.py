@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -23,6 +24,7 @@ class MeasuredModel(OwnLossModel):
         is_supervised: whether there are measures of labels.
         reader: reads labels from the code.
         reinforce: trains the gates; None where the flow has none.
+        costs: weights of the running costs that are part of the loss, by name.
         training_measures: names of terms that an evaluation leaves alone.
     """
 
@@ -30,6 +32,7 @@ class MeasuredModel(OwnLossModel):
     is_supervised: bool
     reader: CodeReader
     reinforce: Reinforce | None = None
+    costs: Mapping[str, float] = {}
     training_measures: frozenset[str] = frozenset()
 
     def _track_metrics(self) -> None:
@@ -37,7 +40,7 @@ class MeasuredModel(OwnLossModel):
         measured = self.reader.measure_names if self.is_supervised else {}
         if self.is_supervised:
             names += [self.reader.loss_name, *measured]
-        names += ["gradient_norm", "nfe_forward", "nfe_backward"]
+        names += [*self.costs, "gradient_norm", "nfe_forward", "nfe_backward"]
         for i in range(self.flow.num_solves):
             names += [f"{name}/cnf_{i:02d}" for name in self._per_solve]
         roots = {k for k, (i, name) in measured.items() if name in self.labels[i].roots}

@@ -145,4 +145,10 @@ class Passes(FlowModel):
         if tol is not None:
             tol = tf.cast(tol, self.compute_dtype)
         switch = On() if exact else None
-        return Control(tol=tol, seed=tf.constant([seed, 0]), exact=switch, rows=rows)
+        return Control(
+            tol=tol,
+            seed=tf.constant([seed, 0]),
+            exact=switch,
+            rows=rows,
+            skip_costs=On(),
+        )

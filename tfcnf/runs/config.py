@@ -14,6 +14,7 @@ from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.latent_ode import LatentODE
+from tfcnf.ode.cost import cost_weights
 from tfcnf.tolerances.policy import TolerancePolicy, check_tolerance
 from tfcnf.tolerances.reinforce import Reinforce
 from tfcnf.training.recovery import Recovery
@@ -66,6 +67,7 @@ TABLE = {  # keywords of a table, all with a default but the first
     name: parameter.default
     for name, parameter in list(inspect.signature(load_table).parameters.items())[1:]
 }
+LATER = ("costs", "steer")  # keywords of models that older runs do not have
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
 
 
@@ -118,6 +120,7 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         made = TolerancePolicy.find(policy)
         options["policy_options"] = made.options()
         options["reinforce"] = _defaults(Reinforce) if made.learns else {}
+        options["costs"] = cost_weights()
     else:
         training["passes"] = 1
     return {
@@ -217,9 +220,11 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     if model not in tuple(MODELS):
         return dict(config)
     known = default_config(model)
+    later = {key: known["model"][key] for key in LATER if key in known["model"]}
+    known["model"] = later
     return dict(config) | {
         group: known[group] | dict(config[group])
-        for group in ("optimizer", "training", "evaluation")
+        for group in ("model", "optimizer", "training", "evaluation")
         if isinstance(config.get(group), Mapping)
     }
 
