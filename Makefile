@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-# in two parts: traced graphs stay in memory, some 13 GiB a process in all
-PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal -m "not slow"
+# in two parts: traced graphs stay in memory, some 13 GiB a process in all;
+# a file in one process: what its tests share is made once
+PYTEST := $(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder -m "not slow"
 WHOLE := tests/integration/ tests/models/ tests/serving/
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 

@@ -1,12 +1,15 @@
 """What the tests share: two logical CPU devices, a tiny configuration, the digits."""
 
 import copy
+import gc
 import os
 import random
 import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+from tfcnf import libraries  # noqa: F401, I001 - imports first
 
 import numpy as np
 import pytest
@@ -27,12 +30,29 @@ tf.config.set_logical_device_configuration(
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
-WHOLE_RUNS = ("test_kills.py", "test_docs.py", "test_readme.py", "test_studies.py")
+# the dearest files, first those that wait for processes
+LONGEST = (
+    *("test_docs.py", "test_replicas.py", "test_tolerances.py", "test_accumulation.py"),
+    *("test_kills.py", "test_experiment.py", "test_studies.py", "test_export.py"),
+    *("test_latent_ode.py", "test_model_policies.py", "test_bad_input.py"),
+)
 
 
 def pytest_collection_modifyitems(items):
-    """The longest tests first, so that no process has one left at the end."""
-    items.sort(key=lambda item: item.path.name not in WHOLE_RUNS)
+    """The longest files first, so that no process has one left at the end.
+
+    The garbage collector is spared what the tests' modules are.
+    """
+    place = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Spares the garbage collector what a file left: traced graphs stay for ever."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
