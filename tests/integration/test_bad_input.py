@@ -1,8 +1,7 @@
+import functools
 import importlib.util
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 import types
@@ -53,6 +52,14 @@ def change(config, key, value):
         del config[name]
     else:
         config[name] = value
+
+
+@pytest.fixture(scope="module", autouse=True)
+def spirals_are_drawn_once():
+    with pytest.MonkeyPatch.context() as patch:
+        for name in spirals.DESIGNS:
+            patch.setitem(catalog.LOADERS, name, functools.cache(catalog.LOADERS[name]))
+        yield
 
 
 @pytest.fixture
@@ -648,58 +655,27 @@ def test_sample_refuses_a_label_out_of_range(
     assert not out.exists()
 
 
-@pytest.fixture(scope="module")
-def processes(once):
-    """What the training script says in processes of its own, started together."""
-
-    def fill(folder):
-        (folder / "foreign").mkdir(parents=True)
-        (folder / "foreign" / "notes.txt").write_text("precious")
-        new, foreign = f"--workdir={folder / 'run'}", f"--workdir={folder / 'foreign'}"
-        running = {
-            name: subprocess.Popen(
-                [sys.executable, str(ROOT / "launch" / "train.py"), *arguments],
-                cwd=folder,
-                env=os.environ | {"TFDS_DATA_DIR": str(folder / "data")},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for name, arguments in {
-                "unknown key": [new, digits_config(), "--config.model.filtrs=3"],
-                "foreign folder": [foreign, digits_config(":smoke")],
-            }.items()
-        }
-        ended = {}
-        for name, process in running.items():
-            _, message = process.communicate(timeout=300)
-            ended[name] = process.returncode, message
-        (folder / "ended.json").write_text(json.dumps(ended))
-
-    folder = once("processes", fill)
-    return folder, json.loads((folder / "ended.json").read_text())
-
-
 @pytest.mark.parametrize(
-    ("name", "parts"),
+    ("arguments", "parts"),
     [
-        ("unknown key", ["filtrs", '"filters"']),
-        ("foreign folder", ["not of a run", "Received: workdir="]),
+        (["--config.model.filtrs=3"], ["filtrs", '"filters"']),
+        ([], ["not of a run", "Received: workdir="]),
     ],
+    ids=["unknown key", "foreign folder"],
 )
-def test_training_ends_with_status_2_and_one_line(name, parts, processes):
-    _, ended = processes
-    status, message = ended[name]
+def test_a_training_that_is_refused_leaves_no_trace(
+    arguments, parts, script, data_dir, tmp_path
+):
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "notes.txt").write_text("precious")
+    folder = tmp_path / ("run" if arguments else "foreign")
+    run = [f"--workdir={folder}", f"--data_dir={data_dir}", digits_config(":smoke")]
+    status, message = script("train", *run, *arguments)
     assert status == 2
-    assert "Traceback" not in message
-    lines = message.splitlines()  # before the last stands what TensorFlow logs
-    assert [line.startswith("error: ") for line in lines].index(True) == len(lines) - 1
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
     for part in parts:
-        assert part in lines[-1]
-
-
-def test_a_training_that_is_refused_leaves_no_trace(processes):
-    folder, _ = processes
-    assert not (folder / "run").exists()
-    assert [path.name for path in (folder / "foreign").iterdir()] == ["notes.txt"]
-    assert (folder / "foreign" / "notes.txt").read_text() == "precious"
+        assert part in message
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign"]
+    assert [path.name for path in (tmp_path / "foreign").iterdir()] == ["notes.txt"]
+    assert (tmp_path / "foreign" / "notes.txt").read_text() == "precious"
