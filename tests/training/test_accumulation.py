@@ -88,7 +88,9 @@ def test_a_flows_gradient_is_that_of_the_whole_batch(images):
     assert part_logs["nfe_forward"] <= 1.5 * logs["nfe_forward"]
 
 
-@pytest.mark.parametrize("baseline", ["running", "leave_one_out"])
+@pytest.mark.parametrize(
+    "baseline", ["running", pytest.param("leave_one_out", marks=pytest.mark.slow)]
+)
 def test_one_decision_serves_all_parts(baseline, images, monkeypatch):
     model = InfoCNF(
         (4, 4, 1),

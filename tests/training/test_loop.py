@@ -245,6 +245,7 @@ def one_step(source, scope):
     return np.concatenate(change), record.logs[0]
 
 
+@pytest.mark.slow  # test_replicas.py has it in float64, with gates
 def test_two_replicas_take_the_step_of_one_device(float_images, strategies):
     single, logs = one_step(float_images, strategies["one_device"])
     double, double_logs = one_step(float_images, strategies["mirrored"])
