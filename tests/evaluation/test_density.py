@@ -135,7 +135,7 @@ def test_a_copy_in_float64_takes_a_schedule_along():
 
 def test_a_copy_in_float64_takes_the_gates_along():
     model = InfoCNF((2,), 2, **(SMALL | {"policy": "learned", "tol": 1e-3}))
-    model.compile(keras.optimizers.Adam(1e-2))
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True)
     x = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
     y = np.zeros([8, 1], np.int32)
     model.fit(x, y, batch_size=8, epochs=1, verbose=0)

@@ -117,7 +117,7 @@ def test_a_series_model_is_evaluated_without_touching_it():
     series = Series(values, np.tile(times, [4, 1]), np.ones([4, 5], np.float32))
     y = np.zeros([4, 1], np.float32)
     model = LatentODE(2, partition="none", seed=0)
-    model.compile(keras.optimizers.SGD(1e-3))
+    model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
     history = model.fit(series, y, batch_size=4, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     before = state(model)

@@ -162,7 +162,7 @@ class Count(Label):
 def test_a_new_kind_is_one_class():
     model = tfcnf.InfoCNF((4,), [Count(title="seen"), 2], tol=1e-2, **SMALL)
     y = np.array([[0, 1], [3, 0], [1, 0], [0, 1], [2, 1], [9, 0]])
-    model.compile(keras.optimizers.Adam(1e-2))
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True)
     history = model.fit(X, y, batch_size=6, epochs=2, verbose=0).history
     assert np.isfinite(history["count_error"]).all()
     assert model.predict_labels(X).shape == (6, 2)

@@ -214,7 +214,7 @@ def test_series_without_labels_are_fitted_by_a_model_that_looks_at_none():
     losses = [make(partition="none").differentiate(data)[0].loss for data in given]
     np.testing.assert_array_equal(losses, losses[:1] * 4)
     model = make(partition="none")
-    model.compile(keras.optimizers.Adam(1e-2))
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True)
     history = model.fit(X, batch_size=40, shuffle=False, verbose=0).history
     np.testing.assert_allclose(history["loss"], losses[0], rtol=1e-6)
     model.test_step(X)

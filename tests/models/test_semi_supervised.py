@@ -125,7 +125,7 @@ def test_a_batch_without_hidden_labels_is_what_it_was(model):
 
 
 def test_error_and_cross_entropy_are_means_over_the_labelled(model):
-    model.compile(keras.optimizers.Adam(0.0))
+    model.compile(keras.optimizers.Adam(0.0), run_eagerly=True)
     known = model.evaluate(X[KNOWN], Y[KNOWN], verbose=0, return_dict=True)
     mixed = model.evaluate(X, Y, verbose=0, return_dict=True)
     for name in ("error", "cross_entropy"):
@@ -134,7 +134,7 @@ def test_error_and_cross_entropy_are_means_over_the_labelled(model):
 
 
 def test_a_batch_without_any_label_can_be_trained_on(model):
-    model.compile(keras.optimizers.Adam(1e-3))
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
     y = np.full_like(Y, HIDDEN)
     before = [w.numpy() for w in model.trainable_variables]
     history = model.fit(X, y, batch_size=6, verbose=0).history
