@@ -5,11 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfcnf.data.series import SeriesSource, make_series, pad_series
+from tfcnf.data.series import SeriesSource, SeriesSplit, make_series, pad_series
+from tfcnf.data.series_units import SeriesUnits
 from tfcnf.data.spirals import Design, draw, labels
+from tfcnf.labels.real import Real
 
 VALUES, TIMES = np.ones([2, 3, 2]), np.array([0.0, 1.0, 2.0])
 NAN = np.array([[[1, 1], [np.nan, 1], [1, 1]]] * 2)
+NEVER = np.stack([np.arange(6.0).reshape(2, 3), np.full([2, 3], np.nan)], -1)
 DATES = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "datetime64[s]")
 
 
@@ -34,8 +37,16 @@ DATES = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "datetime64[s]")
         (VALUES, DATES, None, "divide by a unit.* of type datetime64"),
         (VALUES, DATES - DATES[0], None, "divide by a unit.* of type timedelta64"),
         (VALUES, [None, 1.0, 2.0], None, "times must be finite"),
-        (NAN, TIMES, None, "nan.* in series 0, point 1"),
-        (np.ma.masked_equal(VALUES, 1.0), TIMES, None, "nan.* in series 0, point 0"),
+        (NAN, TIMES, np.ones([2, 3]), "nan.* in series 0, point 1"),
+        (NAN, TIMES, np.ones([2, 3, 2]), "nan.* in series 0, point 1"),
+        (
+            VALUES * [[[1.0], [1.0], [np.inf]]],
+            TIMES,
+            None,
+            "inf.* in series 0, point 2",
+        ),
+        (np.ma.masked_equal(VALUES, 1.0), TIMES, None, "none in series 0"),
+        (VALUES, TIMES, np.ones([2, 3, 1]), r"mask.shape=\(2, 3, 1\)"),
         (VALUES, TIMES, np.ones([2, 2]), r"mask.shape=\(2, 2\)"),
         (VALUES, TIMES, 2 * np.ones([2, 3]), "zeros and ones"),
         (VALUES, TIMES, [[1, 0, 1], [0, 0, 0]], "none in series 1"),
@@ -109,6 +120,50 @@ def test_values_whose_differences_are_kept_are_taken():
     np.testing.assert_array_equal(booleans, VALUES)
 
 
+def test_values_are_missing_one_by_one():
+    values = np.arange(12.0).reshape(2, 3, 2)
+    values[0, 1, 1] = values[1, 0] = np.nan
+    expected = ~np.isnan(values)
+    for mask in (None, expected):
+        series = make_series(values, TIMES, mask)
+        np.testing.assert_array_equal(series.mask, expected)
+        np.testing.assert_array_equal(series.values, np.nan_to_num(values))
+        # time 0 is where anything was observed first
+        np.testing.assert_array_equal(series.times, [[0, 1, 2], [0, 0, 1]])
+    unequal = pad_series([values[0, :2], values[1]], [TIMES[:2], TIMES])
+    expected[0, 2] = False
+    np.testing.assert_array_equal(unequal.mask, expected)
+    whole = make_series(np.where(np.arange(3)[:, None] == 1, np.nan, 1.0)[None], TIMES)
+    np.testing.assert_array_equal(whole.mask, [[1, 0, 1]])  # no point in part
+
+
+def test_units_are_those_of_the_observed_values():
+    values = 100 + 5 * np.random.default_rng(0).normal(size=[4, 5, 2])
+    values[0, :3, 0] = np.nan
+    series = make_series(values, 60 * np.arange(5.0))
+    units = SeriesUnits.of(series)
+    np.testing.assert_allclose(units.mean, np.nanmean(values, (0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(units.scale, np.nanstd(values, (0, 1)), rtol=1e-4)
+    assert units.duration == 240
+    assert SeriesUnits.get(units.record()) == units
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SeriesUnits((0.0,), (0.0,)), "must be finite, scale and duration"),
+        (lambda: SeriesUnits((0.0, 1.0), (1.0,)), "of the same length"),
+        (lambda: SeriesUnits.get([1.0]), r"Received: units=\[1.0\]"),
+        (lambda: SeriesUnits.of(make_series(VALUES, TIMES)), "1 in dimension 0"),
+        (lambda: SeriesUnits.of(make_series(NEVER, TIMES)), "no value in dimension 1"),
+    ],
+)
+def test_what_has_no_units_is_refused(make, message):
+    with pytest.raises(ValueError, match=message) as failure:
+        make()
+    assert "Received: " in str(failure.value)
+
+
 def test_missing_points_may_be_anything():
     mask = np.array([[1, 0, 1]] * 2)
     series = make_series(NAN, [0.0, -5.0, 2.0], mask)
@@ -152,3 +207,18 @@ def test_a_constant_label_is_refused():
     source = SeriesSource("s", split, split, {}, labels(), 1.0)
     with pytest.raises(ValueError, match=r"supervises nothing.*Received: a=\[0.1\]"):
         source.model_keywords()
+
+
+def test_what_a_model_must_know_of_series_with_missing_values():
+    y = np.array([[0.0], [1.0]])
+    values = np.random.default_rng(0).normal(50, 9, [2, 3, 2])
+    values[0, 1, 1] = np.nan
+    split = SeriesSplit(make_series(values, TIMES), y)
+    source = SeriesSource("s", split, split, {}, (Real(),), 2.0, standardise=True)
+    known = source.model_keywords()
+    assert known["encode_mask"]
+    assert not known["regular"]
+    assert known["units"] == SeriesUnits.of(split.x).record()
+    never = dataclasses.replace(split, x=make_series(NEVER, TIMES))
+    with pytest.raises(ValueError, match="no value in dimension 1"):
+        dataclasses.replace(source, train=never).model_keywords()

@@ -39,28 +39,51 @@ def numbers(name: str, given: Any) -> np.ndarray:
     return found if is_wide else found.astype(np.int64)
 
 
-def check_points(values: np.ndarray, times: np.ndarray, seen: np.ndarray) -> None:
+def observed(values: np.ndarray, mask: Any) -> np.ndarray:
+    """Booleans ``[B, T, C]``, true where a value was observed.
+
+    Args:
+        values: ``[B, T, C]``; without a mask, NaN is a missing value.
+        mask: ``[B, T]`` or ``[B, T, C]`` of 0 and 1, or None.
+
+    Raises:
+        ValueError: for another mask.
+    """
+    if mask is None:
+        return ~np.isnan(values)
+    mask, shape = np.asarray(mask), values.shape
+    if mask.shape not in (shape[:2], shape) or not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            f"mask must be zeros and ones of shape {list(shape[:2])} or {list(shape)}. "
+            f"Received: mask.shape={mask.shape}"
+        )
+    seen = mask.astype(bool)
+    return seen if seen.ndim == 3 else np.broadcast_to(seen[..., None], shape)
+
+
+def check_points(values: np.ndarray, times: np.ndarray, known: np.ndarray) -> None:
     """Checks the observed points of series.
 
     Args:
         values: ``[B, T, C]``.
         times: ``[B, T]``.
-        seen: where they were observed, ``[B, T]``.
+        known: where a value was observed, ``[B, T, C]``.
 
     Raises:
         ValueError: for a series without a point, values or times that are not
             finite, or times that do not increase.
     """
+    seen = np.any(known, -1)
     if not seen.any(1).all():
         raise ValueError(
             "every series must have an observed point. "
             f"Received: none in series {int(np.argmin(seen.any(1)))}"
         )
-    if not np.isfinite(values[seen]).all():
-        first = np.argwhere(seen & ~np.isfinite(values).all(-1))[0]
+    if not np.isfinite(values[known]).all():
+        i, point, _ = np.argwhere(known & ~np.isfinite(values))[0]
         raise ValueError(
             "observed values must be finite; mask missing ones. "
-            f"Received: {values[tuple(first)]} in series {first[0]}, point {first[1]}"
+            f"Received: {values[i, point]} in series {i}, point {point}"
         )
     if not np.isfinite(times[seen]).all():
         raise ValueError(
@@ -77,6 +100,23 @@ def check_points(values: np.ndarray, times: np.ndarray, seen: np.ndarray) -> Non
                 "times must increase over the observed points of a series. "
                 f"Received: a step of {step:g} in series {i}"
             )
+
+
+def check_dimensions(known: np.ndarray) -> None:
+    """Checks that each dimension was observed somewhere in training series.
+
+    Args:
+        known: where a value was observed, ``[B, T, C]``.
+
+    Raises:
+        ValueError: for a dimension that never was.
+    """
+    missing = ~known.any((0, 1))
+    if missing.any():
+        raise ValueError(
+            "every dimension must be observed in some training series; leave it out. "
+            f"Received: no value in dimension {int(np.argmax(missing))}"
+        )
 
 
 def elapsed(times: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -107,33 +147,39 @@ def elapsed(times: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return narrow
 
 
-def in_single(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def in_single(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Values in float32, ``[B, T, C]``, and 0 where they were not observed.
 
     Args:
         values: finite where observed, ``[B, T, C]``.
-        seen: where they were observed, ``[B, T]``.
+        known: where they were observed, ``[B, T, C]``.
 
     Raises:
         ValueError: where float32 does not hold the differences between them.
     """
-    observed = values[seen]
-    low, high = observed.min(0), observed.max(0)
+    single = np.zeros(values.shape, np.float32)
+    for k in range(values.shape[-1]):
+        here = known[..., k]
+        single[here, k] = _narrowed(values[here, k], k)
+    return single
+
+
+def _narrowed(values: np.ndarray, dimension: int) -> np.ndarray:
+    """Observed values of a dimension, ``[n]``, in float32."""
+    if not values.size:
+        return values.astype(np.float32)
+    low, high = values.min(), values.max()
     with np.errstate(over="ignore"):
-        narrow = observed.astype(np.float32)
-        error = np.abs(narrow.astype(np.float64) - low - (observed - low)).max(0)
+        narrow: np.ndarray = values.astype(np.float32)
+        error = np.abs(narrow.astype(np.float64) - low - (values - low)).max()
     # integers of 64 bits differ by more than they can hold
-    spread = (high.astype(object) - low.astype(object)).astype(np.float64)
-    lost = (error > LOSS * spread) & (spread > 0) | ~np.isfinite(narrow).all(0)
-    if lost.any():
-        k = int(np.argmax(lost))
+    spread = float(high.item() - low.item())
+    if (error > LOSS * spread and spread > 0) or not np.isfinite(narrow).all():
         raise ValueError(
             "values must be apart in float32; subtract an offset, or use another unit. "
-            f"Received: values from {low[k]} to {high[k]} in dimension {k}"
+            f"Received: values from {low} to {high} in dimension {dimension}"
         )
-    single = np.zeros(values.shape, np.float32)
-    single[seen] = narrow
-    return single
+    return narrow
 
 
 def _refusal(name: str, given: Any) -> str:

@@ -9,7 +9,15 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from tfcnf.data.observations import check_points, elapsed, in_single, numbers
+from tfcnf.data.observations import (
+    check_dimensions,
+    check_points,
+    elapsed,
+    in_single,
+    numbers,
+    observed,
+)
+from tfcnf.data.series_units import SeriesUnits
 from tfcnf.data.source import Split, count_examples, present
 from tfcnf.labels.base import Label
 from tfcnf.labels.kinds import fitted_records
@@ -27,7 +35,8 @@ class Series(NamedTuple):
         values: observations ``[B, T, C]``; zero where not observed.
         times: their times ``[B, T]``, counted from the first observed point of each
             series, where the latent path starts; zero where not observed.
-        mask: 1 where observed, else 0, ``[B, T]``.
+        mask: 1 where observed, else 0: of points, ``[B, T]``, or of values,
+            ``[B, T, C]``, where some points were observed in part.
     """
 
     values: np.ndarray
@@ -41,11 +50,19 @@ def make_series(values: Any, times: Any, mask: Any = None) -> Series:
     Everything is looked at in the type that was given, and the first time of each
     series is subtracted before its times are narrowed.
 
+    ```python
+    values = [[[1.0, np.nan], [2.0, 5.0], [np.nan, np.nan]]]  # two numbers a point
+    series = tfcnf.make_series(values, times=[10.0, 11.5, 12.0])
+    assert series.times.tolist() == [[0.0, 1.5, 0.0]]
+    assert series.mask.tolist() == [[[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]]
+    ```
+
     Args:
-        values: ``[B, T, C]``; anything, NaN included, where not observed.
+        values: ``[B, T, C]``; anything where not observed. Without a mask, NaN is a
+            missing value.
         times: ``[T]`` or ``[B, T]``, from any origin; increasing over the observed
             points.
-        mask: ``[B, T]`` of 0 and 1; everything is observed if None.
+        mask: ``[B, T]`` of points or ``[B, T, C]`` of values, of 0 and 1.
 
     Raises:
         ValueError: for shapes that do not fit, series of unequal length, what is not
@@ -65,17 +82,15 @@ def make_series(values: Any, times: Any, mask: Any = None) -> Series:
             f"times must have shape {list(shape)} or [{shape[1]}]. "
             f"Received: times.shape={times.shape}"
         )
-    mask = np.ones(shape) if mask is None else np.asarray(mask)
-    if mask.shape != shape or not np.isin(mask, (0, 1)).all():
-        raise ValueError(
-            f"mask must be zeros and ones of shape {list(shape)}. "
-            f"Received: mask.shape={mask.shape}"
-        )
-    seen = mask.astype(bool)
+    known = observed(values, mask)
+    seen = np.any(known, -1)
     times = np.broadcast_to(times, shape)
-    check_points(values, times, seen)
+    check_points(values, times, known)
+    in_part = (known.any(-1) != known.all(-1)).any()
     return Series(
-        in_single(values, seen), elapsed(times, seen), seen.astype(np.float32)
+        in_single(values, known),
+        elapsed(times, seen),
+        (known if in_part else seen).astype(np.float32),
     )
 
 
@@ -83,7 +98,7 @@ def pad_series(values: Iterable[Any], times: Iterable[Any]) -> Series:
     """Series of unequal length, each with its own times, as one masked batch.
 
     Args:
-        values: one ``[T_i, C]`` a series.
+        values: one ``[T_i, C]`` a series; NaN is a missing value.
         times: one ``[T_i]`` a series.
 
     Raises:
@@ -105,8 +120,10 @@ def pad_series(values: Iterable[Any], times: Iterable[Any]) -> Series:
             "every series must have as many times as values, and there must be one. "
             f"Received: lengths {lengths} and {[t.shape for t in stamps]}"
         )
-    mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
-    return make_series(_pad(each, mask), _pad(stamps, mask), mask)
+    inside = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    padded = _pad(each, inside)
+    mask = inside[..., None] & observed(padded, None)
+    return make_series(padded, _pad(stamps, inside), mask)
 
 
 def _pad(parts: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
@@ -172,6 +189,9 @@ class SeriesSource:
         domains: further test splits, by name, from others.
         labels: kinds of the labels; numbers get their units from the training split.
         window: duration of the observations.
+        flip: not looked at.
+        standardise: give the model the units of the training split, see
+            `SeriesUnits`.
         validation: split that weights and the end of a training are chosen by, or
             None.
     """
@@ -183,6 +203,7 @@ class SeriesSource:
     labels: tuple[Label, ...]
     window: float
     flip: bool = False
+    standardise: bool = False
     validation: SeriesSplit | None = None
     task: ClassVar[str] = "series"
 
@@ -210,12 +231,23 @@ class SeriesSource:
         )
 
     def model_keywords(self) -> dict[str, Any]:
-        """Keywords of a model's constructor that follow from the data."""
-        return {
+        """Keywords of a model's constructor that follow from the data.
+
+        Raises:
+            ValueError: for a dimension that was never observed in training, or a label
+                that is constant there.
+        """
+        check_dimensions(observed(self.train.x.values, self.train.x.mask))
+        keywords: dict[str, Any] = {
             "obs_dims": self.event_shape[-1],
             "regular": all(_is_regular(split.x) for split in self._splits()),
             "labels": fitted_records(self.labels, self.train.y),
         }
+        if any(split.x.mask.ndim == 3 for split in self._splits()):
+            keywords["encode_mask"] = True
+        if self.standardise:
+            keywords["units"] = SeriesUnits.of(self.train.x).record()
+        return keywords
 
 
 def _is_regular(x: Series) -> bool:
