@@ -10,6 +10,7 @@ from tfcnf.data.series import (
     make_series,
     pad_series,
 )
+from tfcnf.data.series_units import SeriesUnits
 from tfcnf.data.source import DataSource, Density, Split
 from tfcnf.data.table_files import read_table
 from tfcnf.data.table_source import TableSource
@@ -26,6 +27,7 @@ from tfcnf.labels.real import Real
 from tfcnf.models.build import build_flow
 from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
+from tfcnf.models.encoders.encoder import Encoder
 from tfcnf.models.finite import DivergenceError
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.latent_ode import LatentODE
@@ -73,6 +75,7 @@ __all__ = [
     "DivergenceError",
     "Dopri5",
     "Dynamics",
+    "Encoder",
     "Exact",
     "FixedTolerance",
     "FlowLayer",
@@ -95,6 +98,7 @@ __all__ = [
     "Series",
     "SeriesSource",
     "SeriesSplit",
+    "SeriesUnits",
     "Solver",
     "SolverError",
     "Split",

@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 
 from tfcnf.data.series import Series
-from tfcnf.models.recognition import Recognition
+from tfcnf.models.encoders.rnn import RNNEncoder
 
 T, B = 7, 3
 
 
 @pytest.fixture(scope="module")
 def layer():
-    return Recognition(2, 4, units=5, seed=1, dtype="float64")
+    return RNNEncoder(2, 4, units=5, seed=1, dtype="float64")
 
 
 def series():
@@ -40,7 +40,7 @@ def test_states_and_gradients_are_those_of_keras(layer, masked):
         return layer.rnn(values, mask=seen)
 
     def written_out(values):
-        return layer._read(values, seen)
+        return layer.read(values, None, seen)
 
     np.testing.assert_allclose(written_out(values), keras_loop(values), rtol=1e-12)
     ours = gradients(written_out, values, weights)

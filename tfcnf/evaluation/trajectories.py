@@ -1,8 +1,9 @@
 """Evaluation of how a latent ODE fits and continues curves (InfoCNF section 4.6).
 
 The papers show pictures only, so the scores are defined here. Curves are predicted from
-the mean of q(z(0) | x) and compared with the noise-free curve, in the units of the
-plane: the root mean square, over all points and curves, of the Euclidean distance.
+the mean of q(z(0) | x), refined if the model says so, and compared with the noise-free
+curve, in the units of the plane: the root mean square, over all points and curves, of
+the Euclidean distance.
 
 * ``rmse_window``: where the curve was observed.
 * ``rmse_forward``: after the last observation, each curve's own.
@@ -112,11 +113,11 @@ class TrajectoryEvaluator(SplitEvaluator):
 def predict(
     model: LatentODE, x: Series, times: np.ndarray, tol: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Curves ``[B, T, C]`` and labels ``[B, L]`` from the posterior means.
+    """Curves ``[B, T, C]`` and labels ``[B, L]`` from the codes, see `LatentODE.codes`.
 
     The labels of a model that has none are an empty array.
     """
-    z = model.posterior(x).mean()
+    z = model.codes(x, tol=tol)
     curves = model.decode(z, times.tolist(), tol).numpy()
     labels = model.predict_labels(z).numpy() if model.is_supervised else np.zeros(0)
     return curves, labels

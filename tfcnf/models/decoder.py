@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfcnf.data.series import Series
-from tfcnf.models.recognition import dense
+from tfcnf.models.affine import dense
 from tfcnf.types import Tensor
 
 
@@ -48,12 +48,15 @@ class Decoder(keras.layers.Layer):
         return self.output_map(self.hidden(z))
 
     def log_prob(self, x: Series, mean: Tensor) -> Tensor:
-        """log p(x | z) over the observed points, ``[B]`` nats.
+        """log p(x | z) over the observed values, ``[B]`` nats.
 
         Args:
             x: observations.
             mean: what `call` gives at their times, ``[B, T, C]``.
         """
-        square = tf.reduce_sum(tf.square((x.values - mean) / self.sigma), -1)
-        constant = mean.shape[-1] * math.log(2 * math.pi * self.sigma**2)
-        return -0.5 * tf.reduce_sum(x.mask * (square + constant), 1)
+        each = tf.square((x.values - mean) / self.sigma)
+        constant = math.log(2 * math.pi * self.sigma**2)
+        if len(x.mask.shape) == 3:
+            return -0.5 * tf.reduce_sum(x.mask * (each + constant), [1, 2])
+        square = tf.reduce_sum(each, -1)
+        return -0.5 * tf.reduce_sum(x.mask * (square + mean.shape[-1] * constant), 1)

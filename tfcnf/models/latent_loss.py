@@ -60,7 +60,7 @@ class LatentLoss(LatentParts):
         moved = training and self.options["random_start"]
         draw = self._draw_moved if moved else self._draw
         drawn = draw(x, control, seed)
-        log_likelihood = self.decoder.log_prob(x, self.decoder(drawn.path))
+        log_likelihood = self._log_likelihood(x, drawn.path)
         kl = tfd.kl_divergence(drawn.posterior, self.prior.distribution(y))
         beta = self.options["beta"]
         loss = self._kl_weight(training) * kl - log_likelihood
@@ -120,6 +120,15 @@ class LatentLoss(LatentParts):
             return Drawn(posterior, z, path, out)
         met = others[0].log_prob(at_start(path, other))
         return Drawn(posterior, z, path, out, posterior.log_prob(z) - met)
+
+    def _log_likelihood(self, x: Series, path: Tensor) -> Tensor:
+        """log p(x | z) ``[B]`` of the values in the data's units, nats."""
+        log_prob = self.decoder.log_prob(x, self.decoder(path))
+        if self.units is None:
+            return log_prob
+        mask = x.mask if len(x.mask.shape) == 3 else x.mask[..., None]
+        log_scale = tf.math.log(tf.constant(self.units.scale, mask.dtype))
+        return log_prob - tf.reduce_sum(mask * log_scale, [1, 2])
 
     def _kl_weight(self, training: bool) -> Any:
         beta, steps = self.options["beta"], self.options["kl_warmup_steps"]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
-import tensorflow_probability as tfp
 
-from tfcnf.data.series import Series
+from tfcnf.data.series_units import SeriesUnits
 from tfcnf.latent.partition import Partition
-from tfcnf.models.latent_loss import LatentLoss
-from tfcnf.models.latent_options import check_options
+from tfcnf.models.latent_forecasts import LatentForecasts
+from tfcnf.models.latent_options import check_options, check_units
 from tfcnf.ode.solver import Solver
 from tfcnf.registry import plain
-from tfcnf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tfcnf")
-class LatentODE(LatentLoss):
+class LatentODE(LatentForecasts):
     """A variational model of series: z(0) ~ q(z | x), dz/dt = f(z), x(t) ~ p(x | z(t)).
 
     The loss is ``-E log p(x | z) + beta KL + sum_i weight_i (-log q_theta(y_i | z))``
@@ -46,8 +42,11 @@ class LatentODE(LatentLoss):
         partition: ``"code"``, ``"head"`` or ``"none"``.
         latent_dims: D, dimensions of z.
         code_dims: dimensions of the code of each label, for ``"code"``.
-        encoder_units: units of the recurrent encoder.
-        encoder_start: of its recurrent weights, see `Recognition`.
+        encoder: ``"rnn"`` (the paper's), ``"gru"``, ``"bidirectional"`` (two GRUs),
+            ``"attention"`` (over time and value) or an `Encoder` of your own, by its
+            key.
+        encoder_units: width of the encoder.
+        encoder_start: of the recurrent weights of ``"rnn"``, see `RNNEncoder`.
         dynamics_units: widths of the hidden layers of f.
         decoder_units: units of the decoder's hidden layer.
         activation: of f, see `AutonomousDynamics`.
@@ -64,7 +63,13 @@ class LatentODE(LatentLoss):
             code at another that the path from the first leads to; 0 for none.
         encode_gaps: give the encoder the time to the next observation too; for
             irregular times.
+        encode_mask: give the encoder of each value whether it was observed, for values
+            that are missing one by one.
         regular: all series have the same times and no missing point; saves work.
+        units: of values and times, see `SeriesUnits.of`; the model's own if None,
+            where values and times should be of size one. ``sigma`` is in these units.
+        refine: steps of gradient ascent by which predictions improve the encoder's
+            mean, see `codes`.
         tol: tolerance of the solver.
         solver: a Runge-Kutta solver such as `Tsit5`, or its text, such as
             ``"tsit5:max_num_steps=500"``.
@@ -82,6 +87,7 @@ class LatentODE(LatentLoss):
         partition: str = "code",
         latent_dims: int = 5,
         code_dims: int = 1,
+        encoder: str = "rnn",
         encoder_units: int = 25,
         encoder_start: str = "uniform",
         dynamics_units: Sequence[int] = (20,),
@@ -95,7 +101,10 @@ class LatentODE(LatentLoss):
         random_start: float = 0.0,
         consistency: float = 0.0,
         encode_gaps: bool = False,
+        encode_mask: bool = False,
         regular: bool = False,
+        units: SeriesUnits | Mapping[str, Any] | None = None,
+        refine: int = 0,
         tol: float = 1e-4,
         solver: str | Solver = "dopri5",
         seed: int | None = None,
@@ -108,6 +117,7 @@ class LatentODE(LatentLoss):
             "partition": partition,
             "latent_dims": latent_dims,
             "code_dims": code_dims,
+            "encoder": encoder,
             "encoder_units": encoder_units,
             "encoder_start": encoder_start,
             "dynamics_units": tuple(dynamics_units),
@@ -121,72 +131,23 @@ class LatentODE(LatentLoss):
             "random_start": random_start,
             "consistency": consistency,
             "encode_gaps": encode_gaps,
+            "encode_mask": encode_mask,
             "regular": regular,
+            "refine": refine,
             "tol": tol,
             "solver": plain(solver),
             "seed": seed,
         }
         check_options(self.options, len(labels))
+        self.units = SeriesUnits.get(units)
+        check_units(self.units, obs_dims)
+        self.options["units"] = self.units and self.units.record()
         self.is_supervised = partition != "none"
         sizes = (code_dims,) * len(labels) if partition == "code" else ()
         self.partition = Partition(sizes, latent_dims - sum(sizes))
         self._make_parts(labels, self.dtype_policy)
         self._track_metrics()
         self.built = True
-
-    def posterior(self, x: Series) -> tfp.distributions.MultivariateNormalDiag:
-        """q(z(0) | x): batch ``[B]``, event ``[D]``.
-
-        Raises:
-            ValueError: for series that do not fit the model, see `read_series`.
-        """
-        return self._encode(self._read(x))
-
-    def decode(
-        self, z: Tensor, times: Sequence[float], tol: float | Tensor | None = None
-    ) -> Tensor:
-        """Mean observations ``[B, T, C]`` on the path from z(0).
-
-        Args:
-            z: codes ``[B, D]``.
-            times: T of them, before or after 0, the first observed time of a series.
-            tol: solver tolerance; the model's own if None.
-
-        Raises:
-            ValueError: for times that are not finite.
-        """
-        stamps = np.sort(np.asarray(times, self.compute_dtype))
-        if stamps.ndim != 1 or not stamps.size or not np.isfinite(stamps).all():
-            raise ValueError(
-                f"times must be finite, one at least. Received: times={times}"
-            )
-        control, before = self._control(tol), int((stamps < 0).sum())
-        paths = [
-            self.flow(z, tf.constant(part), control=control, direction=direction)[0]
-            for part, direction in ((stamps[:before], -1), (stamps[before:], 1))
-            if part.size
-        ]
-        order = np.argsort(np.argsort(np.asarray(times, self.compute_dtype)))
-        return self.decoder(tf.gather(tf.concat(paths, 1), order, axis=1))
-
-    def predict_labels(self, z: Tensor) -> Tensor:
-        """Labels ``[B, columns]`` in their own units, see `Label.estimate`.
-
-        Raises:
-            ValueError: for a model that was given no labels.
-        """
-        if not self.is_supervised:
-            raise ValueError(
-                "a model without labels cannot predict them. Received: partition='none'"
-            )
-        return self.reader.estimates(z)
-
-    def call(self, x: Series, tol: float | None = None) -> Tensor:
-        """The mean observations at the times of the series, ``[B, T, C]``."""
-        x = self._read(x)
-        z = self._encode(x).mean()
-        path, _ = self.flow(z, self._times(x), control=self._control(tol))
-        return self.decoder(path)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""

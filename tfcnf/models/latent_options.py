@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from tfcnf.checks import check_choice
+from tfcnf.data.series_units import SeriesUnits
+from tfcnf.models.encoders.encoder import Encoder
 from tfcnf.ode.solver import Solver, check_keeps_steps
 
 PARTITIONS = ("code", "head", "none")
@@ -19,6 +21,7 @@ def check_options(options: dict[str, Any], labels: int) -> None:
         ValueError: for one that is out of range, or does not fit the others.
     """
     check_choice("partition", options["partition"], PARTITIONS)
+    Encoder.find(options["encoder"])
     for name in ("obs_dims", "latent_dims", "code_dims", "encoder_units"):
         if not isinstance(options[name], int) or options[name] < 1:
             raise ValueError(
@@ -29,7 +32,7 @@ def check_options(options: dict[str, Any], labels: int) -> None:
             f"sigma must be positive. Received: sigma={options['sigma']!r}"
         )
     check_keeps_steps("a latent ODE", Solver.get(options["solver"]))
-    for name in ("beta", "kl_warmup_steps", "consistency"):
+    for name in ("beta", "kl_warmup_steps", "consistency", "refine"):
         if not options[name] >= 0:
             raise ValueError(
                 f"{name} must not be negative. Received: {name}={options[name]!r}"
@@ -46,6 +49,19 @@ def check_options(options: dict[str, Any], labels: int) -> None:
         )
     if options["partition"] != "none":
         _check_labels(options, labels)
+
+
+def check_units(units: SeriesUnits | None, obs_dims: int) -> None:
+    """Checks that units are of as many dimensions as an observation has.
+
+    Raises:
+        ValueError: for others.
+    """
+    if units is not None and len(units.mean) != obs_dims:
+        raise ValueError(
+            f"units must be of the {obs_dims} dimensions of an observation. "
+            f"Received: units={units}"
+        )
 
 
 def _check_labels(options: dict[str, Any], labels: int) -> None:

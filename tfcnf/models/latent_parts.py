@@ -10,17 +10,18 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.data.series import Series
+from tfcnf.data.series_units import SeriesUnits
 from tfcnf.labels.kinds import make_labels
 from tfcnf.latent.partition import Partition
 from tfcnf.latent.prior import CodePrior
 from tfcnf.latent.reader import CodeReader
 from tfcnf.models.base import FlowModel
 from tfcnf.models.decoder import Decoder
+from tfcnf.models.encoders.encoder import Encoder
 from tfcnf.models.label_inputs import read_labels
-from tfcnf.models.latent_inputs import read_series
+from tfcnf.models.latent_inputs import in_units, read_series
 from tfcnf.models.latent_path import LatentPath
 from tfcnf.models.metrics import EpochMean
-from tfcnf.models.recognition import Recognition
 from tfcnf.models.running_mean import RunningMean
 from tfcnf.ode.autonomous import AutonomousDynamics
 from tfcnf.ode.solver import Solver
@@ -37,6 +38,7 @@ class LatentParts(FlowModel):
     Attributes:
         options: the constructor's keywords.
         partition: of the code.
+        units: of the data; None where they are the model's.
         noise: seeds of the samples of z(0).
         recognition: the encoder.
         flow: the path through time.
@@ -47,17 +49,19 @@ class LatentParts(FlowModel):
     training_measures = frozenset({"running_elbo", "consistency"})
     options: dict[str, Any]
     partition: Partition
+    units: SeriesUnits | None = None
 
     def _make_parts(self, labels: Sequence[Any], dtype: Any) -> None:
         options = self.options
         seeds = keras.random.SeedGenerator(options["seed"])
         obs, latent = options["obs_dims"], options["latent_dims"]
         self.noise = keras.random.SeedGenerator(next_int(seeds))
-        self.recognition = Recognition(
+        self.recognition = Encoder.find(options["encoder"])(
             obs,
             latent,
             units=options["encoder_units"],
             encode_gaps=options["encode_gaps"],
+            encode_mask=options["encode_mask"],
             seed=next_int(seeds),
             start=options["encoder_start"],
             dtype=dtype,
@@ -119,7 +123,15 @@ class LatentParts(FlowModel):
 
     def _read(self, x: Series) -> Series:
         obs_dims = self.options["obs_dims"]
-        return read_series(x, obs_dims, self.compute_dtype, self.regular)
+        x = read_series(x, obs_dims, self.compute_dtype, self.regular)
+        return x if self.units is None else in_units(x, self.units)
+
+    def _observe(self, path: Tensor) -> Tensor:
+        """Mean observations ``[B, T, C]`` on a path, in the data's units."""
+        curve = self.decoder(path)
+        if self.units is None:
+            return curve
+        return curve * self.units.scale + tf.constant(self.units.mean, curve.dtype)
 
     def _encode(
         self, x: Series, complete: bool | None = None

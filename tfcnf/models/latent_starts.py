@@ -14,6 +14,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfcnf.data.series import Series
+from tfcnf.models.latent_inputs import seen_points
 from tfcnf.seeds import uniform
 from tfcnf.types import Tensor
 
@@ -29,7 +30,7 @@ def draw_starts(x: Series, part: float, seed: Tensor) -> Tensor:
         part: of a series' observed points, from the first on, that are taken.
         seed: ``[2]`` integers.
     """
-    seen = tf.cast(x.mask > 0, tf.int32)
+    seen = tf.cast(seen_points(x), tf.int32)
     counts = tf.cast(tf.reduce_sum(seen, 1), tf.float32)
     drawn = tf.nn.relu(2.0 * uniform(tf.shape(counts), seed) - 1.0)
     rank = tf.cast(drawn * tf.maximum(part * counts, 1.0), tf.int32)
@@ -45,15 +46,16 @@ def from_start(x: Series, start: Tensor) -> Series:
         start: index of an observed point of each, ``[B]``.
     """
     later = tf.range(tf.shape(x.times)[1]) >= start[:, None]
-    mask = tf.where(later, x.mask, 0.0)
-    values = tf.where((mask > 0)[..., None], x.values, 0.0)
-    return Series(values, tf.where(mask > 0, times_from(x, start), 0.0), mask)
+    wide = later[..., None]
+    mask = tf.where(later if len(x.mask.shape) == 2 else wide, x.mask, 0.0)
+    times = tf.where(later, times_from(x, start), 0.0)
+    return Series(tf.where(wide, x.values, 0.0), times, mask)
 
 
 def times_from(x: Series, start: Tensor) -> Tensor:
     """Times since a point of each series, ``[B, T]``; 0 where not observed."""
     first = tf.gather(x.times, start[:, None], batch_dims=1)
-    return tf.where(x.mask > 0, x.times - first, 0.0)
+    return tf.where(seen_points(x), x.times - first, 0.0)
 
 
 def at_start(path: Tensor, start: Tensor) -> Tensor:

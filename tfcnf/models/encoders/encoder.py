@@ -1,0 +1,128 @@
+"""Encoders of a latent ODE: from a series to q(z(0) | x).
+
+A new encoder is one file with a subclass of `Encoder`, which a model finds by its
+name: ``LatentODE(..., encoder="gru")``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfcnf.data.series import Series
+from tfcnf.models.affine import dense
+from tfcnf.models.latent_inputs import seen_points
+from tfcnf.registry import Registered
+from tfcnf.types import Tensor
+
+NEVER = 1e30
+
+
+class Encoder(Registered, keras.layers.Layer, kind="encoder"):
+    """Parameters of q(z(0) | x) of series with missing points and values.
+
+    A subclass defines `make` and `read`. Points that were not observed must not change
+    what it reads.
+
+    ```python
+    class MeanEncoder(tfcnf.Encoder, key="mean"):
+        def make(self, inputs, units, seeds):
+            return inputs
+
+        def read(self, inputs, times, seen):
+            if seen is None:
+                return tf.reduce_mean(inputs, 1)
+            weights = tf.cast(seen, inputs.dtype)[..., None]
+            return tf.reduce_sum(weights * inputs, 1) / tf.reduce_sum(weights, 1)
+
+
+    model = tfcnf.LatentODE(obs_dims=2, partition="none", encoder="mean")
+    ```
+
+    Args:
+        obs_dims: dimensions of an observation.
+        latent_dims: dimensions of z.
+        units: width of the encoder.
+        encode_gaps: read the time to the next observed point too.
+        encode_mask: read of each value too whether it was observed.
+        seed: integer seed of the initial weights.
+        start: of recurrent weights, for encoders that look at it.
+
+    Raises:
+        ValueError: for an unknown start.
+    """
+
+    def __init__(
+        self,
+        obs_dims: int,
+        latent_dims: int,
+        *,
+        units: int = 25,
+        encode_gaps: bool = False,
+        encode_mask: bool = False,
+        seed: int | None = None,
+        start: str = "uniform",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.encode_gaps, self.encode_mask = encode_gaps, encode_mask
+        self.start = start
+        seeds = keras.random.SeedGenerator(seed)
+        inputs = obs_dims * (1 + int(encode_mask)) + int(encode_gaps)
+        features = self.make(inputs, units, seeds)
+        self.output_map = dense(
+            2 * latent_dims, features, seeds=seeds, dtype=self.dtype_policy
+        )
+        self.built = True
+
+    def make(self, inputs: int, units: int, seeds: keras.random.SeedGenerator) -> int:
+        """Makes the layers and returns the number F of features that `read` gives.
+
+        Args:
+            inputs: numbers I of each point.
+            units: width of the encoder.
+            seeds: of the layers, see `tfcnf.seeds.next_int`.
+        """
+        raise NotImplementedError
+
+    def read(self, inputs: Tensor, times: Tensor, seen: Tensor | None) -> Tensor:
+        """Features of each series, ``[B, F]``.
+
+        Args:
+            inputs: ``[B, T, I]``; 0 where not observed.
+            times: ``[B, T]``, from the first observed point on.
+            seen: where a point was observed, ``[B, T]`` booleans; all were if None.
+        """
+        raise NotImplementedError
+
+    def call(self, x: Series, complete: bool = False) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z(0) | x), ``[B, D]`` each.
+
+        Args:
+            x: series ``[B, T, C]``.
+            complete: no point is missing, so that the masks need not be looked at.
+        """
+        seen = None if complete else seen_points(x)
+        parts = [x.values]
+        if self.encode_mask:
+            mask = x.mask if len(x.mask.shape) == 3 else x.mask[..., None]
+            parts.append(tf.broadcast_to(mask, tf.shape(x.values)))
+        if self.encode_gaps:
+            parts.append(_gaps(x)[..., None])
+        inputs = tf.concat(parts, -1) if len(parts) > 1 else x.values
+        features = self.read(inputs, x.times, seen)
+        mean, log_variance = tf.split(self.output_map(features), 2, -1)
+        return mean, log_variance
+
+
+def _gaps(x: Series) -> Tensor:
+    """From each observed point the time to the next one, 0 at the last, ``[B, T]``."""
+    observed = seen_points(x)
+    seen = tf.where(observed, x.times, NEVER)
+    never = tf.fill(tf.shape(seen[:, :1]), tf.cast(NEVER, seen.dtype))
+    later = tf.concat([seen[:, 1:], never], 1)
+    following = tf.reverse(tf.scan(tf.minimum, tf.transpose(later)[::-1]), [0])
+    gaps = tf.transpose(following) - x.times
+    return tf.where(observed & (gaps < 0.5 * NEVER), gaps, 0.0)
