@@ -193,7 +193,7 @@ def _draw_serve(record: Record) -> Figure:
 
 
 def _draw_tables(record: Record) -> Figure:
-    """Test NLL against the time of training, a panel for each table."""
+    """Test NLL against the CPU time of training, a panel for each table."""
     rows = record["summary"]
     names = list(dict.fromkeys(row["table"] for row in rows))
     figure = Figure(figsize=(3.2 * len(names), 3.2), layout="constrained")
@@ -201,14 +201,14 @@ def _draw_tables(record: Record) -> Figure:
     for panel, name in zip(axes, names, strict=True):
         chosen = [row for row in rows if row["table"] == name]
         panel.errorbar(
-            [row["seconds"] for row in chosen],
+            [row["cpu_s"] for row in chosen],
             [row["test_nll"] for row in chosen],
             [row["deviation"] or 0.0 for row in chosen],
             fmt="o",
         )
         for row in chosen:
-            panel.annotate(row["contender"], (row["seconds"], row["test_nll"]))
-        panel.set(title=name, xlabel="seconds of training", xscale="log")
+            panel.annotate(row["contender"], (row["cpu_s"], row["test_nll"]))
+        panel.set(title=name, xlabel="CPU seconds of training", xscale="log")
     axes[0].set(ylabel="test NLL (nats)")
     return figure
 

@@ -56,6 +56,7 @@ def run(
             tables=_named("sizes", sizes, tables.TABLES),
             contenders=_named("contenders", contenders, tables.CONTENDERS),
             seeds=rounds,
+            kept=path.with_name(f"{path.stem}.fits.json"),
         )
         summary = tables.summarise(results)
     elif suite == "serve":

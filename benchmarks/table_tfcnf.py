@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -9,35 +10,44 @@ import numpy as np
 import tensorflow as tf
 
 import tfcnf
+from tfcnf.runs.config import table_config
 
-WIDTH, LAYERS, TOL = 64, 2, 1e-3
+TOL = 1e-5  # of densities and codes; training has the configuration's
 
 
 class TfcnfContender:
-    """A conditional CNF with the exact trace.
+    """The flow of ``configs/table.py``, but for the width of its network.
+
+    The width is the largest with no more weights than zuko's CNF has of hidden layers
+    of 64 and three frequencies of time.
 
     Args:
         dims: D.
         conditions: C.
         seed: of the initial weights.
-        rate: learning rate of Adam.
+        **options: other keywords of the flow than the configuration's.
     """
 
-    def __init__(self, dims: int, conditions: int, seed: int, rate: float):
-        self.model = tfcnf.CNF(
-            (dims,),
-            context=conditions,
-            flows_per_block=1,
-            filters=WIDTH,
-            hidden_layers=LAYERS,
-            tol=TOL,
-            trace="exact",
-            gradient="store",
-            seed=seed,
-        )
-        self.model.compile(keras.optimizers.Adam(rate))
+    def __init__(self, dims: int, conditions: int, seed: int, **options: Any):
+        keywords = table_config("")["model"] | {"trace": "exact"} | options
+        del keywords["dropout"]  # of a predictor of labels
+        layers = keywords["hidden_layers"]
+        keywords["filters"] = width(dims, conditions, layers)
+        self.model = tfcnf.CNF((dims,), context=conditions, seed=seed, **keywords)
         self.num_parameters = self.model.count_params()
+        self.optimizer = keras.optimizers.Adam(1e-3)
+        self.model.compile(self.optimizer)
+        self.optimizer.build(self.model.trainable_variables)
+        self.initial = self.state(), [v.numpy() for v in self.optimizer.variables]
         self._step = tf.function(self.model.train_step, autograph=False)
+
+    def reset(self, rate: float) -> None:
+        """Back to the initial weights, with a new Adam."""
+        weights, optimizer = self.initial
+        self.restore(weights)
+        for variable, value in zip(self.optimizer.variables, optimizer, strict=True):
+            variable.assign(value)
+        self.optimizer.learning_rate = rate
 
     def step(self, x: np.ndarray, c: np.ndarray) -> None:
         """One step of Adam."""
@@ -45,7 +55,11 @@ class TfcnfContender:
 
     def log_prob(self, x: np.ndarray, c: np.ndarray) -> np.ndarray:
         """log p(x | c) in nats."""
-        return self.model.log_prob(x, context=c).numpy()
+        return self.model.log_prob(x, context=c, tol=TOL).numpy()
+
+    def codes(self, x: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """Codes of the rows."""
+        return self.model.encode(x, context=c, tol=TOL).numpy()
 
     def state(self) -> Any:
         """A copy of the weights."""
@@ -54,3 +68,15 @@ class TfcnfContender:
     def restore(self, state: Any) -> None:
         """Sets the weights."""
         self.model.set_weights(state)
+
+
+def width(dims: int, conditions: int, layers: int) -> int:
+    """Units of a hidden layer with which the network is no larger than zuko's."""
+    theirs = (dims + conditions + 7) * 64 + 65 * 64 + 65 * dims
+
+    def ours(units: int) -> int:
+        widths = [dims, *[units] * layers, dims]
+        pairs = itertools.pairwise(widths)
+        return sum((a + 2 + 2 * conditions) * b for a, b in pairs)
+
+    return max(units for units in range(1, 257) if ours(units) <= theirs)

@@ -20,17 +20,20 @@ class ZukoContender:
         dims: D.
         conditions: C.
         seed: of the initial weights.
-        rate: learning rate of Adam.
     """
 
-    def __init__(
-        self, name: str, dims: int, conditions: int, *, seed: int, rate: float
-    ):
+    def __init__(self, name: str, dims: int, conditions: int, seed: int):
         torch.manual_seed(seed)
         kind = {"zuko nsf": zuko.flows.NSF, "zuko cnf": zuko.flows.CNF}[name]
         self.flow = kind(dims, conditions, hidden_features=HIDDEN)
-        self.optimizer = torch.optim.Adam(self.flow.parameters(), rate)
         self.num_parameters = sum(p.numel() for p in self.flow.parameters())
+        self.initial = self.state()
+        self.reset(1e-3)
+
+    def reset(self, rate: float) -> None:
+        """Back to the initial weights, with a new Adam."""
+        self.restore(self.initial)
+        self.optimizer = torch.optim.Adam(self.flow.parameters(), rate)
 
     def step(self, x: np.ndarray, c: np.ndarray) -> None:
         """One step of Adam."""
@@ -43,6 +46,12 @@ class ZukoContender:
         """log p(x | c) in nats."""
         with torch.no_grad():
             return self._log_prob(x, c).numpy()
+
+    def codes(self, x: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """Codes of the rows."""
+        with torch.no_grad():
+            flow = self.flow(torch.from_numpy(c))
+            return flow.transform(torch.from_numpy(x)).numpy()
 
     def state(self) -> Any:
         """A copy of the weights."""

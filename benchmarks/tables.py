@@ -1,25 +1,35 @@
 """Conditional densities of tables: tfcnf beside zuko and a linear Gaussian.
 
-Each contender has the same rows, batches, limit of steps, patience and grid of learning
-rates; the rate is the one that the validation rows of the first seed prefer. What is
-reported is of the test rows, which choose nothing.
+Each contender has the same rows, batches, patience, limits of steps and CPU time, and
+grid of learning rates; the rate is the one that the validation rows of the first seed
+prefer. What is reported is of the test rows, which choose nothing. A fit has a process
+and one thread of its own, the contenders take turns, and their times are CPU seconds.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.table_data import TABLES
+from benchmarks.table_worker import LIMIT
+from tfcnf.files import write_json
 
 CONTENDERS = ("tfcnf", "zuko cnf", "zuko nsf", "gaussian")
-RATES = (1e-3, 3e-3, 1e-2)
-LIMIT = 3_600  # seconds for one fit
+RATES = (1e-3, 5e-3)
+MOST = 7_200  # seconds by the clock for one process
+ONE_THREAD = {
+    name: "1"
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+}
 Log = Callable[[str], None]
+Fit = dict[str, Any]
 
 
 def run(
@@ -28,6 +38,7 @@ def run(
     tables: Sequence[str] = tuple(TABLES),
     contenders: Sequence[str] = CONTENDERS,
     seeds: int = 3,
+    kept: Path | None = None,
 ) -> dict[str, Any]:
     """Test measures of each contender on each table, for some seeds.
 
@@ -36,75 +47,103 @@ def run(
         tables: names, see `benchmarks.table_data.TABLES`.
         contenders: names, see `CONTENDERS`.
         seeds: number of splits, initial weights and orders of the batches.
+        kept: JSON file with the fits that were done; those in it are not done again.
     """
-    fits = []
-    for table in tables:
-        tuned: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
-        for rate in RATES:
+    done: list[Fit] = json.loads(kept.read_text()) if kept and kept.exists() else []
+    fits: list[Fit] = []
+    for seed in range(seeds):
+        for table in tables:
             for name in contenders:
-                if name != "gaussian" or rate == RATES[0]:
-                    tuned[name].append(_fit(name, table, 0, rate, log))
-        best = {name: _best(found) for name, found in tuned.items()}
-        fits += [fit for found in tuned.values() for fit in found if "skipped" in fit]
-        chosen = {name: fit for name, fit in best.items() if fit}
-        fits += list(chosen.values())
-        for seed in range(1, seeds):
-            for name, fit in chosen.items():
-                fits.append(_fit(name, table, seed, fit["rate"], log))
-    return {"rates": RATES, "seeds": seeds, "fits": fits}
+                key = {"contender": name, "table": table, "seed": seed}
+                fit = _find(done, key)
+                if not fit:
+                    first = _find(fits, key | {"seed": 0})
+                    if first and "skipped" in first:
+                        continue
+                    rates = [first["rate"]] if first and "rate" in first else RATES
+                    fit = key | _fit(name, table, seed, rates)
+                    log(str({k: v for k, v in fit.items() if k != "curve"}))
+                    done.append(fit)
+                    if kept:
+                        kept.parent.mkdir(parents=True, exist_ok=True)
+                        write_json(kept, done)
+                fits.append(fit)
+    return {"rates": RATES, "limit": LIMIT, "seeds": seeds, "fits": fits}
 
 
-def _best(fits: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The fit of the rate that the validation rows prefer, or None."""
-    done = [fit for fit in fits if "skipped" not in fit]
-    return min(done, key=lambda fit: fit["valid_nll"]) if done else None
+def _find(fits: Sequence[Fit], key: Fit) -> Fit | None:
+    """The fit of a contender, a table and a seed, or None."""
+    return next((fit for fit in fits if fit.items() >= key.items()), None)
 
 
-def _fit(name: str, table: str, seed: int, rate: float, log: Log) -> dict[str, Any]:
-    """One fit in a process of its own; why it is skipped if it does not end well."""
+def _fit(name: str, table: str, seed: int, rates: Sequence[float]) -> Fit:
+    """A process of its own; why it is skipped if it does not end well."""
     command = [sys.executable, "-m", "benchmarks.table_worker"]
-    command += [name, table, str(seed), str(rate)]
-    fit = {"contender": name, "table": table, "seed": seed, "rate": rate}
+    command += [name, table, str(seed), ",".join(map(str, rates))]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=LIMIT, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=MOST,
+            check=False,
+            env=os.environ | ONE_THREAD,
         )
-        lines = (done.stdout if done.returncode == 0 else done.stderr).splitlines()
-        last = lines[-1] if lines else "no message"
-        fit |= json.loads(last) if done.returncode == 0 else {"skipped": last}
     except subprocess.TimeoutExpired:
-        fit["skipped"] = f"no end within {LIMIT} s"
-    log(str(fit))
-    return fit
+        return {"skipped": f"no end within {MOST} s"}
+    lines = (done.stdout if done.returncode == 0 else done.stderr).splitlines()
+    last = lines[-1] if lines else "no message"
+    found: Fit = json.loads(last) if done.returncode == 0 else {"skipped": last}
+    return found
 
 
 def summarise(results: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each table and contender: mean and deviation over the seeds.
 
-    ``ratio`` is the time of training over that of ``zuko cnf``, medians of both.
+    ``cpu_s`` are CPU seconds of training, ``start_s`` those of imports and tracing.
+    ``reach_s`` are those until the validation rows are as likely as to the best weights
+    of ``zuko cnf``, and ``ratio`` is them over the seconds that ``zuko cnf`` took; all
+    are medians over the seeds. ``cut`` is the number of trainings that the limit ended.
     """
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for fit in results["fits"]:
-        if "skipped" not in fit:
-            groups.setdefault((fit["table"], fit["contender"]), []).append(fit)
-    seconds = {
-        key: statistics.median(fit["seconds"] for fit in fits)
-        for key, fits in groups.items()
-    }
+    fits = [fit for fit in results["fits"] if "skipped" not in fit]
+    groups: dict[tuple[str, str], list[Fit]] = {}
+    for fit in fits:
+        groups.setdefault((fit["table"], fit["contender"]), []).append(fit)
     rows = []
-    for (table, contender), fits in groups.items():
-        found = [fit["test_nll"] for fit in fits]
-        peer = seconds.get((table, "zuko cnf"))
+    for (table, contender), group in groups.items():
+        found = [fit["test_nll"] for fit in group]
+        reached = [_reach(fit, fits) for fit in group]
         rows.append(
             {
                 "table": table,
                 "contender": contender,
-                "rate": fits[0]["rate"],
-                "parameters": fits[0].get("parameters"),
+                "rate": group[0].get("rate"),
+                "parameters": group[0].get("parameters"),
                 "test_nll": statistics.mean(found),
                 "deviation": statistics.stdev(found) if len(found) > 1 else None,
-                "seconds": seconds[table, contender],
-                "ratio": seconds[table, contender] / peer if peer else None,
+                "cpu_s": _median([fit["seconds"] for fit in group]),
+                "start_s": _median([fit.get("start") for fit in group]),
+                "reach_s": _median([own for own, _ in reached]),
+                "ratio": _median(
+                    [own / peer if own else None for own, peer in reached]
+                ),
+                "cut": sum(fit.get("cut", False) for fit in group),
             }
         )
     return rows
+
+
+def _reach(fit: Fit, fits: Sequence[Fit]) -> tuple[float | None, float]:
+    """CPU seconds in which a fit is as good as zuko's CNF, and in which that is."""
+    key = {name: fit[name] for name in ("table", "seed")}
+    peer = _find(fits, key | {"contender": "zuko cnf"})
+    if not peer or "curve" not in fit:
+        return None, 1.0
+    seconds, best = peer["curve"][-1]
+    return next((s for s, nll in fit["curve"] if nll <= best), None), seconds
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    """The median; None where a value is missing."""
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known and len(known) == len(values) else None

@@ -1,12 +1,11 @@
 """The tables suite: equal rows for all, the closed form, one chosen rate, a summary."""
 
-import json
-
 import numpy as np
 import pytest
 
 from benchmarks import table_data, table_worker, tables
 from benchmarks.table_data import Rows, Table
+from benchmarks.table_tfcnf import TfcnfContender
 
 
 @pytest.fixture
@@ -49,65 +48,120 @@ def test_the_linear_gaussian_finds_the_entropy_of_its_data(linear):
 
 
 class Shrinking:
-    """A contender whose log-density of each row is less its distance from 3 steps."""
+    """A contender whose log-density of each row is less its distance from 9 steps.
+
+    At another rate than 1 it is one less everywhere.
+    """
 
     num_parameters = 1
 
     def __init__(self):
-        self.steps = 0
+        self.reset(1.0)
+
+    def reset(self, rate):
+        self.steps, self.rate = 0, rate
 
     def step(self, x, c):
         self.steps += 1
 
     def log_prob(self, x, c):
-        return np.full(len(x), -abs(self.steps - 9.0))
+        return np.full(len(x), -abs(self.steps - 9.0) - (self.rate != 1.0))
+
+    def codes(self, x, c):
+        return x
 
     def state(self):
-        return self.steps
+        return self.steps, self.rate
 
     def restore(self, state):
-        self.steps = state
+        self.steps, self.rate = state
 
 
-def test_the_validation_rows_choose_the_epoch(monkeypatch):
+@pytest.fixture
+def rows(monkeypatch):
     monkeypatch.setattr(table_worker, "BATCH", 5)
     monkeypatch.setattr(table_worker, "PATIENCE", 4)
-    rows = Rows(np.zeros([10, 1], np.float32), np.zeros([10, 1], np.float32))
-    found = table_worker.fit(Shrinking(), Table(rows, rows, rows, 2.0), 0)
-    assert found["test_nll"] == pytest.approx(-2.0)  # one step, then two an epoch
-    assert found["epochs"] == 4 + 4
+    x = np.random.default_rng(0).normal(size=[15, 2]).astype(np.float32)
+    part = Rows(x, np.zeros([15, 1], np.float32))
+    return Table(part, part, part, 2.0)
 
 
-def test_each_contender_is_tuned_and_the_others_seeds_take_its_rate(monkeypatch):
+def test_the_validation_rows_choose_the_epoch_and_the_rate(rows):
+    found = table_worker.tune(Shrinking(), rows, 0, [0.5, 1.0, 2.0])
+    assert found["test_nll"] == pytest.approx(-2.0)  # three steps an epoch
+    assert (found["rate"], found["steps"]) == (1.0, 9 + 4 * 3)
+    assert found["tried"] == {"0.5": -1.0, "1.0": -2.0, "2.0": -1.0}
+    nlls = [nll for _, nll in found["curve"]]
+    assert nlls == [6.0 - 2, 3.0 - 2, 0.0 - 2]
+    assert not found["cut"]
+
+
+def test_the_time_of_the_processor_ends_a_training(rows, monkeypatch):
+    clock = iter(np.arange(0.0, 1000.0))  # a second goes by between two looks
+    monkeypatch.setattr(table_worker.time, "process_time", lambda: next(clock))
+    monkeypatch.setattr(table_worker, "LIMIT", 7.0)
+    found = table_worker.fit(Shrinking(), rows, 0, 1.0)
+    # a look at each step, and one at each epoch of three
+    assert (found["steps"], found["cut"]) == (6, True)
+    assert found["valid_nll"] == pytest.approx(3.0 - 2.0)
+
+
+def test_coverage_by_codes_is_that_of_normal_numbers():
+    codes = np.random.default_rng(0).normal(size=[5000, 3])
+    found = table_worker.coverage(codes)
+    for level in (50, 80, 95):
+        assert found[f"{level} %/coverage"] == pytest.approx(level / 100, abs=0.02)
+    narrow = table_worker.coverage(codes / 0.9)
+    assert narrow["width"] == pytest.approx(0.9, abs=0.02)
+    assert narrow["80 %/coverage"] < narrow["80 %/low"]
+
+
+@pytest.mark.parametrize(("dims", "conditions"), [(1, 10), (6, 1), (8, 1)])
+def test_the_network_has_at_most_the_weights_of_the_peer(dims, conditions):
+    contender = TfcnfContender(dims, conditions, 0)
+    inputs = dims + conditions + 2 * 3  # and the sines and cosines of time
+    theirs = (inputs + 1) * 64 + 65 * 64 + 65 * dims
+    assert 0.95 * theirs < contender.num_parameters <= theirs
+
+
+def test_each_contender_is_tuned_and_the_others_seeds_take_its_rate(
+    monkeypatch, tmp_path
+):
     asked = []
 
-    def fit(name, table, seed, rate, log):
-        asked.append((name, seed, rate))
-        found = {"contender": name, "table": table, "seed": seed, "rate": rate}
+    def fit(name, table, seed, rates):
+        asked.append((name, seed, list(rates)))
         if name == "zuko nsf":
-            return found | {"skipped": "not installed"}
-        worse = abs(rate - 3e-3) + seed / 10
-        seconds = 4.0 if name == "zuko cnf" else 1.0
-        return found | {"valid_nll": worse, "test_nll": worse, "seconds": seconds}
+            return {"skipped": "not installed"}
+        if name == "gaussian":
+            return {"valid_nll": 3.0, "test_nll": 3.0, "seconds": 0.1}
+        worse = 1.0 + seed / 10
+        seconds = 8.0 if name == "zuko cnf" else 1.0
+        curve = [[seconds / 2, worse], [seconds, worse - 0.1]]
+        return {"rate": rates[-1], "test_nll": worse, "seconds": 9.0, "curve": curve}
 
     monkeypatch.setattr(tables, "_fit", fit)
-    results = tables.run(lambda line: None, tables=["t"], seeds=3)
-    assert sum(name == "gaussian" for name, *_ in asked) == 3
+    ask = {"tables": ["t"], "seeds": 3, "kept": tmp_path / "fits.json"}
+    results = tables.run(lambda line: None, **ask)
+    assert [ask for ask in asked if ask[1] == 0] == [
+        (name, 0, list(tables.RATES)) for name in tables.CONTENDERS
+    ]
     assert [ask for ask in asked if ask[1] == 2] == [
-        ("tfcnf", 2, 3e-3),
-        ("zuko cnf", 2, 3e-3),
-        ("gaussian", 2, 1e-3),
+        ("tfcnf", 2, [tables.RATES[-1]]),
+        ("zuko cnf", 2, [tables.RATES[-1]]),
+        ("gaussian", 2, list(tables.RATES)),
     ]
     rows = {row["contender"]: row for row in tables.summarise(results)}
     assert set(rows) == {"tfcnf", "zuko cnf", "gaussian"}
-    assert rows["tfcnf"]["ratio"] == 0.25
-    assert rows["tfcnf"]["test_nll"] == pytest.approx(0.1)
+    assert rows["tfcnf"]["reach_s"] == 1.0
+    assert rows["tfcnf"]["ratio"] == 1 / 8
+    assert rows["gaussian"]["ratio"] is None
+    assert rows["tfcnf"]["test_nll"] == pytest.approx(1.1)
     assert rows["tfcnf"]["deviation"] == pytest.approx(0.1)
-    json.dumps(results)
+    asked.clear()
+    assert tables.run(lambda line: None, **ask) == results
+    assert not asked  # all are kept
 
 
-def test_a_fit_that_fails_says_why(monkeypatch):
-    lines = []
-    found = tables._fit("tfcnf", "no table", 0, 1e-3, lines.append)
-    assert "no table" in found["skipped"]
-    assert lines
+def test_a_fit_that_fails_says_why():
+    assert "no table" in tables._fit("tfcnf", "no table", 0, [1e-3])["skipped"]
