@@ -29,7 +29,7 @@ class TfcnfContender:
     """
 
     def __init__(self, dims: int, conditions: int, seed: int, **options: Any):
-        keywords = table_config("")["model"] | {"trace": "exact"} | options
+        keywords = table_config("")["model"] | options
         del keywords["dropout"]  # of a predictor of labels
         layers = keywords["hidden_layers"]
         keywords["filters"] = width(dims, conditions, layers)

@@ -168,6 +168,7 @@ def table_config(data: str, smoke: bool = False) -> dict[str, Any]:
             "filters": 8 if smoke else 32,
             "hidden_layers": 2,
             "activation": "tanh",
+            "trace": "exact",
             "gradient": "store",
             "dropout": 0.0,
             "tol": 1e-2 if smoke else 1e-3,
