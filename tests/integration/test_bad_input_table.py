@@ -323,6 +323,9 @@ CASES = [
     train("tolerance 0", "--config.model.tol=0.", "Received: tol=0.0"),
     train("tolerance NaN", "--config.model.tol=nan", "Received: tol=nan"),
     train("no filters", "--config.model.filters=0", "Received: hidden="),
+    train("negative cost", "--config.model.costs.kinetic_energy=-1.", "energy=-1.0"),
+    train("cost NaN", "--config.model.costs.jacobian_norm=nan", "norm=nan"),
+    train("end time that can reach zero", "--config.model.steer=1.", "steer=1.0"),
     train("too many scales", "--config.model.num_scales=5", "divisible by 16"),
     train("fraction above 1", "--config.model.supervised_fraction=1.5", "=1.5"),
     train("unknown trace", "--config.model.trace=exat", "Received: trace='exat'"),
@@ -689,6 +692,12 @@ CASES = [
         'InfoCNF((2,), policy_options={"width": 3})',
         "policy_options.width=3",
         lambda: tiny(policy_options={"width": 3}),
+    ),
+    library(
+        "unknown cost",
+        'InfoCNF((2,), costs={"energy": 0.1})',
+        "costs='energy'",
+        lambda: tiny(costs={"energy": 0.1}),
     ),
     library(
         "unknown baseline",

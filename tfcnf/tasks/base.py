@@ -135,6 +135,10 @@ class Task(Registered, kind="task"):
             "test, marginal": "test/marginal_bits_per_dim",
         },
         **EVALUATIONS,
+        "running costs a dimension": {
+            "kinetic energy": "kinetic_energy",
+            "Jacobian norm": "jacobian_norm",
+        },
     }
     sections: ClassVar[tuple[Section, ...]] = ()
     has_page: ClassVar[bool] = False
