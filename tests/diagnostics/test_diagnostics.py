@@ -86,7 +86,7 @@ MADE = dict.fromkeys(("calibration", "gallery", "outliers", "paths"), images)
 MADE |= dict.fromkeys(("pairs", "predictions", "intervals"), table)
 MADE |= dict.fromkeys(("coverage", "ranks", "two_sample", "slices"), table)
 MADE |= {"density": points, "trajectories": spirals, "learned_tolerances": gates}
-MADE |= {"factors": factors, "certificate": points}
+MADE |= {"forecasts": spirals, "factors": factors, "certificate": points}
 OF_VECTORS = ("calibration", "learned_tolerances", "coverage", "ranks", "two_sample")
 OF_VECTORS += ("slices", "certificate")
 

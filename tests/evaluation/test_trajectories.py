@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -135,6 +137,16 @@ def test_distances_of_all_shown_curves_are_those_of_the_evaluation(
     assert len(measures) == 6
     for name, value in measures.items():
         assert value == pytest.approx(scores[name], rel=1e-2), name
+
+
+def test_series_whose_curves_are_not_known_have_the_other_scores(model, source, scores):
+    bare = SeriesSplit(source.test.x, source.test.y)
+    data = dataclasses.replace(source, test=bare)
+    found = dict(TrajectoryEvaluator(model, data, 10).run(1e-5, 2))
+    known = {k: v for k, v in scores.items() if "/" not in k}
+    assert found == {
+        k: v for k, v in known.items() if not k.startswith(("rmse", "median"))
+    }
 
 
 def test_bad_input_is_refused(model, source):

@@ -28,10 +28,18 @@ from tfcnf import (
     Control,
     DenseDynamics,
     InfoCNF,
+    LatentODE,
+    Real,
     command_line,
 )
 from tfcnf.data import catalog
-from tfcnf.data.series import make_series, pad_series
+from tfcnf.data.series import (
+    SeriesSource,
+    SeriesSplit,
+    make_series,
+    pad_series,
+)
+from tfcnf.data.series_units import SeriesUnits
 from tfcnf.data.source import DataSource, Split
 from tfcnf.flows.multiscale import build_multiscale
 from tfcnf.runs.config import check_config, default_config
@@ -260,6 +268,18 @@ def small_loop(batch_size, **options):
     model.compile(keras.optimizers.SGD(0.1))
     data = source(np.zeros([8, 2], np.float32), np.zeros([8, 1], np.int32))
     run_epochs(model, data, get_strategy("one_device"), batch_size, 1, **options)
+
+
+SERIES = make_series(np.ones([2, 3, 1]), [[0, 1, 2], [0, 1, 3]])
+
+
+def series_source(y):
+    split = SeriesSplit(SERIES, y)
+    return SeriesSource("mine", split, split, {}, (Real(title="a"),), 3.0)
+
+
+def series_model(**options):
+    return LatentODE(1, partition="none", encoder_units=2, **options)
 
 
 EVALUATE = f"evaluate --workdir=RUN {DATA}"
@@ -668,6 +688,60 @@ CASES = [
         "pad_series([zeros([3, 1]), zeros([3, 2])], times)",
         "shape [times, 1]",
         lambda: pad_series([np.zeros([3, 1]), np.zeros([3, 2])], [range(3)] * 2),
+    ),
+    library(
+        "times that are apart in float64 alone",
+        "make_series(values, [0, 1e9, 1e9 + 1])",
+        "cut a long series into shorter ones",
+        lambda: make_series(np.zeros([2, 3, 1]), [0, 1e9, 1e9 + 1]),
+    ),
+    library(
+        "a series without an observed value",
+        "make_series(full([2, 3, 1], nan), times)",
+        "none in series 0",
+        lambda: make_series(np.full([2, 3, 1], np.nan), np.arange(3)),
+    ),
+    library(
+        "a mask of neither points nor values",
+        "make_series(values, times, mask=ones([2, 3, 1]))",
+        "mask.shape=(2, 3, 1)",
+        lambda: make_series(np.zeros([2, 3, 2]), np.arange(3), np.ones([2, 3, 1])),
+    ),
+    library(
+        "a dimension that was never observed",
+        "SeriesUnits.of(series)",
+        "no value in dimension 1",
+        lambda: SeriesUnits.of(make_series([[[1, np.nan], [2, np.nan]]], [0, 1])),
+    ),
+    library(
+        "a label that is constant in training",
+        "SeriesSource(..., labels=(Real(title='a'),)).model_keywords()",
+        "supervises nothing",
+        lambda: series_source(np.ones([2, 1])).model_keywords(),
+    ),
+    library(
+        "irregular series that are said to be regular",
+        "LatentODE(1, regular=True, ...).posterior(series)",
+        "share their times",
+        lambda: series_model(regular=True).posterior(SERIES),
+    ),
+    library(
+        "a forecast at no time",
+        "model.predict(series, [0, nan])",
+        "times must be finite",
+        lambda: series_model().predict(SERIES, [0.0, np.nan]),
+    ),
+    library(
+        "an unknown encoder",
+        "LatentODE(1, encoder='lstm')",
+        "Received: encoder='lstm'",
+        lambda: series_model(encoder="lstm"),
+    ),
+    library(
+        "consistency of codes at one point alone",
+        "LatentODE(1, consistency=1.0)",
+        "needs random_start",
+        lambda: series_model(consistency=1.0),
     ),
     library(
         "classes that are no number",

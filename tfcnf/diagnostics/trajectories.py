@@ -82,7 +82,7 @@ class Trajectories(Diagnostic):
             "truth_mask": split.truth_mask[:count],
             "values": x.values,
             "value_times": x.times,
-            "mask": x.mask,
+            "mask": x.mask if x.mask.ndim == 2 else x.mask.all(-1),
             "model_times": grid,
             "model": predicted,
             "labels": split.y[:count],

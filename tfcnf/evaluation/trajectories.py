@@ -58,8 +58,9 @@ class TrajectoryEvaluator(SplitEvaluator):
 
         Yields:
             ``rmse_...`` and ``median_rmse_...`` of the window and of both
-            extrapolations (units of the plane); ``elbo``, ``log_likelihood`` and
-            ``kl`` (nats a series); for each label its measures behind its name, as
+            extrapolations (units of the plane), where the curves are known; ``elbo``,
+            ``log_likelihood`` and ``kl`` (nats a series); for each label its measures
+            behind its name, as
             ``a_rmse`` (its own units) and ``clockwise_error`` (percent);
             ``nfe_forward``; of other domains the same as ``domain/name``.
         """
@@ -84,8 +85,9 @@ class TrajectoryEvaluator(SplitEvaluator):
             curve, label = predict(self.model, x, split.truth_times, tol)
             curves.append(curve)
             labels.append(label)
-        squares = np.square(np.concatenate(curves) - split.truth).sum(-1)
-        yield from distances(squares, split)
+        if split.truth.size:
+            squares = np.square(np.concatenate(curves) - split.truth).sum(-1)
+            yield from distances(squares, split)
         for name, values in sums.items():
             yield name, float(np.mean(np.concatenate(values), dtype=np.float64))
         if self.model.is_supervised:
@@ -115,10 +117,10 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Curves ``[B, T, C]`` and labels ``[B, L]`` from the codes, see `LatentODE.codes`.
 
-    The labels of a model that has none are an empty array.
+    Curves at no times, and labels of a model that has none, are an empty array.
     """
     z = model.codes(x, tol=tol)
-    curves = model.decode(z, times.tolist(), tol).numpy()
+    curves = model.decode(z, times.tolist(), tol).numpy() if len(times) else times
     labels = model.predict_labels(z).numpy() if model.is_supervised else np.zeros(0)
     return curves, labels
 

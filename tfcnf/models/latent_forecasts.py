@@ -150,13 +150,13 @@ class LatentForecasts(LatentLoss):
         z = tf.reshape(mean + scale * unit, [-1, dims])
         curves = self.decode(z, times, tol)
         curves = tf.reshape(curves, [draws, count, *curves.shape[1:]])
-        return self._add_noise(curves, seed) if noise else curves
+        return self._add_noise(curves, seed, tf.shape(curves)) if noise else curves
 
-    def _add_noise(self, curves: Tensor, seed: int) -> Tensor:
-        """Observations of noise-free curves."""
+    def _add_noise(self, curves: Tensor, seed: int, shape: Tensor) -> Tensor:
+        """Observations of noise-free curves, by noise of a shape."""
         scales = tf.constant(self.units.scale if self.units else 1.0, curves.dtype)
         seeds = fold_in(tf.constant([seed, 0]), 1)
-        unit = normal(tf.shape(curves), seeds, curves.dtype)
+        unit = normal(shape, seeds, curves.dtype)
         return curves + self.options["sigma"] * (scales * unit)
 
     def predict(
@@ -202,8 +202,10 @@ class LatentForecasts(LatentLoss):
         curves = self.sample(
             x, times, draws=draws, seed=seed, noise=False, refine=refine, tol=tol
         )
-        noisy, tail = self._add_noise(curves, seed).numpy(), (1 - level) / 2
-        low, high = np.quantile(noisy, [tail, 1 - tail], axis=0)
+        # the same noise at all times: each interval is as it was, their ends smooth
+        shape = tf.shape(curves[:, :, :1])
+        noisy, tail = self._add_noise(curves, seed, shape), (1 - level) / 2
+        low, high = np.quantile(noisy.numpy(), [tail, 1 - tail], axis=0)
         return Forecast(curves.numpy().mean(0), low, high)
 
     def predict_labels(self, z: Tensor) -> Tensor:

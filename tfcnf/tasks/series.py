@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfcnf.diagnostics.forecasts import Forecasts
 from tfcnf.diagnostics.trajectories import Trajectories
 from tfcnf.tasks.base import COSTS, EVALUATIONS, Measure, Task, leave
 
@@ -69,5 +70,10 @@ class Series(Task):
         return None
 
     def draw(self, model: Any, source: SeriesSource, folder: Path, tol: float) -> None:
-        """Leaves ``trajectories.npz`` and ``trajectories.png``."""
-        leave(Trajectories(), model, source, folder, tol)
+        """Leaves ``trajectories``, or ``forecasts``, as ``.npz`` and ``.png``.
+
+        Trajectories are drawn of curves in the plane that are known.
+        """
+        drawn = Trajectories()
+        chosen = drawn if drawn.takes(source) else Forecasts()
+        leave(chosen, model, source, folder, tol)
