@@ -47,6 +47,7 @@ from tfcnf.ode.solvers.tsit5 import Tsit5
 from tfcnf.ode.status import SolverError
 from tfcnf.ode.tableau import Tableau
 from tfcnf.ode.trace import Exact, Hutchinson, Trace
+from tfcnf.tolerances.adapted import AdaptedTolerance
 from tfcnf.tolerances.fixed import FixedTolerance
 from tfcnf.tolerances.policy import TolerancePolicy
 from tfcnf.tolerances.sampled import LearnedTolerance, RandomTolerance
@@ -56,6 +57,7 @@ from tfcnf.types import Control, FlowOutput, On
 __all__ = [
     "CCNF",
     "CNF",
+    "AdaptedTolerance",
     "Adjoint",
     "Binary",
     "Bosh3",

@@ -6,6 +6,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
+from tfcnf.tolerances.adapted import AdaptedTolerance
 from tfcnf.tolerances.fixed import FixedTolerance
 from tfcnf.tolerances.network import GateNetwork
 from tfcnf.tolerances.policy import TolerancePolicy, build_policies, policy_options
@@ -19,6 +20,7 @@ FEATURES = {"images": IMAGES, "vectors": VECTORS}
 MAKE = {
     "fixed": lambda: FixedTolerance(1e-4),
     "scheduled": lambda: ScheduledTolerance(1e-4, (0, 3), (10.0, 1.0)),
+    "adapted": lambda: AdaptedTolerance(1e-4),
     "random": lambda: RandomTolerance(1e-3, seed=1),
     "random, linear": lambda: RandomTolerance(
         5e-5, 1e-5, high=1e-4, spread=0.2, log_scale=False, seed=1
@@ -60,6 +62,28 @@ def test_a_scheduled_tolerance_follows_the_epoch():
         policy.epoch.assign(epoch)
         tols.append(float(policy(VECTORS)[0]))
     assert tols == pytest.approx([1e-3] * 3 + [1e-4] * 2 + [1e-5] * 2)
+
+
+def test_an_adapted_tolerance_follows_honesty_within_its_bounds():
+    policy = AdaptedTolerance(1e-3, 0.01, up=2.0, down=0.5, low=4e-4, high=3e-3)
+    told = [0.01, 0.0, 0.02, np.nan, np.inf, 0.02]
+    expected = [2e-3, 3e-3, 1.5e-3, 7.5e-4, 4e-4, 4e-4]
+    for honesty, tol in zip(told, expected, strict=True):
+        policy.hear(honesty)
+        assert float(policy(VECTORS)[0]) == pytest.approx(tol, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tol": 1.0}, "between the bounds"),
+        ({"up": 0.9}, "either side of 1"),
+        ({"limit": 0.0}, "limit must be positive"),
+    ],
+)
+def test_bad_options_of_an_adapted_tolerance_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        AdaptedTolerance(**options)
 
 
 # sampled tolerances

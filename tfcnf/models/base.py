@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfcnf.models.finite import require_finite_gradient, require_finite_loss
 from tfcnf.models.inputs import check_weights
-from tfcnf.models.measured import MeasuredModel
+from tfcnf.models.measured import HONESTY, MeasuredModel
 from tfcnf.models.metrics import mean_weight
 from tfcnf.seeds import replica_seed
 from tfcnf.tolerances.reinforce import Decision, Gate, Reinforce, decide
@@ -108,6 +108,13 @@ class FlowModel(MeasuredModel):
         for policy in itertools.chain(*self.flow.policies):
             if policy is not None:
                 policy.begin_epoch(epoch)
+
+    def hear_honesty(self, honesty: float) -> None:
+        """Tells the metric, and the tolerances that adapt, a measure of honesty."""
+        self._trackers[HONESTY].update_state(honesty)
+        for policy in itertools.chain(*self.flow.policies):
+            if policy is not None:
+                policy.hear(honesty)
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """One optimizer step on a batch; returns the running means.

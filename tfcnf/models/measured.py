@@ -10,10 +10,12 @@ import keras
 import tensorflow as tf
 
 from tfcnf.latent.reader import CodeReader
-from tfcnf.models.metrics import EpochMean, over_replicas, weigh
+from tfcnf.models.metrics import EpochMean, Newest, over_replicas, weigh
 from tfcnf.models.trainer import OwnLossModel
 from tfcnf.tolerances.reinforce import Reinforce
 from tfcnf.types import FlowOutput, Tensor, Weighted
+
+HONESTY = "honesty"
 
 
 class MeasuredModel(OwnLossModel):
@@ -33,7 +35,7 @@ class MeasuredModel(OwnLossModel):
     reader: CodeReader
     reinforce: Reinforce | None = None
     costs: Mapping[str, float] = {}
-    training_measures: frozenset[str] = frozenset()
+    training_measures: frozenset[str] = frozenset({HONESTY})
 
     def _track_metrics(self) -> None:
         names = ["loss", "bits_per_dim"]
@@ -44,7 +46,22 @@ class MeasuredModel(OwnLossModel):
         for i in range(self.flow.num_solves):
             names += [f"{name}/cnf_{i:02d}" for name in self._per_solve]
         roots = {k for k, (i, name) in measured.items() if name in self.labels[i].roots}
-        self._trackers = {name: EpochMean(name, name in roots) for name in names}
+        self._trackers: dict[str, Any] = {
+            name: EpochMean(name, name in roots) for name in names
+        }
+
+    def track_honesty(self) -> None:
+        """Adds the metric ``honesty``, see `tfcnf.training.honesty`, once.
+
+        Raises:
+            ValueError: for a model without bits/dim.
+        """
+        if "bits_per_dim" not in self._trackers:
+            raise ValueError(
+                "honesty is of flows, whose likelihood is exact. "
+                f"Received: model={self.name!r}"
+            )
+        self._trackers.setdefault(HONESTY, Newest(HONESTY))
 
     @property
     def _per_solve(self) -> list[str]:

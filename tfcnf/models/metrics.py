@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,34 @@ class EpochMean(keras.metrics.Metric):
         """The mean; NaN where nothing was measured."""
         mean = tf.convert_to_tensor(self.total) / tf.convert_to_tensor(self.count)
         return tf.sqrt(mean) if self.root else mean
+
+
+class Newest(keras.metrics.Metric):
+    """The newest value, which the start of an epoch does not forget.
+
+    Args:
+        name: of the metric.
+    """
+
+    def __init__(self, name: str):
+        super().__init__(name=name)
+        self.value = self.add_variable(
+            shape=(),
+            initializer=keras.initializers.Constant(math.nan),
+            aggregation="only_first_replica",
+            name="value",
+        )
+
+    def update_state(self, value: float) -> None:
+        """Takes the value in."""
+        self.value.assign(value)
+
+    def result(self) -> Tensor:
+        """The newest value; NaN before the first."""
+        return tf.convert_to_tensor(self.value)
+
+    def reset_state(self) -> None:
+        """Keeps the value."""
 
 
 def over_replicas(

@@ -76,4 +76,6 @@ def build_model(config: Mapping[str, Any], data: Source | DataRecord) -> Any:
             ema_momentum=optimizer["ema_momentum"],
         )
     )
+    if training["honesty"]:
+        model.track_honesty()
     return model

@@ -34,6 +34,7 @@ LEAST = {
     "training.epochs": 1,
     "training.accumulation_steps": 1,
     "training.patience": 0,
+    "training.honesty": 0,
     "evaluation.batch_size": 1,
     "evaluation.every": 1,
     "evaluation.draws": 1,
@@ -93,6 +94,7 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         see `tfcnf.data.held_out`, where the data have no validation split of their
         own; with either the weights are those of the best epoch), ``patience`` (epochs
         without a better validation measure that end the training, 0 for none),
+        ``honesty`` (steps between measures of `tfcnf.training.honesty`, 0 for none),
         ``recovery`` (keywords of
         `tfcnf.training.recovery.Recovery`), for flows ``labels`` and
         ``labelled_part`` as `tfcnf.data.labels.hide_labels` has them, and for latent
@@ -110,6 +112,7 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         "accumulation_steps": 1,
         "validation": 0.0,
         "patience": 0,
+        "honesty": TolerancePolicy.find(policy).steps,
         "recovery": _defaults(Recovery),
     }
     if is_flow:
@@ -287,12 +290,28 @@ def check_config(config: Mapping[str, Any]) -> None:
             raise ValueError(f"{key} must be at least {least}. Received: {key}={value}")
     check_tolerance("evaluation.tol", config["evaluation"]["tol"])
     Recovery(**config["training"]["recovery"])
+    _check_honesty(config)
     for group, key in (("optimizer", "ema_momentum"), ("training", "validation")):
         value = config[group][key]
         if not isinstance(value, (int, float)) or not 0 <= value < 1:
             raise ValueError(
                 f"{key} must be at least 0 and less than 1. Received: {key}={value!r}"
             )
+
+
+def _check_honesty(config: Mapping[str, Any]) -> None:
+    every, model = config["training"]["honesty"], config["model_name"]
+    if every and model not in FRACTIONS:
+        raise ValueError(
+            "honesty is of flows, whose likelihood is exact. Received: "
+            f"training.honesty={every}, model_name={model!r}"
+        )
+    policy = config["model"].get("policy", "fixed")
+    if not every and TolerancePolicy.find(policy).steps:
+        raise ValueError(
+            "these tolerances adapt to honesty; config.training.honesty=50 measures "
+            f"it. Received: training.honesty=0, policy={policy!r}"
+        )
 
 
 def _check_keys(given: Mapping[str, Any], known: Mapping[str, Any], place: str) -> None:

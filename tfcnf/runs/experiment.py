@@ -23,6 +23,7 @@ from tfcnf.run_state import note_training
 from tfcnf.runs.build import build_model, read_source
 from tfcnf.runs.config import check_config
 from tfcnf.runs.recording import (
+    honesty_of,
     judge_of,
     leave_results,
     noting,
@@ -131,10 +132,11 @@ def train(
                 is_over = start.epoch == config["training"]["epochs"] or make_vote(
                     scope
                 )(leads and judge is not None and judge.is_over)
-                callbacks: list[keras.callbacks.Callback] = []
+                # first, and in all workers: it may change the tolerances
+                callbacks = honesty_of(config, seen)
                 if leads and not is_over:
                     _tell_start(config, folder, start)
-                    callbacks = recorders(
+                    callbacks += recorders(
                         config,
                         folder,
                         evaluator=evaluator,

@@ -23,6 +23,7 @@ from tfcnf.training import callbacks as calls
 from tfcnf.training.averaging import averaged, use_weights
 from tfcnf.training.board import TensorBoardLog
 from tfcnf.training.checkpoints import Checkpoints
+from tfcnf.training.honesty import Honesty
 from tfcnf.training.validation import Validation, best_epoch
 
 
@@ -85,6 +86,20 @@ def recorders(
         calls.Progress(),
         *tracers,
     ]
+
+
+def honesty_of(config: Mapping[str, Any], seen: Any) -> list[keras.callbacks.Callback]:
+    """The measure of honesty of a training, where it is asked for.
+
+    Args:
+        config: of the run.
+        seen: the data as the training sees them.
+    """
+    training = config["training"]
+    if not training["honesty"]:
+        return []
+    size, every = training["batch_size"], training["honesty"]
+    return [Honesty(seen.train, size, every, config["seed"])]
 
 
 def judge_of(

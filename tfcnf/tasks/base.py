@@ -139,6 +139,7 @@ class Task(Registered, kind="task"):
             "kinetic energy": "kinetic_energy",
             "Jacobian norm": "jacobian_norm",
         },
+        "honesty (bits/dim)": {"|bits(tol) - bits(tighter)|": "honesty"},
     }
     sections: ClassVar[tuple[Section, ...]] = ()
     has_page: ClassVar[bool] = False

@@ -41,10 +41,12 @@ class TolerancePolicy(Registered, keras.layers.Layer, kind="policy"):
     Attributes:
         samples: tolerances are drawn, so that batches have their own.
         learns: it has variables that REINFORCE trains.
+        steps: steps between the measures of honesty that it has to `hear`; 0 for none.
     """
 
     samples: ClassVar[bool] = False
     learns: ClassVar[bool] = False
+    steps: ClassVar[int] = 0
 
     @property
     def learned_weights(self) -> Sequence[keras.Variable]:
@@ -53,6 +55,9 @@ class TolerancePolicy(Registered, keras.layers.Layer, kind="policy"):
 
     def begin_epoch(self, epoch: int) -> None:
         """Called at the start of an epoch, counted from 0."""
+
+    def hear(self, honesty: float) -> None:
+        """Called with each |bits(tol) - bits(tighter)| of a training, bits/dim."""
 
     def call(
         self, features: Tensor, training: bool = False, seed: Tensor = None

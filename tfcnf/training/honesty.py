@@ -1,0 +1,81 @@
+"""The honesty of a flow in training: does its likelihood depend on its tolerance?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfcnf.data.source import Split
+from tfcnf.models.failures import tell_once
+from tfcnf.types import Control, Tensor
+
+TRIES = 3  # tighter tolerances, until one takes more evaluations
+LEAST = {"float32": 1e-7, "float64": 1e-12}  # tolerance that the rounding allows
+
+
+class Honesty(keras.callbacks.Callback):
+    """Measures |bits(tol) - bits(tol / 100)| on a batch, after every few steps.
+
+    It is the change of bits/dim at a tolerance 100 times tighter, or tighter yet where
+    that takes no more evaluations, with the same noise; 0 for the exact solution of an
+    ODE. The metric ``honesty`` has the newest value, which policies hear
+    (`tfcnf.tolerances.adapted`). It draws nothing, so a training is the same with it,
+    unless a policy adapts. It costs two forward passes, of which the second is tight.
+
+    ```python
+    model = tfcnf.CNF((2,), hidden_layers=1, filters=8, policy="adapted")
+    model.compile("adam")
+    callbacks = [Honesty(split, batch_size=100, every=50)]
+    model.fit(split.inputs, split.y, callbacks=callbacks)
+    ```
+
+    Args:
+        split: the training examples, of which each measure takes others.
+        batch_size: examples of a measure.
+        every: steps between measures, the first after the first step.
+        seed: with the step, determines the examples.
+    """
+
+    def __init__(self, split: Split, batch_size: int, every: int = 50, seed: int = 0):
+        super().__init__()
+        self.split, self.batch_size = split, min(batch_size, len(split))
+        self.every, self.seed = every, seed
+        self.tell = tell_once("honesty could not be measured, it is NaN")
+
+    def set_model(self, model: Any) -> None:
+        """Adds the metric to the model."""
+        super().set_model(model)
+        model.track_honesty()
+        self._own = tf.function(self._bits, autograph=False)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Measures where it is due."""
+        step = int(self.model.optimizer.iterations.numpy())
+        if step == 1 or step % self.every == 0:
+            self.model.hear_honesty(self.tell(lambda: self.measure(step), math.nan))
+
+    def measure(self, step: int) -> float:
+        """The change on the batch of a step, bits/dim."""
+        rng = np.random.default_rng([self.seed, step])
+        rows = np.sort(rng.choice(len(self.split), self.batch_size, replace=False))
+        part = self.split.take(rows)
+        inputs, y = tf.nest.map_structure(tf.constant, (part.inputs, part.y))
+        bits, tol, nfe = self._own(inputs, y, None)
+        least = LEAST.get(str(self.model.compute_dtype), LEAST["float64"])
+        for _ in range(TRIES):
+            tol = tf.minimum(tol, tf.maximum(tol / 100, least))
+            tight, _, more = self._own(inputs, y, tol)
+            if more > nfe:
+                break
+        return abs(float(bits - tight))
+
+    def _bits(self, x: Any, y: Tensor, tol: Tensor | None) -> tuple[Tensor, ...]:
+        """Mean bits/dim, the tolerances ``[N]`` and the evaluations of all solves."""
+        control = Control(tol=tol, seed=tf.constant([0, 0]))
+        terms, out = self.model.terms(x, y, control, False)
+        bits = tf.reduce_mean(terms["bits_per_dim"])
+        return bits, out.tolerance, tf.reduce_sum(out.nfe)
