@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from tfcnf.checks import unframed
+from tfcnf.data.extras import MissingExtra
 from tfcnf.training.preemption import (
     RESTART,
     Preempted,
@@ -29,10 +30,10 @@ BAD_FLAGS = (
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and calls ``main``.
 
-    A `ValueError` (bad input), a full disk or too little memory ends with its message
-    and exit status 2, a failed solve or a loss that is not finite with its message and
-    exit status 1; `Preempted` with 143 and `WorkerLost` with 75. None shows a
-    traceback.
+    A `ValueError` (bad input), an extra that is not installed, a full disk or too
+    little memory ends with its message and exit status 2, a failed solve or a loss that
+    is not finite with its message and exit status 1; `Preempted` with 143 and
+    `WorkerLost` with 75. None shows a traceback.
     """
     logging.set_verbosity(logging.WARNING)
     app.run(lambda _: _call(main), flags_parser=_parse)
@@ -65,7 +66,7 @@ def _call(main: Callable[[], None]) -> None:
     insist_on_signals()
     try:
         main()
-    except (ValueError, OSError) as failure:
+    except (ValueError, OSError, MissingExtra) as failure:
         _exit(failure, BAD_INPUT)
     except WorkerLost as failure:
         _exit(failure, RESTART)

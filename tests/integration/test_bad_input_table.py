@@ -376,6 +376,12 @@ CASES = [
         "--config.training.recovery.rate_factor=1.",
         "rate_factor=1.0",
     ),
+    train("honesty every -1 steps", "--config.training.honesty=-1", "at least 0"),
+    Case(
+        "honesty of a latent ODE",
+        f"train --config=configs/spirals.py {NEW} --config.training.honesty=5",
+        "honesty is of flows",
+    ),
     train("negative seed", "--config.seed=-1", "Received: seed=-1"),
     # data
     train("unknown data", "--config.data=digit", "Did you mean 'digits'?"),

@@ -25,6 +25,7 @@ LOADERS: dict[str, Callable[[str | None], DataSource | SeriesSource]] = {
     "digits": functools.partial(_load_images, "load_digits"),
     "factors": functools.partial(_load_images, "load_factors"),
     "mnist": functools.partial(_load_images, "load_mnist"),
+    "mnist_5k": functools.partial(_load_images, "load_mnist_5k"),
     "cifar10": functools.partial(_load_images, "load_cifar10"),
     "mixture1d": mixture1d.load,
     **toy2d.LOADERS,
@@ -36,7 +37,8 @@ def get(name: str, data_dir: str | None = None) -> DataSource | SeriesSource:
     """Loads a data set into memory.
 
     Args:
-        name: ``"digits"`` and ``"factors"`` (embedded), ``"mnist"``, ``"cifar10"``,
+        name: ``"digits"`` and ``"factors"`` (embedded), ``"mnist_5k"`` (of the extra
+            ``mnist``), ``"mnist"``, ``"cifar10"``,
             ``"mixture1d"``, one of the toys of `tfcnf.data.toy2d`, or the spirals of
             `tfcnf.data.spirals`; ``"tfds:NAME"`` for any data set of
             tensorflow-datasets with image and label; or the path of your own images,

