@@ -266,3 +266,20 @@ def _is_there(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.parametrize("variant", ["", "smoke"])
+def test_the_regularised_sweep_has_each_tolerance_with_and_without_costs(variant):
+    arms = read_sweep("regularised", variant)["arms"]["front"]
+    pairs = [name for name in arms if f"{name}_costs" in arms]
+    assert len(pairs) == 8
+    assert len(arms) == 18
+    for name, config in arms.items():
+        check_config(config)
+        has_costs = "costs" in name
+        assert has_costs == any(config["model"]["costs"].values())
+        assert ("steer" in name) == (config["model"]["steer"] > 0)
+    for name in pairs:
+        paid = copy.deepcopy(arms[f"{name}_costs"])
+        paid["model"]["costs"] = arms[name]["model"]["costs"]
+        assert paid == arms[name]
