@@ -83,6 +83,11 @@ def test_roles_become_examples_conditions_and_labels():
     assert data.conditions[1].names == ("Lima", "Oslo", "Rome")
     sizes = [len(split) for split in (data.train, data.validation, data.test)]
     assert sizes == [160, 20, 20]
+    named = from_frame(
+        table, x=["mass"], labels=["height"], kinds={"height": "empirical"}
+    )
+    (label,) = named.model_keywords()["labels"]
+    assert label["values"] == named.train.y.tolist()
     # every row is in one split, with its own values
     found = np.concatenate(
         [

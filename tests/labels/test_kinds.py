@@ -196,6 +196,45 @@ def test_a_label_is_rebuilt_from_its_configuration(kind):
     assert twin.record() == label.record()
 
 
+def empirical(y, **options):
+    """The label with the empirical distribution of values, and its twin in records."""
+    dims = y.shape[1]
+    label = Real(dims, distribution="empirical", dtype="float64", **options).fitted(y)
+    (label,) = make_labels(json.loads(json.dumps([label.record()])), "float64")
+    label.build_prior(DIMS, seed=0)
+    for weight in label.trainable_variables:
+        weight.assign(
+            0.3 * np.sin(np.arange(weight.numpy().size)).reshape(weight.shape)
+        )
+    return label
+
+
+@pytest.mark.parametrize(
+    ("count", "dims", "tolerance"),
+    [(30, 1, 1e-10), (5000, 1, 2e-3), (30, 2, 1e-10), (5000, 2, 0.2)],
+)
+def test_an_empirical_distribution_is_the_mean_over_the_training_values(
+    count, dims, tolerance
+):
+    y = np.random.default_rng(1).exponential(2.0, (count, dims))  # skewed
+    label = empirical(y)
+    each = np.stack([prior_log_prob(label, z, y) for z in Z])
+    expected = logsumexp(each, 1) - np.log(count)
+    np.testing.assert_allclose(label.marginal().log_prob(Z), expected, atol=tolerance)
+    hidden = label.log_prob(Z, tf.constant(np.full([5, dims], np.nan)))
+    np.testing.assert_allclose(hidden, expected, atol=tolerance)
+    drawn = label.sample(tf.constant(4000), tf.constant([0, 1])).numpy()
+    assert set(drawn.ravel()) <= set(np.ravel(label.values))
+    np.testing.assert_allclose(drawn.mean(0), y.mean(0), atol=0.2)
+
+
+def test_an_empirical_distribution_without_values_is_not_known():
+    label = Real(1, distribution="empirical")
+    assert not label.can_hide
+    with pytest.raises(ValueError, match="Received: dims=1, distribution='empirical'"):
+        label.support()
+
+
 def test_captions_are_for_people():
     assert Categorical(2, ["cat", "dog"]).caption([1]) == "dog"
     assert Categorical(2).caption([1]) == "1"
@@ -217,6 +256,8 @@ def test_captions_are_for_people():
         (lambda: Real(1, distribution="uniform"), "distribution='uniform'"),
         (lambda: Real(3, distribution="normal").support(), "dims=3"),
         (lambda: Real(1).support(), "distribution=None"),
+        (lambda: Real(1, values=[[1.0]]), "distribution=None"),
+        (lambda: Real(1, distribution="empirical", values=[1.0]), r"shape=\(1,\)"),
     ],
 )
 def test_impossible_labels_are_refused(build, received):

@@ -25,6 +25,8 @@ from tfcnf.labels.real import Real
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+LABELS = ("category", "real", "normal", "empirical")  # kinds; numbers' distributions
+
 
 def numbers_of(frame: DataFrame, name: Any) -> np.ndarray:
     """Finite numbers of a column that float32 can tell apart."""
@@ -100,13 +102,14 @@ def read_labels(
     parts: list[np.ndarray] = []
     for name in frame.columns:
         kind = kinds.get(str(name), "category" if is_class(frame[name]) else "real")
-        check_choice(f"kind of label {name}", kind, ("category", "real"))
+        check_choice(f"kind of label {name}", kind, LABELS)
         if kind == "category":
             values, names = categories(frame[name])
             labels.append(Categorical(len(names), names, title=str(name)))
         else:
             values = numbers_of(frame, name)
-            labels.append(Real(1, title=str(name)))
+            stated = None if kind == "real" else kind
+            labels.append(Real(1, title=str(name), distribution=stated))
         parts.append(values)
     y = np.stack(parts, 1) if parts else np.zeros([len(frame), 0])
     whole = all(label.integer for label in labels)

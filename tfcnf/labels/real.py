@@ -11,12 +11,13 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.labels.base import Label
-from tfcnf.seeds import normal
+from tfcnf.seeds import normal, uniform
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
 NODES = {1: 257, 2: 65}  # an axis, of the quadrature over y
 REACH = 6.0  # standard deviations
+POINTS = {1: 257, 2: 1025}  # at most, of an empirical distribution of y
 
 
 @keras.saving.register_keras_serializable("tfcnf")
@@ -25,11 +26,16 @@ class Real(Label):
 
     q_phi and q_theta see ``(y - mean) / scale``; everything a user gives or gets is in
     the label's own units. NaN is a hidden value. It can be marginalised where the
-    distribution of y is stated, ``distribution="normal"``: independent N(mean,
-    scale^2). The integral over y is then a sum over a grid of `NODES` points an axis
-    within 6 standard deviations, exact to float precision as long as p(z_y | y)
-    does not change its mean by more than about its own deviation from one point to the
-    next; it is offered for one and two numbers.
+    distribution of y is stated, for one and two numbers:
+
+    * ``distribution="normal"``: independent N(mean, scale^2). The integral over y is a
+      sum over a grid of `NODES` points an axis within 6 standard deviations;
+    * ``distribution="empirical"``: that of the training values. The integral is the
+      mean over them, or over `POINTS` of them where they are more: quantiles of a
+      number, and evenly chosen ones of two.
+
+    The sum is exact, that over a grid to float precision, as long as p(z_y | y) does
+    not change its mean by more than about its own deviation from one point to the next.
 
     ```python
     model = tfcnf.InfoCNF((2,), labels=[tfcnf.Real(1, mean=[170.0], scale=[9.0])])
@@ -39,7 +45,9 @@ class Real(Label):
         dims: d.
         mean: d numbers, of the training data; 0 if None.
         scale: d positive numbers, of the training data; 1 if None.
-        distribution: of y: ``"normal"``, or None if it is not stated.
+        distribution: of y: ``"normal"``, ``"empirical"``, or None if it is not stated.
+        values: ``[M, d]`` of an empirical distribution, of equal weight; data take them
+            from their training split.
         **options: see `Label`.
 
     Raises:
@@ -56,6 +64,7 @@ class Real(Label):
         mean: Sequence[float] | None = None,
         scale: Sequence[float] | None = None,
         distribution: str | None = None,
+        values: Sequence[Sequence[float]] | None = None,
         **options: Any,
     ):
         super().__init__(**options)
@@ -74,12 +83,13 @@ class Real(Label):
                 f"scale must be {dims} positive numbers; a label that is constant in "
                 f"the training data supervises nothing. Received: scale={scale}"
             )
-        if distribution not in (None, "normal"):
+        if distribution not in (None, "normal", "empirical"):
             raise ValueError(
-                "distribution must be 'normal' or None. "
+                "distribution must be 'normal', 'empirical' or None. "
                 f"Received: distribution={distribution!r}"
             )
         self.distribution = distribution
+        self.values = _checked_values(values, dims, distribution)
 
     def fitted(self, y: np.ndarray) -> Real:
         """This label with the mean and the deviation of training values ``[n, d]``.
@@ -97,6 +107,8 @@ class Real(Label):
                 f"nothing; leave it out. Received: {self.title or 'y'}={value}"
             )
         units = {"mean": y.mean(0).tolist(), "scale": y.std(0).tolist()}
+        if self.distribution == "empirical" and self.dims in POINTS:
+            units["values"] = _points(y).tolist()
         return type(self).from_config(self.get_config() | units)
 
     @property
@@ -117,7 +129,8 @@ class Real(Label):
     @property
     def can_hide(self) -> bool:
         """True where a distribution of one or two numbers is stated."""
-        return self.distribution is not None and self.dims in NODES
+        stated = self.distribution == "normal" or len(self.values) > 0
+        return stated and self.dims in NODES
 
     def check(self, y: Tensor, hidden: bool) -> tuple[Tensor, str]:
         """Condition finite, or NaN in all of a label's columns where it is hidden."""
@@ -162,7 +175,7 @@ class Real(Label):
         return {"rmse": tf.reduce_mean(gap**2, 1)}
 
     def support(self) -> tuple[Tensor, Tensor]:
-        """A grid of values and the logarithm of their normal density.
+        """Values with the logarithms of their weights, see above.
 
         Raises:
             ValueError: where the distribution of y is not stated, or of more than two
@@ -171,20 +184,28 @@ class Real(Label):
         if not self.can_hide:
             raise ValueError(
                 "values of this label can be marginalised with distribution='normal', "
-                f"for one or two numbers. Received: dims={self.dims}, "
-                f"distribution={self.distribution!r}"
+                "or 'empirical' and values, for one or two numbers. "
+                f"Received: dims={self.dims}, distribution={self.distribution!r}"
             )
-        axis = np.linspace(-REACH, REACH, NODES[self.dims])
-        nodes = np.stack(np.meshgrid(*[axis] * self.dims), -1).reshape(-1, self.dims)
-        values = nodes * self.scale + self.mean
-        logits = -0.5 * (nodes**2).sum(1)
+        if self.distribution == "empirical":
+            values, logits = np.array(self.values), np.zeros(len(self.values))
+        else:
+            axis = np.linspace(-REACH, REACH, NODES[self.dims])
+            axes = np.meshgrid(*[axis] * self.dims)
+            nodes = np.stack(axes, -1).reshape(-1, self.dims)
+            values = nodes * self.scale + self.mean
+            logits = -0.5 * (nodes**2).sum(1)
         return (
             tf.constant(values, self.compute_dtype),
             tf.constant(logits, self.compute_dtype),
         )
 
     def sample(self, count: Tensor, seed: Tensor) -> Tensor:
-        """Normal values ``[count, d]``."""
+        """Values ``[count, d]`` of the distribution; normal where none is stated."""
+        if self.distribution == "empirical":
+            values = self.support()[0]
+            place = uniform([count], seed) * len(self.values)
+            return tf.gather(values, tf.cast(place, tf.int32))
         noise = normal([count, self.dims], seed, self.compute_dtype)
         return noise * self.scale + self.mean
 
@@ -209,4 +230,33 @@ class Real(Label):
             "mean": self.mean,
             "scale": self.scale,
             "distribution": self.distribution,
+            **({"values": [list(v) for v in self.values]} if self.values else {}),
         }
+
+
+def _checked_values(
+    values: Sequence[Sequence[float]] | None, dims: int, distribution: str | None
+) -> tuple[tuple[float, ...], ...]:
+    if values is None or not len(values):
+        return ()
+    found = np.asarray(values, np.float64)
+    if distribution != "empirical" or found.ndim != 2 or found.shape[1] != dims:
+        raise ValueError(
+            f"values must have shape [M, {dims}] and are for "
+            "distribution='empirical'. "
+            f"Received: values.shape={found.shape}, distribution={distribution!r}"
+        )
+    if not np.isfinite(found).all():
+        raise ValueError(f"values must be finite. Received: values={values}")
+    return tuple(map(tuple, found.tolist()))
+
+
+def _points(y: np.ndarray) -> np.ndarray:
+    """At most `POINTS` values of equal weight that stand for values ``[n, d]``."""
+    count, dims = y.shape
+    most = POINTS[dims]
+    if count <= most:
+        return y
+    if dims == 1:
+        return np.quantile(y, (np.arange(most) + 0.5) / most, axis=0)
+    return y[np.linspace(0, count - 1, most).round().astype(int)]
