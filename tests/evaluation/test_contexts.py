@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfcnf
 from tfcnf.diagnostics.examples import ExampleMeasures
@@ -74,20 +75,25 @@ def test_pictures_are_drawn_with_contexts(model, data):
     assert gap.max() < 1e-3
 
 
+@pytest.mark.slow
+def test_paths_are_of_the_conditions_of_test_rows(model, data, monkeypatch):
+    monkeypatch.setattr("tfcnf.diagnostics.paths.STEPS", 2)
+    arrays = tfcnf.diagnostics.Paths().compute(model, data, tol=TOL)
+    path, rows = arrays["positions"], arrays["rows"]
+    columns = np.arange(len(rows)) // 2  # two classes, then the next condition
+    context = data.test.context[columns % len(data.test.context)]
+    codes = model.encode(path[:, -1], context=context, tol=1e-5)
+    starts = (tf.sigmoid(codes) - 0.05) / 0.9  # where a code stands before the CNFs
+    found = path[:, 0].reshape(len(path), -1)
+    np.testing.assert_allclose(found, starts, atol=1e-2)
+
+
 def test_what_has_no_place_for_a_context_says_so(model, data):
-    for diagnostic in (tfcnf.diagnostics.Gallery(), tfcnf.diagnostics.Paths()):
-        with pytest.raises(ValueError, match=r"without a context.*\(6, 2\)"):
-            diagnostic.compute(model, data, tol=TOL)
+    with pytest.raises(ValueError, match=r"a context; samples\.png.*\(6, 2\)"):
+        tfcnf.diagnostics.Gallery().compute(model, data, tol=TOL)
     x = RNG.normal(size=(4, 1)).astype(np.float32)
     points = tfcnf.Split(x, np.zeros([4, 1], int), context=x)
     box = tfcnf.Density((-4.0,), (4.0,), 11)
     source = tfcnf.DataSource("line", points, points, (1,), 1, density=box)
     with pytest.raises(ValueError, match="areas are of densities without a context"):
         DensityEvaluator(model, source)
-
-
-def test_an_export_never_leaves_a_context_out(model):
-    from tfcnf.serving.export import make_module
-
-    with pytest.raises(ValueError, match=r"without a context.*context=\(2,\)"):
-        make_module(model, None, tol=TOL)

@@ -37,6 +37,7 @@ class Diagnostic(Registered, kind="diagnostic"):
         files: names of the PNG and GIF files of the section; the key if empty.
         subject: data that it is for, as messages say it.
         takes_context: whether that may be data with a context.
+        instead: what to look at of data with a context, where it does not take them.
     """
 
     title: ClassVar[str] = ""
@@ -45,6 +46,7 @@ class Diagnostic(Registered, kind="diagnostic"):
     files: ClassVar[tuple[str, ...]] = ()
     subject: ClassVar[str] = "any data"
     takes_context: ClassVar[bool] = True
+    instead: ClassVar[str] = ""
 
     @classmethod
     def of_run(cls, config: Mapping[str, Any], data_dir: str | None = None) -> Self:
@@ -73,7 +75,7 @@ class Diagnostic(Registered, kind="diagnostic"):
         context = getattr(data.train, "context", None)
         if context is not None and not self.takes_context:
             raise ValueError(
-                f"{self.key} is for data without a context. Received: "
+                f"{self.key} is for data without a context{self.instead}. Received: "
                 f"data={data.name!r}, context.shape={context.shape}"
             )
 

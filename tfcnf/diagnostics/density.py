@@ -44,6 +44,7 @@ class LearnedDensity(Diagnostic, key="density"):
     files = ("density", "area_error", "tolerances")
     subject = "points with a box"
     takes_context = False
+    instead = "; pairs and coverage are for any, log_prob(grid, context=c) for one"
 
     def takes(self, data: Any) -> bool:
         """True where the data are points with a box."""

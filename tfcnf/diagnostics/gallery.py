@@ -63,6 +63,7 @@ class Gallery(Diagnostic):
     files = ("temperatures", "class_means", "interpolations", "swaps")
     subject = "images"
     takes_context = False
+    instead = "; samples.png of the run shows samples for conditions of test examples"
 
     def takes(self, data: Any) -> bool:
         """True where the data are images."""

@@ -45,7 +45,6 @@ class Paths(Diagnostic):
         "The animation shows them together."
     )
     subject = "images, and points in one or two dimensions"
-    takes_context = False
 
     def takes(self, data: Any) -> bool:
         """True where the data are images, or points on a line or in the plane."""
@@ -59,6 +58,9 @@ class Paths(Diagnostic):
     ) -> dict[str, np.ndarray]:
         """Positions of samples of the classes in turn.
 
+        Of a model with a context they are for the conditions of test examples, each
+        with all classes.
+
         Args:
             model: the model.
             data: its data.
@@ -71,13 +73,19 @@ class Paths(Diagnostic):
         """
         self.check(data)
         count = IMAGES if has_images(data) else POINTS
-        drawn = class_samples(model, columns=max(1, count // 10), tol=tol)
+        columns, context = max(1, count // 10), data.test.context
+        drawn = class_samples(model, columns=columns, tol=tol, context=context)
         drawn = drawn.swapaxes(0, 1)
-        rows = np.tile(np.arange(drawn.shape[1]), len(drawn))[:count]
+        values = drawn.shape[1]
+        rows = np.tile(np.arange(values), columns)[:count]
         samples = drawn.reshape(-1, *model.event_shape)[:count]
+        if context is not None:
+            context = np.resize(context, [columns, *context.shape[1:]])
+            context = np.repeat(context, values, 0)[:count]
+        options: Any = {"context": context, "tol": tol}
         times = np.linspace(1, 0, STEPS)
-        codes = model.encode(samples, tol=tol)
-        path = model.trajectory(codes, times, inverse=True, tol=tol)
+        codes = model.encode(samples, **options)
+        path = model.trajectory(codes, times, inverse=True, **options)
         return {"positions": path.numpy(), "times": times, "rows": rows}
 
     def measures(self, arrays: Arrays) -> Iterator[tuple[str, float]]:

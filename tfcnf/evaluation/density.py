@@ -46,7 +46,8 @@ class DensityEvaluator(Evaluator):
             )
         if self.split.context is not None:
             raise ValueError(
-                "areas are of densities without a context. "
+                "areas are of densities without a context; "
+                "log_prob(grid, context=c) is that of one condition. "
                 f"Received: context.shape={self.split.context.shape}"
             )
         self.density = source.density
