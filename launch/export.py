@@ -4,9 +4,11 @@
     docker run -p 8501:8501 -e MODEL_NAME=digits \\
         -v $PWD/runs/digits/export:/models/digits/1 tensorflow/serving
 
-Beside the model stand assets/MODEL_CARD.md, which lists its functions, the run's
-configuration and measures, and the labels. The training data are read once, for the
-entropy that ood_score compares with; without them the export has no ood_score.
+The run is on images, vectors or a table, with or without a context. Beside the model
+stand assets/MODEL_CARD.md, which lists its functions with their inputs and units, the
+run's configuration and measures, and the labels. The training data are read once, for
+the entropy that ood_score compares with; without them, and with a context, the export
+has no ood_score.
 """
 
 from absl import flags

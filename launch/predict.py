@@ -1,4 +1,4 @@
-"""Asks an exported model about images, or a run about rows, and writes a table.
+"""Asks an export about images or rows, or a run about rows, and writes a table.
 
     python launch/predict.py --saved_model=runs/digits/export --images=FOLDER \\
         --out=answers.csv
@@ -6,6 +6,8 @@
         --questions=log_prob,ood_score --out=answers.npz
     python launch/predict.py --workdir=runs/diabetes --table=people.csv \\
         --questions=log_prob,sample --samples=10 --out=answers.csv
+    python launch/predict.py --saved_model=runs/diabetes/export --table=people.csv \\
+        --out=answers.csv
 
 A folder holds image files of the model's size, or folders of them; an .npz an array
 `image` of floats (black 0, white 1) or of grey levels and, for log_prob, an array
@@ -20,7 +22,7 @@ from absl import flags
 
 from tfcnf import command_line
 from tfcnf.runs import table_answers
-from tfcnf.serving import predict
+from tfcnf.serving import predict, row_answers
 
 SAVED_MODEL = flags.DEFINE_string("saved_model", None, "Folder of the export.")
 IMAGES = flags.DEFINE_string("images", None, "Folder of images, or .npz file.")
@@ -32,10 +34,10 @@ QUESTIONS = flags.DEFINE_list(
     None,
     f"What to ask: about images of {', '.join(predict.QUESTIONS)} (classify and "
     f"marginal_log_prob if not given), about rows of "
-    f"{', '.join(table_answers.QUESTIONS)} (log_prob if not given).",
+    f"{', '.join(row_answers.QUESTIONS)} (log_prob if not given).",
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Examples asked about at a time.")
-TOL = flags.DEFINE_float("tol", None, "Solver tolerance; the export's if not given.")
+TOL = flags.DEFINE_float("tol", None, "Solver tolerance; the export's, or 1e-5.")
 SAMPLES = flags.DEFINE_integer("samples", 1, "Samples for each row.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the samples.")
 
@@ -46,10 +48,11 @@ def main() -> None:
         number = table_answers.answer_table(
             WORKDIR.value,
             TABLE.value,
+            saved_model=SAVED_MODEL.value,
             out=OUT.value,
             samples=SAMPLES.value,
             seed=SEED.value,
-            tol=1e-5 if TOL.value is None else TOL.value,
+            tol=TOL.value,
             batch_size=BATCH_SIZE.value,
             **asked,
         )
@@ -70,8 +73,8 @@ if __name__ == "__main__":
     flags.mark_flags_as_mutual_exclusive(["saved_model", "workdir"], required=True)
     flags.mark_flags_as_mutual_exclusive(["images", "table"], required=True)
     flags.register_multi_flags_validator(
-        ["workdir", "table"],
-        lambda given: (given["workdir"] is None) == (given["table"] is None),
-        "--table is for --workdir, and --images for --saved_model.",
+        ["workdir", "images"],
+        lambda given: given["workdir"] is None or given["images"] is None,
+        "--workdir is for a --table; an export answers about --images.",
     )
     command_line.run(main)

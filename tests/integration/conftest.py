@@ -10,20 +10,28 @@ from absl import flags
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def script(monkeypatch, capsys):
-    """A function (name, arguments) -> (exit status, message), in this process."""
+def launch(name, *arguments):
+    """Calls a script; gives its exit status."""
     before = set(flags.FLAGS)
-
-    def call(name, *arguments):
-        path = str(ROOT / "launch" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [path, *map(str, arguments)])
+    path = str(ROOT / "launch" / f"{name}.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [path, *map(str, arguments)])
         try:
             with pytest.raises(SystemExit) as end:
                 runpy.run_path(path, run_name="__main__")
         finally:
             new = {n: flags.FLAGS[n] for n in flags.FLAGS if n not in before}
             flags.FLAGS.remove_flag_values(new)
-        return end.value.code, capsys.readouterr().err
+    return end.value.code
 
-    return call
+
+@pytest.fixture(scope="session")
+def launched():
+    """A function (name, arguments) -> exit status, in this process."""
+    return launch
+
+
+@pytest.fixture
+def script(capsys):
+    """A function (name, arguments) -> (exit status, message), in this process."""
+    return lambda *called: (launch(*called), capsys.readouterr().err)

@@ -307,6 +307,39 @@ def table(what, change, part, prepare=None):
     return Case(what, call, part, prepare or people())
 
 
+TABLE_ASSET = {
+    "columns": [{"name": "age", "low": 0.0}],
+    "context": [
+        {"name": "income"},
+        {"name": "town", "kind": "category", "names": ["O", "R"]},
+    ],
+    "labels": [],
+}
+
+
+def exported(name="table.json", record=TABLE_ASSET):
+    """Leaves the table, and an export of which nothing but this is read."""
+
+    def prepare(tmp):
+        people()(tmp)
+        (tmp / "export" / "assets").mkdir(parents=True)
+        (tmp / "export" / "saved_model.pb").touch()
+        (tmp / "export" / "assets" / name).write_text(json.dumps(record))
+
+    return prepare
+
+
+def rows_of(what, part, old="", new="", *, change="", prepare=None, encoding="utf-8"):
+    """Asks an export about the table, in which a text is replaced once."""
+
+    def both(tmp):
+        exported()(tmp)
+        people(old, new, encoding)(tmp)
+
+    call = "predict --saved_model=TMP/export --table=TMP/t.csv --out=TMP/answers.csv"
+    return Case(what, f"{call} {change}".strip(), part, prepare or both)
+
+
 CASES = [
     # flags
     Case("no configuration", f"train {NEW}", "--config"),
@@ -912,12 +945,47 @@ CASES = [
         "the run must be on a table",
         people(),
     ),
-    Case(
-        "rows to an export",
-        "predict --saved_model=TMP --table=TMP/t.csv --out=TMP/answers.csv",
-        "--table is for --workdir",
-        people(),
+    rows_of(
+        "rows to an export of images",
+        "one of images answers about --images",
+        prepare=exported("images.json", {}),
     ),
+    rows_of("rows to no export", "the folder must be an export", prepare=people()),
+    Case(
+        "images to an export of a table",
+        "predict --saved_model=TMP/export --images=TMP --out=TMP/answers.csv",
+        "one of vectors answers about a --table",
+        exported(),
+    ),
+    Case(
+        "images to a run",
+        "predict --workdir=RUN --images=TMP --out=TMP/answers.csv",
+        "--workdir is for a --table",
+    ),
+    rows_of(
+        "export without named columns",
+        "the columns of the export have no names",
+        prepare=exported(record={"columns": [], "context": [], "labels": []}),
+    ),
+    rows_of("table without a column", "must have the column 'age'", "age", "aeg"),
+    rows_of("column twice", "'age' more than once", "income", "age"),
+    rows_of("text in a row's number", "unknown in row 1", "20.5", "unknown"),
+    rows_of("row without a value", "none in row 1", "20.5", ""),
+    rows_of("row with an infinite value", "inf in row 1", "20.5", "inf"),
+    rows_of("row outside bounds", "Received: -20.5 in row 1", "20.5", "-20.5"),
+    rows_of("unknown category", "Received: L in row 1", "R", "L"),
+    rows_of(
+        "column of an answer",
+        "rename it. Received: columns log_prob",
+        "town",
+        "town,log_prob",
+    ),
+    rows_of("unknown question", "'logprob'", change="--questions=logprob"),
+    rows_of(
+        "labels of a model without", "cannot predict them", change="--questions=labels"
+    ),
+    rows_of("no samples", "samples=0", change="--samples=0"),
+    rows_of("rows in another encoding", "not in UTF-8", "R", "é", encoding="latin-1"),
     library(
         "no context where the model has one",
         "conditional.log_prob(x)",

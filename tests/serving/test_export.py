@@ -342,12 +342,6 @@ def test_keras_own_export_names_the_way():
         model.export("folder")
 
 
-def test_only_models_of_images_are_exported():
-    model = InfoCNF((2,), 2, filters=2, hidden_layers=1)
-    with pytest.raises(ValueError, match=r"images can be exported. Received: InfoCNF"):
-        make_module(model, 0.0, tol=1e-3)
-
-
 @pytest.fixture
 def export(served_run, in_memory, digits, monkeypatch):
     """A function that exports the run to a path; what is saved is a stub."""

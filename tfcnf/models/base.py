@@ -98,7 +98,7 @@ class FlowModel(MeasuredModel):
             ValueError: always, with the way to export a model.
         """
         raise ValueError(
-            "the run of a flow of images is exported by launch/export.py "
+            "the run of a flow is exported by launch/export.py "
             "(tfcnf.serving.export), with functions such as log_prob and sample; other "
             f"models are saved by model.save. Received: filepath={str(filepath)!r}"
         )

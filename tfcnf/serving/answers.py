@@ -2,10 +2,9 @@
 
 Every answer is a dictionary of tensors that begin with the batch; the names say the
 units. What is asked is checked inside the graph, so nothing here raises a Python
-error for a bad request. Images are floats, black 0 and white 1, or grey levels (uint8).
-Those that the model gives may lie a little beyond: its support is wider. It takes them
-back; an image outside the support has the log-probability -inf, NaN for all that is
-read from its code, and the class -1.
+error for a bad request. An example outside the support has the log-probability -inf,
+NaN for all that is read from its code, and the class -1. Those that the model gives it
+takes back.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfcnf import losses
 from tfcnf.diagnostics.typicality import unusualness
 from tfcnf.models.inference import POSTERIORS
 from tfcnf.models.infocnf import InfoCNF
@@ -25,8 +23,6 @@ from tfcnf.serving.bounds import Bounds
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
 Answer = dict[str, Tensor]
-SCALE = "black_0_white_1"
-IMAGE = f"image_{SCALE}"
 
 
 class Answers:
@@ -35,19 +31,28 @@ class Answers:
     An example's answer does not depend on the others of its batch, but for the error
     that the tolerance allows: one step size serves all.
 
-    Log-probabilities of floats with the exact trace are without noise. All others are
-    means over ``draws`` fixed draws of noise (of the trace estimate, and of the
-    dequantization of grey levels), with their standard error. Codes of grey levels are
-    those of the middle of each level.
+    Log-probabilities with the exact trace are without noise, unless examples are
+    dequantized. All others are means over ``draws`` fixed draws of noise (of the trace
+    estimate, and of the dequantization), with their standard error.
+
+    A model with a context is asked with one for each example, or one for all.
 
     Args:
-        model: the model, of images.
+        model: the model, of vectors; of images see
+            `tfcnf.serving.image_answers.ImageAnswers`.
         exact: whether log-determinants are exact.
         draws: draws of noise to average, where there is noise; at least 2.
         entropy: of the training data, nats, see `tfcnf.diagnostics.typicality`; None
             where it is not known, then there is no `ood_score`.
         bounds: what a request may ask for.
+
+    Attributes:
+        example: name of the examples that are asked about.
+        drawn: name of the examples that are given.
     """
+
+    example = "x"
+    drawn = "x_own_units"
 
     def __init__(
         self,
@@ -62,20 +67,45 @@ class Answers:
         self.entropy: Any = entropy
         self.bounds = bounds
 
-    def log_prob(self, image: Tensor, label: Tensor, tol: Tensor) -> Answer:
-        """log p(x | y); of a model with labels."""
-        image, tol = self._image(image), self._tol(tol)
-        label = self._label(label, tf.shape(image)[0])
-        return self._likelihood(image, tol, label)
+    @property
+    def questions(self) -> dict[str, tuple[str, ...]]:
+        """Names of the inputs of each method that answers, in their order."""
+        model = self.model
+        context = ("context",) if model.condition else ()
+        options, label = (*context, "tol"), ("label",) if model.labels else ()
+        about = ["encode"]
+        if all(label.can_hide for label in model.labels):
+            about.append("marginal_log_prob")
+        if self.entropy is not None and has_marginal(model):
+            about.append("ood_score")
+        if model.labels:
+            classes = model.reader.of_classes
+            about.append("classify" if classes else "predict_labels")
+        sampled = (*(label or ("num",)), *context, "seed", "temperature", "tol")
+        return {name: (self.example, *options) for name in about} | {
+            "log_prob": (self.example, *label, *options),
+            "decode": ("code", *options),
+            "sample": sampled,
+        }
 
-    def marginal_log_prob(self, image: Tensor, tol: Tensor) -> Answer:
+    def log_prob(
+        self, x: Tensor, label: Tensor = None, *, tol: Tensor, context: Tensor = None
+    ) -> Answer:
+        """log p(x | y), or log p(x) of a model without labels."""
+        x = self._examples(x)
+        if self.model.labels:
+            label = self._label(label, tf.shape(x)[0])
+        return self._likelihood(x, tol, context, label)
+
+    def marginal_log_prob(
+        self, x: Tensor, *, tol: Tensor, context: Tensor = None
+    ) -> Answer:
         """log p(x), labels marginalised."""
-        image, tol = self._image(image), self._tol(tol)
-        return self._likelihood(image, tol)
+        return self._likelihood(self._examples(x), tol, context)
 
-    def ood_score(self, image: Tensor, tol: Tensor) -> Answer:
+    def ood_score(self, x: Tensor, *, tol: Tensor, context: Tensor = None) -> Answer:
         """Distance from the training data, see `tfcnf.diagnostics.typicality`."""
-        found = self.marginal_log_prob(image, tol)
+        found = self.marginal_log_prob(x, tol=tol, context=context)
         scores = unusualness(found["log_prob_nats"], self.entropy)
         return {
             "likelihood_score_nats": scores["likelihood"],
@@ -83,9 +113,9 @@ class Answers:
             "standard_error_nats": found["standard_error_nats"],
         }
 
-    def classify(self, image: Tensor, tol: Tensor) -> Answer:
+    def classify(self, x: Tensor, *, tol: Tensor, context: Tensor = None) -> Answer:
         """Both posteriors of each label factor, and their classes."""
-        z = self.encode(image, tol)["code_unitless"]
+        z = self._code(self._examples(x), tol, context)
         answer = {}
         for name in POSTERIORS:
             factors = self.model.class_scores(z, name)
@@ -97,29 +127,36 @@ class Answers:
                 answer[f"{name}_class{end}"] = best
         return answer
 
-    def predict_labels(self, image: Tensor, tol: Tensor) -> Answer:
+    def predict_labels(
+        self, x: Tensor, *, tol: Tensor, context: Tensor = None
+    ) -> Answer:
         """Label values read from the code, see `InfoCNF.predict_labels`."""
-        z = self.encode(image, tol)["code_unitless"]
+        z = self._code(self._examples(x), tol, context)
         outside = tf.reduce_any(tf.math.is_nan(z), 1, keepdims=True)
         found = self.model.reader.estimates(z)
         nan = tf.constant(math.nan, found.dtype)
         return {"label_own_units": tf.where(outside, nan, found)}
 
-    def encode(self, image: Tensor, tol: Tensor) -> Answer:
+    def encode(self, x: Tensor, *, tol: Tensor, context: Tensor = None) -> Answer:
         """Codes."""
-        image, tol = self._image(image), self._tol(tol)
-        control = _control(tol)
-        return {"code_unitless": self._solve(self._middle(image), control=control).code}
+        return {"code_unitless": self._code(self._examples(x), tol, context)}
 
-    def decode(self, code: Tensor, tol: Tensor) -> Answer:
-        """Images of codes."""
+    def decode(self, code: Tensor, *, tol: Tensor, context: Tensor = None) -> Answer:
+        """Examples of codes."""
         code = self._few(inputs.read_code(code, self.model.num_dims))
-        return self._decode(code, self._tol(tol))
+        control = self._control(tol, context, tf.shape(code)[0])
+        return {self.drawn: self._decode(code, control)}
 
     def sample(
-        self, label: Tensor, seed: Tensor, temperature: Tensor, tol: Tensor
+        self,
+        label: Tensor,
+        *,
+        seed: Tensor,
+        temperature: Tensor,
+        tol: Tensor,
+        context: Tensor = None,
     ) -> Answer:
-        """One image for each label; ``label`` is a number of images without labels.
+        """One example for each label; ``label`` is their number without labels.
 
         With one seed for all it is `InfoCNF.sample`; an example with a seed of its own
         gets what it would get alone.
@@ -150,56 +187,41 @@ class Answers:
         scale = inputs.read_temperature(temperature, batch)
         noise = tf.ensure_shape(noise, [None, dims])
         code = model.prior.place(noise, label, tf.cast(scale, dtype))
-        return self._decode(code, self._tol(tol))
+        return {self.drawn: self._decode(code, self._control(tol, context, batch))}
 
-    def reconstruct(self, image: Tensor, tol: Tensor) -> Answer:
-        """decode(encode(x)), and its largest difference from x."""
-        image, tol = self._image(image), self._tol(tol)
-        u = self._middle(image)
-        answer = self._decode(self._solve(u, control=_control(tol)).code, tol)
-        gap = tf.abs(answer[IMAGE] - u)
-        axes = list(range(1, len(u.shape)))
-        return answer | {f"largest_difference_{SCALE}": tf.reduce_max(gap, axes)}
-
-    def interpolate(
-        self, image_a: Tensor, image_b: Tensor, steps: Tensor, tol: Tensor
-    ) -> Answer:
-        """Images of ``steps`` codes on the straight line from a's to b's."""
-        image_a = self._image(image_a, "image_a")
-        image_b = self._image(image_b, "image_b")
-        image_b = inputs.same_batch(image_a, image_b)
-        steps, tol = inputs.read_steps(steps), self._tol(tol)
-        count = steps * tf.shape(image_a)[0]
-        image_a = inputs.require_few(image_a, count, self.bounds)
-        both = self._middle(tf.concat([image_a, image_b], 0))
-        codes = self._solve(both, control=_control(tol)).code
-        start, end = tf.split(codes, 2)
-        part = tf.linspace(tf.zeros([], codes.dtype), 1.0, steps)[None, :, None]
-        line = (1.0 - part) * start[:, None] + part * end[:, None]
-        flat = self._decode(tf.reshape(line, [-1, self.model.num_dims]), tol)
-        shape = [-1, steps, *self.model.event_shape]
-        return {f"images_{SCALE}": tf.reshape(flat[IMAGE], shape)}
-
-    def _image(self, image: Tensor, name: str = "image") -> Tensor:
-        model = self.model
-        return self._few(
-            inputs.read_image(name, image, model.event_shape, model.num_levels)
-        )
+    def _examples(self, x: Tensor) -> Tensor:
+        """Examples ``[B, D]``, checked."""
+        return self._few(inputs.read_vectors(x, self.model.num_dims))
 
     def _label(self, label: Tensor, batch: Tensor) -> Tensor:
-        return self._few(inputs.read_label(label, self.model.labels, batch))
+        labels = self.model.labels
+        return self._few(inputs.read_label(label, labels, batch, self.example))
 
     def _few(self, batch: Tensor) -> Tensor:
         return inputs.require_few(batch, tf.shape(batch)[0], self.bounds)
 
-    def _tol(self, tol: Tensor) -> Tensor:
-        return inputs.read_tolerance(tol, self.bounds)
+    def _control(self, tol: Tensor, context: Tensor, count: Tensor) -> Control:
+        """Options of a pass of ``count`` examples without noise."""
+        tol = inputs.read_tolerance(tol, self.bounds)
+        tol = tf.cast(tol, self.model.compute_dtype)
+        control = Control(tol=tol, seed=tf.constant([0, 0]), skip_log_det=On())
+        condition = self.model.condition
+        if condition is None:
+            return control
+        rows = _at_least_one(inputs.read_context(context, condition.shape))
+        count = tf.maximum(count, 1)
+        return control._replace(context=condition.read(rows, count))
 
-    def _middle(self, image: Tensor) -> Tensor:
-        """Floats as they are, grey levels at the middle of each."""
-        if image.dtype.is_floating:
-            return image
-        return (tf.cast(image, self.model.compute_dtype) + 0.5) / self.model.num_levels
+    def _middle(self, x: Tensor) -> Tensor:
+        """The point of the continuous space that stands for each example."""
+        return x
+
+    def _code(self, x: Tensor, tol: Tensor, context: Tensor) -> Tensor:
+        control = self._control(tol, context, tf.shape(x)[0])
+        return self._solve(self._middle(x), control=control).code
+
+    def _decode(self, code: Tensor, control: Control) -> Tensor:
+        return self._solve(code, inverse=True, control=control).z
 
     def _solve(self, x: Tensor, **options: Any) -> FlowOutput:
         """The model's output; what has no examples is solved with one of zeros.
@@ -207,26 +229,27 @@ class Answers:
         Convolutions of oneDNN give empty batches a wrong shape on some processors.
         """
         count = tf.shape(x)[0]
-        extra = tf.where(count > 0, 0, 1)
-        x = tf.pad(x, [[0, extra], *([[0, 0]] * (len(x.shape) - 1))])
-        out = self.model(x, **options)
+        out = self.model(_at_least_one(x), **options)
         return out._replace(z=out.z[:count], log_det=out.log_det[:count])
 
-    def _decode(self, code: Tensor, tol: Tensor) -> Answer:
-        control = _control(tol)
-        return {IMAGE: self._solve(code, inverse=True, control=control).z}
+    def _is_noisy(self, x: Tensor) -> bool:
+        """True where examples are dequantized by noise."""
+        return any(column.kind == "integer" for column in self.model.columns)
 
-    def _likelihood(self, image: Tensor, tol: Tensor, label: Tensor = None) -> Answer:
+    def _likelihood(
+        self, x: Tensor, tol: Tensor, context: Tensor, label: Tensor = None
+    ) -> Answer:
         """Mean and standard error over the draws of `InfoCNF.log_density`."""
-        exact = On() if self.exact else None
+        control = self._control(tol, context, tf.shape(x)[0])._replace(
+            skip_log_det=None, exact=On() if self.exact else None, share_noise=On()
+        )
 
         def once(draw: Tensor) -> Tensor:
-            seed = tf.stack([draw, 0])
-            control = Control(tol=tol, seed=seed, exact=exact, share_noise=On())
-            out: FlowOutput = self._solve(image, control=control)
+            seeded = control._replace(seed=tf.stack([draw, 0]))
+            out: FlowOutput = self._solve(x, control=seeded)
             return self.model.log_density(out, label)
 
-        if self.exact and image.dtype.is_floating:
+        if self.exact and not self._is_noisy(x):
             mean = once(tf.constant(0))
             error = tf.zeros_like(mean)
         else:
@@ -239,16 +262,15 @@ class Answers:
             mean = tf.reduce_mean(draws, 0)
             spread = tf.reduce_sum(tf.square(draws - mean), 0) / (self.draws - 1)
             error = tf.sqrt(spread / self.draws)
-        model = self.model
-        bits = losses.bits_per_dim(mean, model.num_dims, model.num_levels)
-        to_bits = 1.0 / (model.num_dims * math.log(2.0))
-        return {
-            "log_prob_nats": mean,
-            "standard_error_nats": error,
-            "bits_per_dim": bits,
-            "standard_error_bits_per_dim": to_bits * error,
-        }
+        return {"log_prob_nats": mean, "standard_error_nats": error}
 
 
-def _control(tol: Tensor) -> Control:
-    return Control(tol=tol, seed=tf.constant([0, 0]), skip_log_det=On())
+def _at_least_one(x: Tensor) -> Tensor:
+    """The batch, or one example of zeros where there is none."""
+    extra = tf.where(tf.shape(x)[0] > 0, 0, 1)
+    return tf.pad(x, [[0, extra], *([[0, 0]] * (len(x.shape) - 1))])
+
+
+def has_marginal(model: InfoCNF) -> bool:
+    """True of models of p(x), whose mean `ood_score` compares with."""
+    return model.condition is None and all(label.can_hide for label in model.labels)

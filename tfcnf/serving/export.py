@@ -19,8 +19,9 @@ from tfcnf.files import temporary_folder, write_json
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.records import read_record
 from tfcnf.reporting.read import read_results
-from tfcnf.serving.answers import Answers
+from tfcnf.serving.answers import Answers, has_marginal
 from tfcnf.serving.bounds import Bounds
+from tfcnf.serving.image_answers import ImageAnswers
 from tfcnf.serving.model_card import CARD, model_card
 from tfcnf.serving.module import FlowModule
 from tfcnf.tolerances.policy import check_tolerance
@@ -28,6 +29,7 @@ from tfcnf.tolerances.policy import check_tolerance
 TRACES = ("auto", "exact", "estimate")
 EXACT_DIMS = 64  # largest D at which "auto" takes the exact trace
 DRAWS = 8
+IMAGES, TABLE = "images.json", "table.json"  # what is known of the examples
 METADATA = {"command": list, "date": str, "machine": str, "versions": dict}
 
 
@@ -43,7 +45,7 @@ def make_module(
     """The module of a model, as it will be saved.
 
     Args:
-        model: a model of images.
+        model: a flow of images or vectors.
         entropy: of its training data, nats, or None, see `Answers`.
         tol: default of the solver's tolerance.
         trace: ``"exact"``, ``"estimate"`` (the layers' own, averaged over the draws)
@@ -52,11 +54,12 @@ def make_module(
         bounds: what a request may ask for.
 
     Raises:
-        ValueError: for a model that is not of images, or a keyword out of range.
+        ValueError: for a model that is no flow, or a keyword out of range.
     """
     check_export(model, tol=tol, trace=trace, draws=draws, bounds=bounds)
     exact = trace == "exact" or (trace == "auto" and model.num_dims <= EXACT_DIMS)
-    answers = Answers(model, exact=exact, draws=draws, entropy=entropy, bounds=bounds)
+    kind = ImageAnswers if len(model.event_shape) == 3 else Answers
+    answers = kind(model, exact=exact, draws=draws, entropy=entropy, bounds=bounds)
     return FlowModule(answers, tol)
 
 
@@ -76,16 +79,10 @@ def check_export(
     check_choice("trace", trace, TRACES)
     if not isinstance(draws, int) or draws < 2:
         raise ValueError(f"draws must be at least 2. Received: draws={draws!r}")
-    if not isinstance(model, InfoCNF) or len(model.event_shape) != 3:
-        shape = getattr(model, "event_shape", None)
+    if not isinstance(model, InfoCNF):
         raise ValueError(
-            "only models of images can be exported. "
-            f"Received: {type(model).__name__} with event_shape={shape}"
-        )
-    if model.condition is not None:
-        raise ValueError(
-            "only models without a context can be exported. "
-            f"Received: {type(model).__name__} with context={model.condition.shape}"
+            "only flows of images and vectors can be exported. "
+            f"Received: {type(model).__name__}"
         )
 
 
@@ -126,7 +123,9 @@ def export_run(
     options: Any = {"tol": tol, "trace": trace, "draws": draws, "bounds": bounds}
     check_export(model, **options)  # before it measures
     size = config["evaluation"]["batch_size"]
-    entropy = kept_entropy(workdir, model, read=read, tol=tol, batch_size=size)
+    entropy = None
+    if has_marginal(model):
+        entropy = kept_entropy(workdir, model, read=read, tol=tol, batch_size=size)
     module = make_module(model, entropy and entropy.nats, **options)
     target.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(target.parent, ".export-") as folder:
@@ -135,8 +134,7 @@ def export_run(
         measures = _measures(Path(workdir))
         measures["entropy"] = entropy and entropy._asdict()
         write_json(assets / "labels.json", data.class_names)
-        images = {"event_shape": model.event_shape, "num_levels": model.num_levels}
-        write_json(assets / "images.json", images)
+        _write_examples(assets, model)
         write_json(assets / "run_config.json", config)
         write_json(assets / "metrics.json", measures)
         (assets / CARD).write_text(
@@ -153,6 +151,22 @@ def export_run(
         _forget_gradients(saved / "saved_model.pb")
         _move(saved, target)
     return target
+
+
+def _write_examples(assets: Path, model: InfoCNF) -> None:
+    """Writes what `launch/predict.py` needs to know of the examples."""
+    if len(model.event_shape) == 3:
+        images = {"event_shape": model.event_shape, "num_levels": model.num_levels}
+        write_json(assets / IMAGES, images)
+        return
+    units = model.condition and model.condition.units
+    context = [column.record() for column in units.columns] if units else []
+    table = {
+        "columns": [column.record() for column in model.columns],
+        "context": context,
+        "labels": [label.record() for label in model.labels],
+    }
+    write_json(assets / TABLE, table)
 
 
 def _check_target(target: Path, overwrite: bool) -> None:

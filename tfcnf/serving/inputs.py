@@ -62,6 +62,22 @@ def read_files(
     return tf.cast(tf.cast(pixels, tf.int32) * levels // 256, tf.uint8)
 
 
+def read_vectors(x: Tensor, dims: int) -> Tensor:
+    """A batch of vectors ``[B, D]``, finite."""
+    x = _batch("x", x, [dims])
+    return _require(tf.reduce_all(tf.math.is_finite(x)), "x must be finite numbers", x)
+
+
+def read_context(context: Tensor, shape: Sequence[int]) -> Tensor:
+    """Conditions ``[B, *shape]``; one for all may come as ``[*shape]``.
+
+    Their values are checked by `tfcnf.models.condition.Condition`.
+    """
+    single = tf.equal(tf.rank(context), len(shape))
+    context = tf.cond(single, lambda: tf.expand_dims(context, 0), lambda: context)
+    return _batch("context", context, shape)
+
+
 def read_code(code: Tensor, dims: int) -> Tensor:
     """A batch of codes ``[B, D]``, finite."""
     code = _batch("code", code, [dims])
@@ -69,13 +85,16 @@ def read_code(code: Tensor, dims: int) -> Tensor:
     return _require(finite, "code must be finite numbers", code)
 
 
-def read_label(label: Tensor, labels: Sequence[Label], batch: Tensor) -> Tensor:
+def read_label(
+    label: Tensor, labels: Sequence[Label], batch: Tensor, example: str
+) -> Tensor:
     """Label values ``[B, columns]``; ``[B]`` will do for a single column.
 
     Args:
         label: integers where all labels have whole values, else floats.
         labels: their kinds.
         batch: the B that is expected, or None for any.
+        example: name of what is labelled.
     """
     columns = sum(kind.columns for kind in labels)
     if columns == 1:
@@ -84,7 +103,7 @@ def read_label(label: Tensor, labels: Sequence[Label], batch: Tensor) -> Tensor:
     label = _batch("label", label, [columns])
     if batch is not None:
         same = tf.equal(tf.shape(label)[0], batch)
-        label = _require(same, "label must be one for each image", label)
+        label = _require(same, f"label must be one for each {example}", label)
     parts = tf.split(label, [kind.columns for kind in labels], 1)
     found = [kind.check(part, False) for kind, part in zip(labels, parts, strict=True)]
     valid = tf.reduce_all([condition for condition, _ in found])

@@ -7,24 +7,35 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tfcnf.data.columns import Column
 from tfcnf.data.record import DataRecord
 from tfcnf.diagnostics.certificate import Certificate
+from tfcnf.models.infocnf import InfoCNF
 from tfcnf.reporting.tables import markdown, results_table
+from tfcnf.serving.answers import Answers, has_marginal
 from tfcnf.serving.bounds import Bounds
+from tfcnf.serving.image_answers import ImageAnswers
 from tfcnf.serving.module import BYTES, LEVELS, FlowModule
 from tfcnf.tasks import Task
 
 CARD = "MODEL_CARD.md"
 SHOWN = 100  # classes whose names are listed
-LIMITS = """\
+OF_IMAGES = """\
 Only images like those of the training data have meaningful answers; `ood_score`, where
 it is there, tells others. A high likelihood does not make an image usual: likelihoods
 of flows are known to be high on simple images. The model puts some density on values a
 little darker than black, 0, and a little brighter than white, 1: its samples reach
 there, and are taken back. An image beyond this support has the log-probability -inf,
 NaN for what is read from its code, and the class -1; the others of its request are
-answered. The ODE solver shares its step size among the images of a request, so that an
-answer moves with the others by what the tolerance allows; an odd image among many
+answered."""
+OF_VECTORS = """\
+Only examples like those of the training data have meaningful answers. A high likelihood
+does not make an example usual. One outside the bounds of its columns has the
+log-probability -inf, NaN for what is read from its code, and the class -1; the others
+of its request are answered."""
+LIMITS = """\
+The ODE solver shares its step size among the examples of a request, so that an
+answer moves with the others by what the tolerance allows; an odd example among many
 ordinary ones is diluted in the error norm and may be off by more. Where a solve does
 not succeed within its limit of steps the request fails, without a number.
 
@@ -52,17 +63,16 @@ def model_card(
         tol: default tolerance.
     """
     model, evaluation = module.answers.model, measures.get("evaluation")
-    shape = " x ".join(map(str, model.event_shape))
-    labels = " and ".join(label.describe() for label in model.labels)
+    images = len(model.event_shape) == 3
     sections = [
         f"# {type(model).__name__} on {config['data']}",
-        f"A conditional continuous normalizing flow of {shape} images with "
-        f"{model.num_levels} grey levels, with {labels or 'no labels'}. It gives exact "
-        "likelihoods, classifies, draws images of a class and encodes images "
-        "invertibly. Trained on the training split of "
-        f"`{config['data']}`, seed {config['seed']}, {config['training']['epochs']} "
-        f"epochs of batches of {config['training']['batch_size']}.",
+        f"{_subject(model)} It gives exact likelihoods, draws examples, encodes them "
+        "invertibly and, where it has labels, predicts them. Trained on the training "
+        f"split of `{config['data']}`, seed {config['seed']}, "
+        f"{config['training']['epochs']} epochs of batches of "
+        f"{config['training']['batch_size']}.",
         *_data(data),
+        *_inputs(model),
         "## Measured on the test split",
         results_table(evaluation["evaluations"], Task.of(data).measures)
         if evaluation
@@ -76,6 +86,7 @@ def model_card(
         "## Bounds",
         _bounds(module.answers.bounds),
         "## Limits",
+        OF_IMAGES if images else OF_VECTORS,
         LIMITS,
         "## Provenance",
         _provenance(measures.get("metadata")),
@@ -83,6 +94,45 @@ def model_card(
         f"```json\n{json.dumps(config, indent=2)}\n```",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _subject(model: InfoCNF) -> str:
+    """The kind of model in a sentence."""
+    size = " x ".join(map(str, model.event_shape))
+    labels = " and ".join(label.describe() for label in model.labels)
+    of = f"{size} images with {model.num_levels} grey levels"
+    if len(model.event_shape) == 1:
+        of = f"vectors of {size} numbers"
+    context = " and given a context" * bool(model.condition)
+    return (
+        f"A conditional continuous normalizing flow of {of}, with "
+        f"{labels or 'no labels'}{context}."
+    )
+
+
+def _inputs(model: InfoCNF) -> Iterator[str]:
+    """The entries of vectors, contexts and labels in their order, with their units."""
+    if model.columns:
+        yield _listed("Entries of `x`, in their own units", model.columns)
+    if model.condition:
+        units = model.condition.units
+        if units is not None:
+            head = "Entries of `context`, in their own units, categories by number"
+            yield _listed(head, units.columns)
+        else:
+            shape = ", ".join(map(str, model.condition.shape))
+            yield f"A context has shape [{shape}]; one for all examples will do."
+    if any(label.title or not label.integer for label in model.labels):
+        given = [
+            f"{_plain(label.title or str(i))} ({label.describe()})"
+            for i, label in enumerate(model.labels)
+        ]
+        yield f"Entries of `label`, in their own units: {', '.join(given)}."
+
+
+def _listed(head: str, columns: Sequence[Column]) -> str:
+    lines = [f"{i}. {_plain(column.describe())}" for i, column in enumerate(columns)]
+    return "\n".join([f"{head}:", "", *lines])
 
 
 def _data(data: DataRecord) -> Iterator[str]:
@@ -126,26 +176,45 @@ def _computed(
         "the same answer; `sample` depends on its `seed`. Seeds, tolerances and "
         "temperatures are one number, or one for each example; the strictest "
         "tolerance holds for all.",
+        _examples(answers, floats, f"{draws} of {noise}"),
+        _score(answers, entropy),
+    ]
+
+
+def _examples(answers: Answers, floats: str, dequantized: str) -> str:
+    """What examples are, and how their log-probabilities come about."""
+    means = "Means over draws have their standard error beside them."
+    if not isinstance(answers, ImageAnswers):
+        return (
+            f"Log-probabilities are densities in the units of `x`, {floats}; with "
+            f"whole numbers in columns of integers they are {dequantized}, at most "
+            f"log P. {means} Codes have a noise of their own there."
+            if any(column.kind == "integer" for column in answers.model.columns)
+            else f"Log-probabilities are densities in the units of `x`, {floats}. "
+            f"{means}"
+        )
+    return (
         "Images are floats, black 0 and white 1, or, in the functions that end in "
         f"`{LEVELS}`, grey levels 0..{answers.model.num_levels - 1}; those that end in "
         f"`{BYTES}` take image files, whose 8 bits are scaled to these levels (JSON: "
         '`{"b64": ...}`). Log-probabilities of floats '
-        f"are {floats}; those of grey levels are {draws} of {noise}. Means over draws "
-        "have their standard error beside them. Log-probabilities are densities "
+        f"are {floats}; those of grey levels are {dequantized}. {means} "
+        "Log-probabilities are densities "
         "of these floats in nats; bits/dim count the grey levels. Codes and classes "
-        "of grey levels are those of the middle of each level.",
-        _score(entropy),
-    ]
+        "of grey levels are those of the middle of each level."
+    )
 
 
-def _score(entropy: dict[str, Any] | None) -> str:
+def _score(answers: Answers, entropy: dict[str, Any] | None) -> str:
+    if not has_marginal(answers.model):
+        return "There is no `ood_score`: the model has no p(x)."
     if entropy is None:
         return "There is no `ood_score`: the export was made without the training data."
     return (
         "`ood_score` compares with the entropy of the training data, "
         f"{entropy['nats']:.2f} nats (standard error "
         f"{entropy['standard_error_nats']:.2f}, standard deviation "
-        f"{entropy['deviation_nats']:.2f} over {entropy['num_examples']} images)."
+        f"{entropy['deviation_nats']:.2f} over {entropy['num_examples']} examples)."
     )
 
 

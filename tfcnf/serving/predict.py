@@ -11,12 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.checks import asserted, check_choice
-from tfcnf.models.failures import FAILURES, named_failures
+from tfcnf.checks import check_choice
 from tfcnf.records import read_json, read_record
 from tfcnf.serving.answer_files import Answer, check_table, open_table
+from tfcnf.serving.export import IMAGES, TABLE
 from tfcnf.serving.module import LEVELS
 from tfcnf.serving.question_files import ImageArrays, ImageFolder, open_images
+from tfcnf.serving.requests import requested
 from tfcnf.tolerances.policy import check_tolerance
 
 QUESTIONS = (
@@ -92,10 +93,12 @@ def _verbosity() -> int:
 def _load(saved_model: str) -> tuple[Any, dict[str, Any], list[list[str]]]:
     """The module, what it says of its images, and the names of the classes."""
     folder = Path(saved_model)
-    path = folder / "assets" / "images.json"
+    path = folder / "assets" / IMAGES
     if not (path.is_file() and (folder / "saved_model.pb").is_file()):
+        table = "; one of vectors answers about a --table"
         raise ValueError(
-            "the folder must be what launch/export.py made. "
+            "the folder must be what launch/export.py made"
+            f"{table * path.with_name(TABLE).is_file()}. "
             f"Received: saved_model={saved_model!r}"
         )
     config = read_record(path, {"event_shape": list, "num_levels": int})
@@ -153,13 +156,8 @@ def _ask(
         if question == "log_prob":
             given["label"] = tf.constant(batch["label"])
         where = f"images {done} to {done + len(batch['image']) - 1}"
-        try:
-            with named_failures():
-                found = function(**given, **options)
-        except tf.errors.InvalidArgumentError as failure:
-            raise ValueError(f"{where}: {asserted(failure)}") from None
-        except (ValueError, *FAILURES) as failure:
-            raise type(failure)(f"{where}: {failure}") from None
+        with requested(where):
+            found = function(**given, **options)
         for name in sorted(found):
             title = f"{question}/{name}" if len(asked) > 1 else name
             answers[title] = found[name].numpy()
