@@ -234,7 +234,15 @@ class Run:
             )
         data = self.data
         if len(data.model_keywords().get("event_shape", ())) != 3:
-            raise ValueError(f"only images are drawn. Received: data={data.name!r}")
+            raise ValueError(
+                "only images are drawn; launch/predict.py --questions=sample draws "
+                f"rows of a table. Received: data={data.name!r}"
+            )
+        if data.model_keywords().get("context"):
+            raise ValueError(
+                "images of a model with a context are drawn by "
+                f"Run.model.sample(y, context=c). Received: data={data.name!r}"
+            )
         chosen = data.find_class(str(label))
         labels: Any = num
         if self.model.labels:
