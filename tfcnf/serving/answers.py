@@ -74,7 +74,7 @@ class Answers:
         context = ("context",) if model.condition else ()
         options, label = (*context, "tol"), ("label",) if model.labels else ()
         about = ["encode"]
-        if all(label.can_hide for label in model.labels):
+        if model.prior.has_marginal:
             about.append("marginal_log_prob")
         if self.entropy is not None and has_marginal(model):
             about.append("ood_score")
@@ -273,4 +273,4 @@ def _at_least_one(x: Tensor) -> Tensor:
 
 def has_marginal(model: InfoCNF) -> bool:
     """True of models of p(x), whose mean `ood_score` compares with."""
-    return model.condition is None and all(label.can_hide for label in model.labels)
+    return model.condition is None and model.prior.has_marginal
