@@ -22,7 +22,7 @@ TOL = 1e-5  # of a run
 
 
 class RunRows:
-    """What a run on a table answers, see `tfcnf.serving.row_answers.Rows`.
+    """Answers of a run on a table, see `tfcnf.serving.row_answers.Rows`.
 
     Args:
         workdir: run folder; needs no data.

@@ -19,7 +19,7 @@ from tfcnf.tolerances.policy import check_tolerance
 
 
 class ExportedRows:
-    """What an export of a table answers, see `tfcnf.serving.row_answers.Rows`.
+    """Answers of an export of a table, see `tfcnf.serving.row_answers.Rows`.
 
     Args:
         saved_model: folder that `launch/export.py` made.

@@ -182,7 +182,7 @@ def _computed(
 
 
 def _examples(answers: Answers, floats: str, dequantized: str) -> str:
-    """What examples are, and how their log-probabilities come about."""
+    """The kind of examples, and the way to their log-probabilities."""
     means = "Means over draws have their standard error beside them."
     if not isinstance(answers, ImageAnswers):
         return (
