@@ -1,29 +1,13 @@
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_readmes_example_runs(tmp_path):
+def test_the_readmes_example_is_short():
+    # test_docs.py runs it
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert len([x for x in code.splitlines() if x and "import" not in x]) <= 10
-    quick = "{'disable_meta_optimizer': True}"
-    code = f"""import tensorflow as tf
-tf.config.optimizer.set_experimental_options({quick})
-{code}
-print(points.shape, posterior.shape, log_p.shape)"""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "pinwheel.keras").exists()
-    assert "(8, 2) (4000, 5) (4000,)" in done.stdout
 
 
 def test_the_readme_is_short_and_begins_without_acronyms():
