@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -69,7 +70,30 @@ def test_a_cluster_with_a_killed_worker_ends_as_if_it_never_was(command, tmp_pat
     assert max(record["seconds_to_end"] for record in result["kills"]) < 60
 
 
-def test_sigterm_saves_and_says_so(command, tmp_path):
+def test_sigterm_saves_and_says_so(script, data_dir, monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    folder, ended = tmp_path / "run", threading.Event()
+
+    def terminate():
+        while read_newest(folder / "checkpoints")[0] < (1, 2):
+            if ended.wait(0.05):
+                return
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=terminate, daemon=True)
+    sender.start()
+    run = [*TINY, f"--workdir={folder}", "--config.training.epochs=1000"]
+    status, errors = script("train", *run, f"--data_dir={data_dir}")
+    ended.set()
+    sender.join()
+    assert status == 143
+    assert errors.splitlines()[-1].startswith("stopped by SIGTERM; the same command")
+    assert "Traceback" not in errors
+    assert read_newest(folder / "checkpoints")[0] >= (1, 2)
+
+
+@pytest.mark.slow  # the one before has it in the tests' process
+def test_sigterm_ends_a_process_of_its_own(command, tmp_path):
     folder = tmp_path / "run"
     command += [f"--workdir={folder}", "--config.training.epochs=1000"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
