@@ -44,32 +44,43 @@ def few_spirals(monkeypatch):
     monkeypatch.setattr(spirals, "DOMAIN_COUNT", 10)
 
 
-def test_points_are_trained_evaluated_in_both_float_types_and_reported(
-    few_points, tmp_path
-):
+@pytest.fixture
+def points():
+    """The configuration of the mixture, for a training of two steps."""
     config = merge(default_config("infocnf"), points_config("mixture1d", smoke=True))
     config = merge(config, {"model": {"supervised_fraction": 1.0}})
     config["training"] |= {"batch_size": 100, "epochs": 1}
+    return config
+
+
+def test_points_are_trained_evaluated_and_reported(few_points, points, tmp_path):
     folder = tmp_path / "run"
-    result = experiment.train(config, str(folder))
+    result = experiment.train(points, str(folder))
     assert {"area_error", "kl_from_truth", "own_area_error"} <= set(result)
     assert {p.name for p in folder.iterdir()} == {
         *("config.json", "data.json", "metadata.json", "metrics.jsonl", "eval.json"),
         "state.json",
         *("checkpoints", "tensorboard", "curves.png", "density.npz", "density.png"),
     }
-    dtypes = ["float32", "float64"]
-    rows = Run(folder).evaluate([1e-2, 1e-6], dtypes=dtypes)
-    assert [(r["dtype"], r["tolerance"]) for r in rows] == [
-        (dtype, tol) for dtype in dtypes for tol in (1e-2, 1e-6)
-    ]
-    assert rows[3]["bits_per_dim"] == pytest.approx(rows[1]["bits_per_dim"], abs=1e-4)
+    Run(folder).evaluate([1e-2, 1e-6])
     written = {path.name for path in report([str(folder)])}
     assert written == {
         *("area_error.png", "tolerances.png", "density.png", "report.html")
     }
     with pytest.raises(ValueError, match="Received: data='mixture1d'"):
         Run(folder).sample(0, 1, out=str(tmp_path / "x.png"))
+
+
+@pytest.mark.slow  # images are evaluated in both, too
+def test_points_are_evaluated_in_both_float_types(few_points, points, tmp_path):
+    folder = tmp_path / "run"
+    experiment.train(points, str(folder))
+    dtypes = ["float32", "float64"]
+    rows = Run(folder).evaluate([1e-2, 1e-6], dtypes=dtypes)
+    assert [(r["dtype"], r["tolerance"]) for r in rows] == [
+        (dtype, tol) for dtype in dtypes for tol in (1e-2, 1e-6)
+    ]
+    assert rows[3]["bits_per_dim"] == pytest.approx(rows[1]["bits_per_dim"], abs=1e-4)
 
 
 def test_spirals_are_trained_resumed_evaluated_and_reported(few_spirals, tmp_path):
