@@ -59,7 +59,7 @@ LOGICAL_CPUS = flags.DEFINE_integer(
     "logical_cpus", 1, "Makes one CPU several, to try out --strategy=mirrored."
 )
 PROFILE = flags.DEFINE_string(
-    "profile", None, "START:STOP, steps to trace for TensorBoard and launch/profile.py."
+    "profile", None, "START:STOP, steps to trace for TensorBoard and operations.py."
 )
 INIT_FROM = flags.DEFINE_string(
     "init_from", None, "Run whose weights a new run begins with, or its last_good."

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,13 @@ def test_the_solver_of_tfp_is_used_in_one_room():
 def test_the_package_does_without_what_stands_beside_it():
     for path in FILES:
         assert not {"benchmarks", "papers"} & imported(path), path
+
+
+def test_no_script_has_the_name_of_a_module_of_python():
+    # its folder comes first on the path: whatever imports that module gets the script
+    names = {path.stem for path in BESIDE.glob("launch/*.py")}
+    assert names
+    assert not names & sys.stdlib_module_names
 
 
 PAPERS = [  # the reproduction: its files in the order of their imports

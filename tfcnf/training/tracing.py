@@ -1,4 +1,4 @@
-"""A trace of some training steps for TensorBoard's profiler and `launch/profile.py`."""
+"""A trace of some training steps, for TensorBoard and `launch/operations.py`."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     python launch/train.py --config=configs/digits.py --workdir=runs/digits \\
         --profile=5:7
-    python launch/profile.py --workdir=runs/digits
+    python launch/operations.py --workdir=runs/digits
 
 The trace itself opens in TensorBoard: pip install -e ".[profile]", then
 tensorboard --logdir=runs/digits/tensorboard (tab Profile).
