@@ -93,9 +93,11 @@ def test_an_ascent_finds_the_maximum_of_each_quadratic():
     one = run(start, 0.1 * scale, tf.constant(1))
     # the first step of Adam is of the size of the rate, whatever the slope
     np.testing.assert_allclose(one, 0.01 * np.sign(centre), rtol=1e-5)
-    # from the maximum no step leads up
-    best = run(tf.constant(centre), scale, tf.constant(5))
-    np.testing.assert_array_equal(best, centre)
+    # beside the maximum a step leads beyond it, and the next ones back
+    beside = tf.constant(centre + 0.01)
+    for steps in (1, 8):
+        best = run(beside, scale, tf.constant(steps))
+        assert (log_density(best) >= log_density(beside)).numpy().all()
 
 
 def test_refined_codes_have_a_higher_posterior_density(plain):
