@@ -1,8 +1,8 @@
 """The large libraries, imported in the order and in the way that takes least time.
 
 TensorFlow Probability before TensorFlow: the other way round it imports its layers and
-experiments too, which nothing here needs. The garbage collector rests meanwhile, and
-never looks at what these imports make: several hundred thousand objects that stay.
+experiments too, which nothing here needs. The garbage collector rests meanwhile: what
+these imports make, several hundred thousand objects, stays.
 """
 
 import gc
@@ -14,6 +14,5 @@ try:
     for _name in ("tensorflow_probability", "tensorflow", "keras"):
         importlib.import_module(_name)
 finally:
-    gc.freeze()
     if _collects:
         gc.enable()
