@@ -139,6 +139,7 @@ def test_distances_of_all_shown_curves_are_those_of_the_evaluation(
         assert value == pytest.approx(scores[name], rel=1e-2), name
 
 
+@pytest.mark.slow
 def test_series_whose_curves_are_not_known_have_the_other_scores(model, source, scores):
     bare = SeriesSplit(source.test.x, source.test.y)
     data = dataclasses.replace(source, test=bare)

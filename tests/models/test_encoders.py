@@ -66,6 +66,7 @@ def test_each_observed_number_and_every_weight_counts(key, encoders):
     assert np.abs(encoders[key](zero)[0] - mean)[0].max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [key for key in KEYS if key != "rnn"])
 def test_a_model_takes_an_encoder_by_its_key_and_is_rebuilt(key):
     model = LatentODE(2, partition="none", encoder=key, encoder_units=5, seed=2)

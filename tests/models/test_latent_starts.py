@@ -94,6 +94,7 @@ def test_codes_at_one_point_agree_with_themselves(model):
     np.testing.assert_allclose(terms["consistency"], 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_of_moved_codes_against_a_finite_difference(model, starts):
     weights = model.trainable_variables
 
