@@ -103,6 +103,8 @@ class Control(NamedTuple):
             to N; the log-determinant is 0 then.
         context: what the vector fields are conditioned on, ``[B, E]``; models make it
             of the user's condition.
+        each: each example is solved by steps of its own, see `tfcnf.ode.each`; without
+            gradient and costs.
     """
 
     tol: Tensor = None
@@ -118,6 +120,7 @@ class Control(NamedTuple):
     rows: Tensor = None
     stop: Tensor = None
     context: Tensor = None
+    each: On | None = None
 
     def part(self, start: int, count: int) -> Control:
         """The control of ``count`` solves from solve ``start`` on."""
@@ -173,7 +176,8 @@ class FlowOutput(NamedTuple):
         z: the transformed batch, ``[B, ...]``; of an example outside the support some
             finite numbers, see `code`.
         log_det: log |det dz/dx| of the applied direction, ``[B]``, nats.
-        nfe: forward function evaluations of each solve, ``[N]`` float.
+        nfe: forward function evaluations of each solve, ``[N]`` float; of each example
+            ``[N, B]`` where each has steps of its own.
         tolerance: tolerance that each solve used, ``[N]``.
         log_pi: log-density of each sampled tolerance under its gate, ``[N]``
             (InfoCNF Eq. 7); zero where the tolerance was not sampled.

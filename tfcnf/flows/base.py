@@ -184,7 +184,7 @@ def split_control(
 def merge_outputs(z: Tensor, outputs: Sequence[FlowOutput]) -> FlowOutput:
     """One record for several: sums of log-determinants and costs, lists of the rest."""
     nfe, tolerance, log_pi = (
-        tf.concat([getattr(out, field) for out in outputs], 0)
+        _line_up([getattr(out, field) for out in outputs])
         for field in ("nfe", "tolerance", "log_pi")
     )
     log_det = sum(out.log_det for out in outputs)
@@ -198,3 +198,8 @@ def _add_costs(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {
         name: tf.add_n([part[name] for part in parts if name in part]) for name in names
     }
+
+
+def _line_up(parts: Sequence[Tensor]) -> Tensor:
+    """One tensor of those of several layers, some without a solve."""
+    return tf.concat([x for x in parts if x.shape[0] != 0] or parts, 0)

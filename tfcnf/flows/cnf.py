@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfcnf.flows.base import FlowLayer, Policies
 from tfcnf.ode.cost import Cost, make_costs
 from tfcnf.ode.dynamics import Dynamics
+from tfcnf.ode.each import solve_each
 from tfcnf.ode.gradient import Gradient
 from tfcnf.ode.solve import Method, solve
 from tfcnf.ode.solver import Solver
@@ -149,17 +150,23 @@ class CNFLayer(FlowLayer):
         start, end = 1.0 if inverse else 0.0, 0.0 if inverse else 1.0
         if self.steer and training and not inverse:
             end = self._random_end(control.seed, x.dtype)
-        z, log_det, *totals, stats = solve(
-            field,
-            theta,
-            z=x,
-            probes=self._probes(x, control, seed, costs),
-            tol=tol,
-            adjoint_tol=adjoint_tol,
-            nfe_backward_probe=probe,
-            method=Method(start, end, self.solver, self.gradient, costs),
-            name=self.name,
-        )
+        options: dict[str, Any] = {
+            "z": x,
+            "probes": self._probes(x, control, seed, costs),
+            "tol": tol,
+            "method": Method(start, end, self.solver, self.gradient, costs),
+            "name": self.name,
+        }
+        if control.each is not None:
+            z, log_det, *totals, stats = solve_each(field, theta, **options)
+        else:
+            z, log_det, *totals, stats = solve(
+                field,
+                theta,
+                adjoint_tol=adjoint_tol,
+                nfe_backward_probe=probe,
+                **options,
+            )
         nfe = tf.cast(stats.nfe, x.dtype)[None]
         named = dict(zip((cost.name for cost in costs), totals, strict=True))
         return FlowOutput(z, log_det, nfe, tol[None], log_pi[None], named)
@@ -186,8 +193,8 @@ class CNFLayer(FlowLayer):
 
     def _costs(self, control: Control) -> tuple[Cost, ...]:
         """The costs of one solve."""
-        skipped = control.skip_costs is not None or control.skip_log_det is not None
-        return () if skipped else self.costs
+        switches = control.skip_costs, control.skip_log_det, control.each
+        return self.costs if switches == (None, None, None) else ()
 
     def _random_end(self, seed: Tensor, dtype: Any) -> Tensor:
         """An end time, the same on every replica."""
@@ -213,6 +220,11 @@ class CNFLayer(FlowLayer):
         sample = training if control.sample_tol is None else control.sample_tol
         if control.tol is not None:
             tol, log_pi = _scalar(control.tol, x.dtype), tf.zeros([], x.dtype)
+        elif control.each is not None and self.policy.learns:
+            raise ValueError(
+                "tolerances are learned for whole batches; give tol where each example "
+                "has its own steps. Received: tol=None, steps='each'"
+            )
         elif control.drawn_tol is not None:
             tol, log_pi = _scalar(control.drawn_tol, x.dtype), tf.zeros([], x.dtype)
         else:

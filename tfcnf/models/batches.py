@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfcnf.ode.clocks import GROUP
 from tfcnf.types import Tensor
 
 
@@ -36,13 +37,7 @@ def in_batches(
         return list(function(None, *inputs))
     size = _positive(batch_size)
     inputs = [_sliceable(x) for x in inputs]
-    lengths = {x.shape[0] for x in inputs if x.shape[0] is not None}
-    if len(lengths) > 1:
-        raise ValueError(
-            "there must be a label, and a context, for each example. "
-            f"Received: {' and '.join(str(x.shape[0]) for x in inputs)} rows"
-        )
-    total = tf.constant(lengths.pop()) if lengths else tf.shape(inputs[0])[0]
+    total = _rows(inputs)
     count = tf.maximum(-(-total // size), 1)  # a batch of nothing, of nothing
 
     def solve(i: Tensor, arrays: list[tf.TensorArray]) -> tuple[Tensor, Any]:
@@ -59,6 +54,35 @@ def in_batches(
         lambda i, _: i < count, solve, [tf.constant(0), arrays], parallel_iterations=1
     )
     return [array.concat() for array in arrays]
+
+
+def in_groups(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function ``(rows, *parts)`` that computes whole groups of rows.
+
+    The last row is repeated until they are whole. Kernels of TensorFlow round a row
+    alike in all batches but the smallest, see `tfcnf.ode.each`.
+    """
+
+    def grouped(rows: Tensor, *parts: Any) -> Any:
+        parts = tuple(_sliceable(x) for x in parts)
+        count = _rows(parts)
+        padded = tf.range(-(-count // GROUP) * GROUP)
+        taken = tf.minimum(padded, count - 1)
+        answers = function(rows, *(tf.gather(x, taken) for x in parts))
+        return tf.nest.map_structure(lambda x: x[:count], answers)
+
+    return grouped
+
+
+def _rows(inputs: Sequence[Any]) -> Tensor:
+    """The number of rows of each input."""
+    lengths = {x.shape[0] for x in inputs if x.shape[0] is not None}
+    if len(lengths) > 1:
+        raise ValueError(
+            "there must be a label, and a context, for each example. "
+            f"Received: {' and '.join(str(x.shape[0]) for x in inputs)} rows"
+        )
+    return tf.constant(lengths.pop()) if lengths else tf.shape(inputs[0])[0]
 
 
 def _positive(batch_size: Any) -> int:

@@ -30,6 +30,7 @@ class Inference(Passes):
         seed: int = 0,
         exact: bool = False,
         batch_size: int | None = None,
+        steps: str = "shared",
     ) -> Tensor:
         """log p(x | y), or log p(x | y, context), ``[B]`` nats.
 
@@ -48,17 +49,27 @@ class Inference(Passes):
                 floats the result is then without noise.
             batch_size: examples solved, and held in memory, at a time; all if None.
                 The noise is the same in either case.
+            steps: ``"shared"``: one step size for all, and noise for each place in the
+                batch. ``"each"``: steps of its own, and the same noise, for each
+                example, so that its answer is, to the bit, the same alone and in any
+                batch; see `tfcnf.ode.each`. It has no gradient.
+
+        Raises:
+            ValueError: for ``"each"`` where a solver does not keep its steps, or where
+                tolerances are learned, which are a whole batch's, and none is given.
         """
 
         def nats(rows: Tensor, context: Any, x: Any, y: Any = None) -> list[Tensor]:
-            control = self._control(tol, seed, exact, rows)
+            control = self._control(tol, seed, exact, rows, steps)
             out = self._encode(x, control, context=context)
             if self.is_supervised:
                 y = self._read_labels(y)
             return [self.log_density(out, y)]
 
         inputs = [x, y] if self.is_supervised else [x]
-        return self._in_batches(nats, inputs, context, batch_size, [self._spec()])[0]
+        return self._in_batches(
+            nats, inputs, context, batch_size, [self._spec()], steps
+        )[0]
 
     def marginal_log_prob(
         self,
@@ -69,6 +80,7 @@ class Inference(Passes):
         seed: int = 0,
         exact: bool = False,
         batch_size: int | None = None,
+        steps: str = "shared",
     ) -> Tensor:
         """log p(x) with the labels marginalised (InfoCNF App. G), ``[B]`` nats.
 
@@ -79,10 +91,12 @@ class Inference(Passes):
         """
 
         def nats(rows: Tensor, context: Any, x: Any) -> list[Tensor]:
-            control = self._control(tol, seed, exact, rows)
+            control = self._control(tol, seed, exact, rows, steps)
             return [self.log_density(self._encode(x, control, context=context))]
 
-        return self._in_batches(nats, [x], context, batch_size, [self._spec()])[0]
+        return self._in_batches(nats, [x], context, batch_size, [self._spec()], steps)[
+            0
+        ]
 
     def classify(
         self,
@@ -93,6 +107,7 @@ class Inference(Passes):
         tol: float | None = None,
         seed: int = 0,
         batch_size: int | None = None,
+        steps: str = "shared",
     ) -> Tensor | list[Tensor]:
         """Class probabilities ``[B, K]``; a list of them for several labels.
 
@@ -107,6 +122,7 @@ class Inference(Passes):
             tol: solver tolerance instead of the layers' own.
             seed: fixes the dequantization noise.
             batch_size: see `log_prob`.
+            steps: see `log_prob`.
 
         Raises:
             ValueError: for a model with a label that is not a class, or none, or for
@@ -121,12 +137,12 @@ class Inference(Passes):
             )
 
         def probabilities(rows: Tensor, context: Any, x: Any) -> list[Tensor]:
-            control = self._control(tol, seed, rows=rows)
+            control = self._control(tol, seed, rows=rows, steps=steps)
             z = self._encode(x, control, On(), context).code
             return [tf.nn.softmax(s) for s in self.class_scores(z, posterior)]
 
         specs = [self._spec(label.num_classes) for label in self.labels]
-        found = self._in_batches(probabilities, [x], context, batch_size, specs)
+        found = self._in_batches(probabilities, [x], context, batch_size, specs, steps)
         return found[0] if len(found) == 1 else found
 
     def class_scores(self, z: Tensor, posterior: str) -> list[Tensor]:
@@ -148,6 +164,7 @@ class Inference(Passes):
         batch_size: int | None = None,
         *,
         context: Any = None,
+        steps: str = "shared",
     ) -> Tensor:
         """Label values read from examples by q_theta, ``[B, columns]``.
 
@@ -159,6 +176,7 @@ class Inference(Passes):
             tol: solver tolerance instead of the layers' own.
             seed: fixes the dequantization noise.
             batch_size: see `log_prob`.
+            steps: see `log_prob`.
             context: see `log_prob`.
 
         Raises:
@@ -171,14 +189,14 @@ class Inference(Passes):
             )
 
         def values(rows: Tensor, context: Any, x: Any) -> list[Tensor]:
-            control = self._control(tol, seed, rows=rows)
+            control = self._control(tol, seed, rows=rows, steps=steps)
             z = self._encode(x, control, On(), context).code
             outside = tf.reduce_any(tf.math.is_nan(z), 1, keepdims=True)
             found = self.reader.estimates(z)
             return [tf.where(outside, tf.cast(math.nan, found.dtype), found)]
 
         specs = [self._spec(sum(label.columns for label in self.labels))]
-        return self._in_batches(values, [x], context, batch_size, specs)[0]
+        return self._in_batches(values, [x], context, batch_size, specs, steps)[0]
 
     def encode(
         self,
@@ -188,6 +206,7 @@ class Inference(Passes):
         batch_size: int | None = None,
         *,
         context: Any = None,
+        steps: str = "shared",
     ) -> Tensor:
         """Codes ``[B, D]`` of examples; NaN for images outside the support.
 
@@ -195,11 +214,11 @@ class Inference(Passes):
         """
 
         def codes(rows: Tensor, context: Any, x: Any) -> list[Tensor]:
-            control = self._control(tol, seed, rows=rows)
+            control = self._control(tol, seed, rows=rows, steps=steps)
             return [self._encode(x, control, On(), context).code]
 
         specs = [self._spec(self.num_dims)]
-        return self._in_batches(codes, [x], context, batch_size, specs)[0]
+        return self._in_batches(codes, [x], context, batch_size, specs, steps)[0]
 
     def decode(
         self,
@@ -208,18 +227,19 @@ class Inference(Passes):
         batch_size: int | None = None,
         *,
         context: Any = None,
+        steps: str = "shared",
     ) -> Tensor:
         """Examples of codes ``[B, D]``; of codes that are not finite NaN.
 
         Images come as floats of the model's support, black 0 and white 1, and a little
-        beyond, see `tfcnf.flows.dequantize.Dequantize`.
+        beyond, see `tfcnf.flows.dequantize.Dequantize`. For ``steps`` see `log_prob`.
         """
 
         def examples(rows: Tensor, context: Any, z: Any) -> list[Tensor]:
-            return [self._decode(z, tol, context)]
+            return [self._decode(z, self._control(tol, 0, steps=steps), context)]
 
         specs = [self._spec(*self.event_shape)]
-        return self._in_batches(examples, [z], context, batch_size, specs)[0]
+        return self._in_batches(examples, [z], context, batch_size, specs, steps)[0]
 
     def sample(
         self,
@@ -230,6 +250,7 @@ class Inference(Passes):
         batch_size: int | None = None,
         *,
         context: Any = None,
+        steps: str = "shared",
     ) -> Tensor:
         """Draws one example for each label, ``[B, *event_shape]``.
 
@@ -240,6 +261,7 @@ class Inference(Passes):
             temperature: factor on the deviations of the code; 1 samples the model.
             tol: solver tolerance instead of the layers' own.
             batch_size: see `log_prob`.
+            steps: see `log_prob`.
             context: condition of each sample, or one for all, see `log_prob`.
         """
         if not self.is_supervised:
@@ -249,10 +271,10 @@ class Inference(Passes):
             y = self._read_labels(y)
             first = None if rows is None else rows[0]
             z = self.prior.sample(y, tf.constant([seed, 1]), temperature, first)
-            return [self._decode(z, tol, context)]
+            return [self._decode(z, self._control(tol, 0, steps=steps), context)]
 
         specs = [self._spec(*self.event_shape)]
-        return self._in_batches(examples, [y], context, batch_size, specs)[0]
+        return self._in_batches(examples, [y], context, batch_size, specs, steps)[0]
 
     def trajectory(
         self,

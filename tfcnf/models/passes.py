@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfcnf.checks import check_choice
 from tfcnf.latent.prior import CodePrior
 from tfcnf.models.base import FlowModel
-from tfcnf.models.batches import in_batches
+from tfcnf.models.batches import in_batches, in_groups
 from tfcnf.models.condition import Condition
 from tfcnf.models.inputs import check_codes, check_examples
 from tfcnf.models.label_inputs import read_labels
 from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, FlowOutput, On, Tensor
+
+STEPS = ("shared", "each")
 
 
 class Passes(FlowModel):
@@ -72,9 +75,9 @@ class Passes(FlowModel):
         control = control._replace(skip_log_det=skip_log_det)
         return self(x, control=self.conditioned(control, context, tf.shape(x)[0]))
 
-    def _decode(self, z: Any, tol: float | None, context: Any = None) -> Tensor:
+    def _decode(self, z: Any, control: Control, context: Any = None) -> Tensor:
         z = tf.cast(check_codes(z, self.num_dims), self.compute_dtype)
-        control = self._control(tol, 0)._replace(skip_log_det=On())
+        control = control._replace(skip_log_det=On())
         control = self.conditioned(control, context, tf.shape(z)[0])
         return self(z, inverse=True, control=control).z
 
@@ -113,8 +116,11 @@ class Passes(FlowModel):
         context: Any,
         batch_size: int | None,
         outputs: Sequence[tf.TensorSpec],
+        steps: str,
     ) -> list[Tensor]:
         """`in_batches` of ``function(rows, context, *parts)``."""
+        check_choice("steps", steps, STEPS)
+        grouped = in_groups if steps == "each" else lambda function: function
         if context is None or self.condition is None:
             shared = True
         else:
@@ -122,12 +128,13 @@ class Passes(FlowModel):
             shared = self.condition.is_shared(context)
         if shared:
             return in_batches(
-                lambda rows, *parts: function(rows, context, *parts),
+                grouped(lambda rows, *parts: function(rows, context, *parts)),
                 inputs,
                 batch_size,
                 outputs,
             )
-        return in_batches(function, [context, *inputs], batch_size, outputs)
+        inputs = [context, *inputs]
+        return in_batches(grouped(function), inputs, batch_size, outputs)
 
     def _spec(self, *shape: int) -> tf.TensorSpec:
         """An answer for each example."""
@@ -139,16 +146,20 @@ class Passes(FlowModel):
         seed: int,
         exact: bool = False,
         rows: Tensor = None,
+        steps: str = "shared",
     ) -> Control:
         if tol is not None and not tf.is_tensor(tol):
             tol = check_tolerance("tol", tol)
         if tol is not None:
             tol = tf.cast(tol, self.compute_dtype)
         switch = On() if exact else None
+        each = On() if steps == "each" else None
         return Control(
             tol=tol,
             seed=tf.constant([seed, 0]),
             exact=switch,
-            rows=rows,
+            share_noise=each,
+            rows=None if each is not None else rows,
+            each=each,
             skip_costs=On(),
         )

@@ -82,9 +82,8 @@ class Clock(NamedTuple):
     @classmethod
     def start(cls, dt: Tensor) -> Clock:
         """The clock of a solve that begins with a step dt."""
-        zero, one = tf.zeros([], dt.dtype), tf.ones([], dt.dtype)
-        counts = tf.constant(0), tf.constant(0), tf.constant(SOLVED)
-        return cls(zero, dt, dt, one, *counts)
+        zero, one = tf.zeros_like(dt), tf.ones_like(dt)
+        return cls(zero, dt, dt, one, *[tf.zeros_like(dt, tf.int32)] * 3)
 
     def stats(self, begun: int, each: int, y: Tensor) -> SolveStats:
         """The cost of the solve, and where it stands.
@@ -235,7 +234,11 @@ class Integrator:
         scale = tf.nest.map_structure(
             lambda a, b: self.tol * (1.0 + tf.maximum(tf.abs(a), tf.abs(b))), y0, y1
         )
-        return max_rms(err, scale)
+        return self._norm(err, scale)
+
+    def _norm(self, x: Any, scale: Any) -> Tensor:
+        """The size of x in units of the scale."""
+        return max_rms(x, scale)
 
     def _step_size(self, clock: Clock, end: Tensor) -> tuple[Tensor, Tensor]:
         """The step size to try, and whether it lands on the end."""
@@ -281,13 +284,13 @@ class Integrator:
         than what a long first step saves on the smooth dynamics of flows.
         """
         scale = tf.nest.map_structure(lambda x: self.tol * (1.0 + tf.abs(x)), y)
-        d0, d1 = max_rms(y, scale), max_rms(f, scale)
+        d0, d1 = self._norm(y, scale), self._norm(f, scale)
         tiny = tf.constant(1e-6, end.dtype)
         h0 = tf.where(tf.minimum(d0, d1) < 1e-5, tiny, 0.01 * d0 / d1)
         h0 = tf.minimum(h0, end)
         y1 = tf.nest.map_structure(lambda x, dx: x + h0 * dx, y, f)
         f1 = ode_fn(h0, y1)
-        d2 = max_rms(tf.nest.map_structure(tf.subtract, f1, f), scale) / h0
+        d2 = self._norm(tf.nest.map_structure(tf.subtract, f1, f), scale) / h0
         largest = tf.maximum(d1, d2)
         step = tf.minimum(100.0 * h0, (0.01 / largest) ** self.tableau.exponent)
         return tf.where((largest < 1e-15) | (step > WHOLE * end), end, step)

@@ -100,7 +100,7 @@ class StackField(NamedTuple):
     any_shape: bool = False
 
     def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
-        """dz/dt at time t, of the shape of z."""
+        """dz/dt at time t (see `jvp`), of the shape of z."""
         activation, layers = ACTIVATIONS[self.activation], self._layers(theta)
         for i, layer in enumerate(layers):
             gate, shift = self._modulation(layer, t)
@@ -117,7 +117,7 @@ class StackField(NamedTuple):
 
         Args:
             theta: what `Dynamics.prepare` returned.
-            t: scalar time.
+            t: time, scalar or one for each example, ``[B, 1, ...]`` of z's rank.
             z: state ``[B, ...]``.
             probes: directions ``[P, B, ...]``.
 
@@ -144,7 +144,7 @@ class StackField(NamedTuple):
             z, tangent = linear(z, layer[0]), linear(tangent, layer[0])
             if gate is not None:
                 z = z * gate
-                if self.per_example:
+                if self.per_example or len(t.shape):
                     tangent = merge(split(tangent) * gate)
                 else:
                     tangent = tangent * gate
