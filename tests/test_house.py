@@ -10,7 +10,16 @@ import pytest
 ROOT = Path(__file__).parents[1] / "tfcnf"
 ROOMS = [
     {"libraries"},
-    {"types", "seeds", "files", "records", "run_state", "checks", "registry"},
+    {
+        "precision",
+        "types",
+        "seeds",
+        "files",
+        "records",
+        "run_state",
+        "checks",
+        "registry",
+    },
     {"labels"},
     {"data"},
     {"ode"},

@@ -162,7 +162,7 @@ def test_a_part_is_split_off_for_validation(make):
         (lambda m: m.compile(keras.optimizers.SGD(loss_scale_factor=2.0)), "scaled"),
         (
             lambda m: m.compile(LossScaleOptimizer(keras.optimizers.SGD())),
-            "not scaled: .* Received: dtype=float32",
+            "under a mixed policy. Received: dtype=float32",
         ),
         (lambda m: m.fit(X, Y, class_weight={2: 1.0}), r"classes 0\.\.1\. Received: "),
         (

@@ -8,13 +8,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.precision import FullPrecision
 from tfcnf.tolerances.policy import TolerancePolicy
 from tfcnf.types import Control, FlowOutput, Tensor
 
 Policies = tuple[TolerancePolicy | None, TolerancePolicy | None]
 
 
-class FlowLayer(keras.layers.Layer):
+class FlowLayer(FullPrecision):
     """A bijection: ``call(x, inverse=False, control=None) -> FlowOutput``.
 
     ```python

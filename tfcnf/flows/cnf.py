@@ -17,6 +17,7 @@ from tfcnf.ode.solve import Method, solve
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.trace import Exact, NoTrace, Probes, Trace
 from tfcnf.ode.trajectory import solve_on_grid
+from tfcnf.precision import check_noise
 from tfcnf.seeds import fold_in, next_seed, shared_seed, uniform
 from tfcnf.tolerances.fixed import FixedTolerance
 from tfcnf.tolerances.policy import TolerancePolicy, check_tolerance
@@ -106,6 +107,7 @@ class CNFLayer(FlowLayer):
             adjoint_tol = FixedTolerance(adjoint_tol, dtype=self.dtype_policy)
         self.dynamics = dynamics
         self.policy = policy or FixedTolerance(dtype=self.dtype_policy)
+        check_noise(dynamics.dtype_policy, getattr(self.policy, "tol", None))
         self.adjoint_tol, self.seed = adjoint_tol, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_jit = False

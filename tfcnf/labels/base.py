@@ -11,12 +11,13 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.labels.linear import FirstDims, make_map
+from tfcnf.precision import FullPrecision
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
 
 
-class Label(keras.layers.Layer):
+class Label(FullPrecision):
     """One supervised factor y of the data, with its code z_y.
 
     A label owns all that varies with its kind: which values it takes, the prior

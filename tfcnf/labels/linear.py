@@ -8,11 +8,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.precision import FullPrecision
 from tfcnf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tfcnf")
-class ZeroLinear(keras.layers.Layer):
+class ZeroLinear(FullPrecision):
     """``(x W + b) * exp(3 s)``, with W, b and s zero at the start (Glow).
 
     The papers' networks q_phi and q_theta; s is a learned log-scale an output.
@@ -49,7 +50,7 @@ class ZeroLinear(keras.layers.Layer):
         return super().get_config() | {"units": self.units}
 
 
-class FirstDims(keras.layers.Layer):
+class FirstDims(FullPrecision):
     """The first dimensions of a code as they are, zeros behind them.
 
     A linear q_theta can lose its code: where reconstruction makes something else of it

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.labels.base import Label, split_values
 from tfcnf.latent.code import CodeGaussian, CodeMarginal
 from tfcnf.latent.partition import Partition
+from tfcnf.precision import FullPrecision
 from tfcnf.seeds import fold_in, normal
 from tfcnf.types import Tensor
 
 tfd = tfp.distributions
 
 
-class CodePrior(keras.layers.Layer):
+class CodePrior(FullPrecision):
     """p(z | y) = prod_i N(z_yi; mu(y_i), sigma(y_i)^2) N(z_u; 0, I).
 
     The factors are those of the labels (InfoCNF Eq. 3, section 4.1). Without

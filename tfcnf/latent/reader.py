@@ -11,11 +11,12 @@ import tensorflow as tf
 from tfcnf.labels.base import Label, split_values
 from tfcnf.labels.categorical import Categorical
 from tfcnf.latent.partition import Partition
+from tfcnf.precision import FullPrecision
 from tfcnf.seeds import dropout, next_seed
 from tfcnf.types import Tensor
 
 
-class CodeReader(keras.layers.Layer):
+class CodeReader(FullPrecision):
     """Each label from its own code z_yi; from the whole z without supervised codes.
 
     Args:

@@ -22,7 +22,8 @@ class Part(NamedTuple):
     """Gradients and measures of a batch, or of a part of it.
 
     Attributes:
-        gradients: of the mean loss, over the replicas' number, in `flow_weights`.
+        gradients: of the mean loss, over the replicas' number, in `flow_weights`; times
+            the scale of a `keras.optimizers.LossScaleOptimizer`.
         loss: mean loss of each of K forward passes, ``[K]``.
         nfe: evaluations of each solve in each pass, ``[K, N]``.
         nfe_backward: evaluations of the gradient's solves, ``[N]``.
@@ -164,8 +165,9 @@ class FlowModel(MeasuredModel):
             ]
         rest = [_mean_loss(other, weights, weight) for other, _ in others]
         mean = tf.stack([first, *rest])
+        scale = self._loss_scale
         with tf.control_dependencies([require_finite_loss(mean)]):
-            one = tf.ones_like(loss)
+            one = tf.ones_like(loss) if scale is None else tf.identity(scale)
         trained = self.flow_weights
         *gradients, nfe_backward = tape.gradient(
             loss,
@@ -173,7 +175,9 @@ class FlowModel(MeasuredModel):
             one,
             tf.UnconnectedGradients.ZERO,
         )
-        with tf.control_dependencies([require_finite_gradient(gradients, trained)]):
+        # where the loss is scaled, the optimizer leaves out steps that are not finite
+        finite = require_finite_gradient(gradients if scale is None else [], trained)
+        with tf.control_dependencies([finite]):
             gradients, terms = tf.nest.map_structure(tf.identity, (gradients, terms))
         outputs = [out, *(other for _, other in others)]
         nfe = tf.stack([output.nfe for output in outputs])
@@ -202,6 +206,13 @@ class FlowModel(MeasuredModel):
             )
 
     @property
+    def _loss_scale(self) -> Tensor | None:
+        """Factor of the loss that a `LossScaleOptimizer` has, or None."""
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            return None
+        return self.optimizer.scale_loss(tf.ones([], self.compute_dtype))
+
+    @property
     def num_passes(self) -> int:
         """Forward passes of a step, K: one, and those that REINFORCE asks for."""
         return 1 + (self.reinforce.extra_passes if self.reinforce else 0)
@@ -213,16 +224,21 @@ class FlowModel(MeasuredModel):
         """
         if not gradients:
             return gradients
-        limit = self.optimizer.global_clipnorm
+        scale = self._loss_scale
+        inner = self.optimizer if scale is None else self.optimizer.inner_optimizer
+        limit = inner.global_clipnorm
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1:
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         norm = tf.linalg.global_norm(gradients)
+        if scale is not None:
+            norm, limit = norm / scale, limit and limit * scale
         self._trackers["gradient_norm"].update_state(tf.cast(norm, tf.float32), 1.0)
         if replicas == 1:
             return gradients
         if limit:
+            norm = norm if scale is None else norm * scale
             gradients, _ = tf.clip_by_global_norm(gradients, limit, norm)
         return [gradient / replicas for gradient in gradients]
 

@@ -13,10 +13,11 @@ from tfcnf.checks import unframed
 from tfcnf.data.columns import Column
 from tfcnf.models.condition_columns import ConditionColumns
 from tfcnf.models.inputs import require
+from tfcnf.precision import FullPrecision
 from tfcnf.types import Tensor
 
 
-class Condition(keras.layers.Layer):
+class Condition(FullPrecision):
     """From a user's condition to the context of the vector fields, ``[B, E]``.
 
     Args:

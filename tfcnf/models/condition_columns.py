@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from tfcnf.data.columns import Column
 from tfcnf.flows.columns import Columns
+from tfcnf.precision import FullPrecision
 from tfcnf.types import Tensor
 
 
-class ConditionColumns(keras.layers.Layer):
+class ConditionColumns(FullPrecision):
     """Numbers of unit size, then one-hot vectors of categories, ``[B, W]``.
 
     Numbers are stretched and standardised as `tfcnf.data.columns.Column` says.

@@ -10,10 +10,11 @@ import tensorflow as tf
 
 from tfcnf.data.series import Series
 from tfcnf.models.affine import dense
+from tfcnf.precision import FullPrecision
 from tfcnf.types import Tensor
 
 
-class Decoder(keras.layers.Layer):
+class Decoder(FullPrecision):
     """N(x; mean(z), sigma^2 I) at each time, the mean by one hidden layer with ReLU.
 
     Args:

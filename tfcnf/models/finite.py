@@ -37,7 +37,7 @@ def require_finite_gradient(
     gradients: Sequence[Tensor], weights: Sequence[keras.Variable]
 ) -> Any:
     """Asserts that gradients are finite; names the first weight whose is not."""
-    if not weights:
+    if not gradients:
         return tf.no_op()
     message = f"DivergenceError: the gradient is not finite; {ADVICE}. Received: "
     finite = tf.stack([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])

@@ -10,11 +10,12 @@ import tensorflow as tf
 from tfcnf.ode.autonomous import AutonomousDynamics
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.trajectory import solve_on_grid
+from tfcnf.precision import FullPrecision
 from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, FlowOutput, Tensor
 
 
-class LatentPath(keras.layers.Layer):
+class LatentPath(FullPrecision):
     """z(t) at many times from z(0), by one solve; `num_solves` is 1.
 
     Attributes:

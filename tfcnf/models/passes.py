@@ -15,6 +15,7 @@ from tfcnf.models.batches import in_batches, in_groups
 from tfcnf.models.condition import Condition
 from tfcnf.models.inputs import check_codes, check_examples
 from tfcnf.models.label_inputs import read_labels
+from tfcnf.precision import check_noise
 from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
@@ -150,6 +151,7 @@ class Passes(FlowModel):
     ) -> Control:
         if tol is not None and not tf.is_tensor(tol):
             tol = check_tolerance("tol", tol)
+            check_noise(self.dtype_policy, tol)
         if tol is not None:
             tol = tf.cast(tol, self.compute_dtype)
         switch = On() if exact else None

@@ -13,6 +13,7 @@ import keras
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
 from tfcnf.models.failures import NamesFailures
+from tfcnf.precision import is_mixed
 from tfcnf.types import Tensor
 
 
@@ -26,6 +27,12 @@ class OwnLossModel(NamesFailures, keras.Model):
     """
 
     labels: Sequence[Label] = ()
+
+    @property
+    def compute_dtype(self) -> str:
+        """The type of all but the dynamics, see `tfcnf.precision`."""
+        return str(self.variable_dtype)
+
     named = ("__call__", "evaluate", "predict", "predict_on_batch", "test_on_batch")
 
     def set_epoch(self, epoch: int) -> None:
@@ -43,7 +50,8 @@ class OwnLossModel(NamesFailures, keras.Model):
         """As `keras.Model.compile`, without losses and metrics: the model has its own.
 
         Raises:
-            ValueError: for a loss, metrics, ``jit_compile=True`` or a loss scale.
+            ValueError: for a loss, metrics, ``jit_compile=True``, or a loss scale
+                without half precision.
         """
         given = {
             "loss": loss,
@@ -64,9 +72,10 @@ class OwnLossModel(NamesFailures, keras.Model):
             )
         super().compile(optimizer, **options)
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
-        if scaled or getattr(self.optimizer, "loss_scale_factor", None):
+        fixed = getattr(self.optimizer, "loss_scale_factor", None)
+        if fixed or (scaled and not is_mixed(self.dtype_policy)):
             raise ValueError(
-                "the loss is not scaled: models compute in float32 or float64. "
+                "the loss is scaled by a LossScaleOptimizer, under a mixed policy. "
                 f"Received: dtype={self.dtype_policy.name}, "
                 f"optimizer={self.optimizer.name} with a loss scale"
             )

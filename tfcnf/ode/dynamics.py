@@ -22,6 +22,7 @@ from tfcnf.ode.fields import (
     float_variables,
     linear,
 )
+from tfcnf.precision import checked_policy, is_mixed
 from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
 
@@ -60,8 +61,8 @@ class Dynamics(keras.layers.Layer):
 
     reach: int | None = None
 
-    def __init__(self, *, context_dims: int = 0, **kwargs: Any):
-        super().__init__(**kwargs)
+    def __init__(self, *, context_dims: int = 0, dtype: Any = None, **kwargs: Any):
+        super().__init__(dtype=checked_policy(dtype), **kwargs)
         self.context_dims = _check_context_dims(context_dims, self.call)
 
     def __call__(self, t: Tensor, z: Tensor, **options: Any) -> Tensor:
@@ -137,7 +138,7 @@ class Dynamics(keras.layers.Layer):
                 f"context must have shape [batch, {self.context_dims}]. "
                 f"Received: context.shape={shape}"
             )
-        return [] if context is None else [tf.cast(context, self.compute_dtype)]
+        return [] if context is None else [tf.cast(context, self.variable_dtype)]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""
@@ -210,6 +211,8 @@ class StackDynamics(Dynamics):
             )
         self.hidden, self.activation, self.time = tuple(hidden), activation, time
         self.init, self.seed = init, seed
+        if is_mixed(self.dtype_policy):
+            self.autocast = False  # the first and the last map are in full precision
         if self.window:
             self.reach = (len(hidden) + 1) * (self.window[0] // 2)
         self.stack: list[dict[str, keras.Variable]] = []
@@ -293,7 +296,9 @@ class StackDynamics(Dynamics):
                 self._map(given, layer["context_kernel"]),
             )
         ]
-        field = StackField(self.activation, self.time, len(own), bool(self.window))
+        half = self.compute_dtype if is_mixed(self.dtype_policy) else ""
+        convolves = bool(self.window)
+        field = StackField(self.activation, self.time, len(own), convolves, half)
         return field, theta + own
 
     def _map(self, context: Tensor, kernel: keras.Variable) -> Tensor:

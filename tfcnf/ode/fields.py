@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from tfcnf.precision import is_mixed
 from tfcnf.types import Tensor
 
 
@@ -92,19 +93,22 @@ class StackField(NamedTuple):
         time: how time enters.
         per_example: see `parameter_specs`; 0, or two for each layer.
         any_shape: solves of states of any sizes share one graph.
+        half: dtype in which the maps between hidden layers are computed; theirs if
+            empty.
     """
 
     activation: str
     time: str
     per_example: int = 0
     any_shape: bool = False
+    half: str = ""
 
     def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at time t (see `jvp`), of the shape of z."""
         activation, layers = ACTIVATIONS[self.activation], self._layers(theta)
         for i, layer in enumerate(layers):
             gate, shift = self._modulation(layer, t)
-            z = linear(z, layer[0])
+            z = linear(z, layer[0], self._half(i, len(layers)))
             z = (z if gate is None else z * gate) + shift
             if i < len(layers) - 1:
                 z = activation.value(z)
@@ -141,7 +145,8 @@ class StackField(NamedTuple):
         tangent, layers = merge(probes), self._layers(theta)
         for i, layer in enumerate(layers):
             gate, shift = self._modulation(layer, t)
-            z, tangent = linear(z, layer[0]), linear(tangent, layer[0])
+            half = self._half(i, len(layers))
+            z, tangent = (linear(x, layer[0], half) for x in (z, tangent))
             if gate is not None:
                 z = z * gate
                 if self.per_example or len(t.shape):
@@ -153,6 +158,10 @@ class StackField(NamedTuple):
                 z, tangents = activation.jvp(z, split(tangent))
                 tangent = merge(tangents)
         return z, split(tangent)
+
+    def _half(self, i: int, count: int) -> str:
+        """The dtype of map i: the first and the last one see the state."""
+        return self.half if 0 < i < count - 1 else ""
 
     def _layers(self, theta: Sequence[Tensor]) -> list[Sequence[Tensor]]:
         size = 3 if self.time == "concat" else 5
@@ -206,8 +215,16 @@ def parameter_specs(
     ]
 
 
-def linear(x: Tensor, kernel: Tensor) -> Tensor:
-    """A matrix product for a rank-2 kernel, a same-padded convolution for rank 4."""
+def linear(x: Tensor, kernel: Tensor, half: str = "") -> Tensor:
+    """A matrix product for a rank-2 kernel, a same-padded convolution for rank 4.
+
+    Args:
+        x: rows, or images.
+        kernel: the map.
+        half: dtype to compute in; that of x if empty, which the result has anyway.
+    """
+    if half:
+        return tf.cast(linear(tf.cast(x, half), tf.cast(kernel, half)), x.dtype)
     if len(kernel.shape) == 2:
         return tf.matmul(x, kernel)
     return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
@@ -237,8 +254,11 @@ class LayerField(NamedTuple):
         theta, own = divide(theta, self.per_example)
         context = {"context": own[0]} if own else {}
         given = zip(float_variables(self.layer), theta, strict=True)
+        mixed = is_mixed(self.layer.dtype_policy)
+        call = self.layer if mixed else self.layer.call  # Keras casts what it gives
         with keras.StatelessScope(state_mapping=given):
-            return self.layer.call(t, z, **context)
+            dz = call(t, z, **context)
+        return tf.cast(dz, z.dtype) if mixed else dz
 
     def jvp(
         self, theta: Sequence[Tensor], t: Tensor, z: Tensor, probes: Tensor

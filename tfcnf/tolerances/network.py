@@ -8,12 +8,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.precision import FullPrecision
 from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tfcnf")
-class GateNetwork(keras.layers.Layer):
+class GateNetwork(FullPrecision):
     """Features ``[B, H, W, C]`` or ``[B, D]`` to numbers for the whole batch.
 
     A small CNN (for vectors, a dense network) describes each example by ``width``

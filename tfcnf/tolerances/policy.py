@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import keras
 
+from tfcnf.precision import FullPrecision
 from tfcnf.registry import Registered
 from tfcnf.types import Tensor
 
@@ -20,7 +21,7 @@ COMMON = ("tol", "seed")
 Pair = tuple["TolerancePolicy", "TolerancePolicy | None"]
 
 
-class TolerancePolicy(Registered, keras.layers.Layer, kind="policy"):
+class TolerancePolicy(Registered, FullPrecision, kind="policy"):
     """A layer ``policy(features, training, seed) -> (tol, log_pi)``.
 
     The results are a scalar tolerance and the log-density with which it was sampled, 0

@@ -28,6 +28,7 @@ import keras
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
+from tfcnf.precision import FullPrecision
 from tfcnf.tolerances.network import mean_over_replicas
 from tfcnf.types import FlowOutput, Tensor
 
@@ -92,7 +93,7 @@ def decide(
 
 
 @keras.saving.register_keras_serializable("tfcnf")
-class Reinforce(keras.layers.Layer):
+class Reinforce(FullPrecision):
     """The gates' objective, baseline and optimizer.
 
     Args:

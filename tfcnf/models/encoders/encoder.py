@@ -14,13 +14,14 @@ import tensorflow as tf
 from tfcnf.data.series import Series
 from tfcnf.models.affine import dense
 from tfcnf.models.latent_inputs import seen_points
+from tfcnf.precision import FullPrecision
 from tfcnf.registry import Registered
 from tfcnf.types import Tensor
 
 NEVER = 1e30
 
 
-class Encoder(Registered, keras.layers.Layer, kind="encoder"):
+class Encoder(Registered, FullPrecision, kind="encoder"):
     """Parameters of q(z(0) | x) of series with missing points and values.
 
     A subclass defines `make` and `read`. Points that were not observed must not change
