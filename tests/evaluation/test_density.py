@@ -74,6 +74,7 @@ def test_where_the_truth_vanishes_nothing_is_added():
     assert divergence(truth, uniform, density) == pytest.approx(np.log(2), abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_area_follows_the_tolerance_in_both_float_types(line):
     source, model = line
     for dtype, most in (("float32", 1e-3), ("float64", 1e-4)):

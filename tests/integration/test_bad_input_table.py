@@ -600,7 +600,7 @@ CASES = [
     ),
     Case("report of nothing", "report --runs=TMP/none", "TMP/none"),
     Case("two reports at once", "report --runs=a --workdir=b", "Exactly one"),
-    Case("profile of a run without", "profile --workdir=RUN", "no trace"),
+    Case("operations of a run without", "operations --workdir=RUN", "no trace"),
     # the library
     library(
         "vectors of integers",

@@ -40,6 +40,7 @@ def check(result, count):
     assert result["identical"], result["runs"]
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_as_if_it_never_was(command, tmp_path, monkeypatch):
     monkeypatch.setattr(kills, "POLL", 0.005)  # to look is work too
     check(kills.run(command, str(tmp_path), kills=1), 1)

@@ -111,6 +111,7 @@ def test_spirals_are_trained_resumed_evaluated_and_reported(few_spirals, tmp_pat
     assert Path(folder / "trajectories.npz").exists()
 
 
+@pytest.mark.slow
 def test_images_have_the_same_bits_in_both_float_types(run_copy, data_dir):
     rows = Run(run_copy, data_dir=data_dir).evaluate(
         [1e-6], dtypes=["float32", "float64"]

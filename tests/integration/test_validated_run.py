@@ -77,7 +77,7 @@ def test_the_newest_can_be_asked_for(run, data_dir, tmp_path):
     assert (run / "eval.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("left", [2, 3])
+@pytest.mark.parametrize("left", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     left, run, config, data_dir, tmp_path
 ):

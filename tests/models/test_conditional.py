@@ -142,7 +142,15 @@ def test_samples_of_the_distribution_have_their_context(model):
     np.testing.assert_allclose(bound.log_prob(X), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("gradient", ["adjoint", "checkpoint", "store"])
+# each gradient in context alone: tests/ode/test_context.py
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        "adjoint",
+        pytest.param("checkpoint", marks=pytest.mark.slow),
+        pytest.param("store", marks=pytest.mark.slow),
+    ],
+)
 def test_the_gradient_of_an_embedding_equals_differences(gradient):
     model = make(embedding=embedding(), gradient=gradient, tol=1e-9)
     weights = model.condition.embedding.layers[-2].kernel

@@ -44,7 +44,10 @@ def test_the_maps_between_hidden_layers_alone_are_rounded(computed):
     assert 0 < np.abs(dz - exact).max() < 2.0**-8 * 8
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy",
+    ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)],
+)
 def test_models_train_and_keep_their_policy(policy, tmp_path):
     model, full = make(policy), make("float32")
     nats, expected = model.log_prob(X).numpy(), full.log_prob(X).numpy()

@@ -96,7 +96,10 @@ def test_the_terms_against_their_definitions(partition):
     np.testing.assert_allclose(terms["loss"], loss, rtol=1e-4)
 
 
-@pytest.fixture(scope="module", params=["code", "head", "none"])
+@pytest.fixture(
+    scope="module",
+    params=["code", pytest.param("head", marks=pytest.mark.slow), "none"],
+)
 def trained(request):
     """A model, its weights before it was trained, and the losses since."""
     model = make(partition=request.param)

@@ -105,7 +105,7 @@ def last_maps(layer):
         ("dense", "store"),
         ("conv", "adjoint"),
         ("conv", "checkpoint"),
-        ("conv", "store"),
+        pytest.param("conv", "store", marks=pytest.mark.slow),
         ("squash", "adjoint"),
         ("own", "checkpoint"),
     ],

@@ -250,7 +250,7 @@ def test_options_of_each_policy_have_defaults(policy):
                 seed=0,
                 dtype=None,
             ),
-            "policy must be one of fixed, random, learned, scheduled",
+            "policy must be one of adapted, fixed, random, learned, scheduled",
         ),
         (
             lambda: build_policies(

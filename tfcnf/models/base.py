@@ -208,9 +208,10 @@ class FlowModel(MeasuredModel):
     @property
     def _loss_scale(self) -> Tensor | None:
         """Factor of the loss that a `LossScaleOptimizer` has, or None."""
-        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = getattr(self, "optimizer", None)  # before compile there is none
+        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             return None
-        return self.optimizer.scale_loss(tf.ones([], self.compute_dtype))
+        return optimizer.scale_loss(tf.ones([], self.compute_dtype))
 
     @property
     def num_passes(self) -> int:
