@@ -61,7 +61,11 @@ assert keras.saving.get_registered_object("tfcnf>InfoCNF")
 
 # `import tfcnf` comes first in SCRIPT
 @pytest.mark.parametrize(
-    "first", ["from tfcnf.models.infocnf import InfoCNF", "import keras"]
+    "first",
+    [
+        "from tfcnf.models.infocnf import InfoCNF",
+        pytest.param("import keras", marks=pytest.mark.slow),
+    ],
 )
 def test_keras_knows_the_models_whatever_is_imported_first(first):
     subprocess.run([sys.executable, "-c", first + KNOWN], check=True)

@@ -98,7 +98,11 @@ def test_the_terms_against_their_definitions(partition):
 
 @pytest.fixture(
     scope="module",
-    params=["code", pytest.param("head", marks=pytest.mark.slow), "none"],
+    params=[
+        "code",
+        pytest.param("head", marks=pytest.mark.slow),
+        pytest.param("none", marks=pytest.mark.slow),
+    ],
 )
 def trained(request):
     """A model, its weights before it was trained, and the losses since."""

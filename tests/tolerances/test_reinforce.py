@@ -50,9 +50,9 @@ LINEAR = {"low": 1e-5, "high": 1e-3, "log_scale": False}
     ("options", "start", "best", "baseline"),
     [
         (LOG, 1e-5, [1e-3, 1e-4], "running"),
-        (LOG, 3e-2, [1e-3, 1e-4], "running"),
+        pytest.param(LOG, 3e-2, [1e-3, 1e-4], "running", marks=pytest.mark.slow),
         (LOG, 1e-5, [1e-3, 1e-4], "leave_one_out"),
-        (LINEAR, 3e-5, [3e-4, 2e-4], "running"),
+        pytest.param(LINEAR, 3e-5, [3e-4, 2e-4], "running", marks=pytest.mark.slow),
         (LINEAR, 9e-4, [3e-4, 2e-4], "running"),
     ],
     ids=["log, below", "log, above", "log, below, two", "linear, below", "above"],
