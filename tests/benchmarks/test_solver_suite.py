@@ -95,7 +95,7 @@ def true_gradient(cnf):
 @pytest.mark.parametrize(
     "name",
     [
-        name if name in (OURS, "tfp") else pytest.param(name, marks=pytest.mark.slow)
+        name if name == OURS else pytest.param(name, marks=pytest.mark.slow)
         for name in GRADIENTS
     ],
 )

@@ -104,7 +104,7 @@ def last_maps(layer):
         ("dense", "checkpoint"),
         ("dense", "store"),
         ("conv", "adjoint"),
-        ("conv", "checkpoint"),
+        pytest.param("conv", "checkpoint", marks=pytest.mark.slow),
         pytest.param("conv", "store", marks=pytest.mark.slow),
         ("squash", "adjoint"),
         ("own", "checkpoint"),

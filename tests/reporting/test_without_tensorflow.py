@@ -33,7 +33,7 @@ def draw(*arguments):
     return {Path(line).name for line in done.stdout.splitlines()}
 
 
-@pytest.mark.parametrize("workdirs", [1, 2])
+@pytest.mark.parametrize("workdirs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_runs_are_drawn(workdirs, used_run, tmp_path):
     runs = [shutil.copytree(used_run, tmp_path / f"run_{i}") for i in range(workdirs)]
     written = draw(f"--workdir={','.join(map(str, runs))}")
