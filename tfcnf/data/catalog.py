@@ -21,6 +21,13 @@ def _load_images(loader: str, *args: str | None) -> DataSource:
     return load(*args)
 
 
+def _load_series(name: str, data_dir: str | None) -> SeriesSource:
+    """A set of `tfcnf.data.sktime_series`, which is imported when it is needed."""
+    with train_extra("preparing series with tensorflow-datasets"):
+        from tfcnf.data import sktime_series
+    return sktime_series.load(name, data_dir)
+
+
 LOADERS: dict[str, Callable[[str | None], DataSource | SeriesSource]] = {
     "digits": functools.partial(_load_images, "load_digits"),
     "factors": functools.partial(_load_images, "load_factors"),
@@ -30,6 +37,8 @@ LOADERS: dict[str, Callable[[str | None], DataSource | SeriesSource]] = {
     "mixture1d": mixture1d.load,
     **toy2d.LOADERS,
     **{name: functools.partial(spirals.load, name) for name in spirals.DESIGNS},
+    "japanese_vowels": functools.partial(_load_series, "japanese_vowels"),
+    "plaid": functools.partial(_load_series, "plaid"),
 }
 
 
@@ -39,8 +48,9 @@ def get(name: str, data_dir: str | None = None) -> DataSource | SeriesSource:
     Args:
         name: ``"digits"`` and ``"factors"`` (embedded), ``"mnist_5k"`` (of the extra
             ``mnist``), ``"mnist"``, ``"cifar10"``,
-            ``"mixture1d"``, one of the toys of `tfcnf.data.toy2d`, or the spirals of
-            `tfcnf.data.spirals`; ``"tfds:NAME"`` for any data set of
+            ``"mixture1d"``, one of the toys of `tfcnf.data.toy2d`, the spirals of
+            `tfcnf.data.spirals`, or real series, ``"japanese_vowels"`` and ``"plaid"``
+            (of the extra ``series``); ``"tfds:NAME"`` for any data set of
             tensorflow-datasets with image and label; or the path of your own images,
             see `tfcnf.data.own.load`. A folder of the same name as one of the catalog
             is meant by ``"./NAME"``.

@@ -28,6 +28,7 @@ class Series(Task):
         "kl": Measure("KL divergence", "nats", ".2f"),
         "a_rmse": Measure("error of a"),
         "b_rmse": Measure("error of b", format=".4f"),
+        "class_error": Measure("error of the class", "%", ".2f"),
         "clockwise_error": Measure("error of the direction", "%", ".2f"),
         **COSTS,
     }

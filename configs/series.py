@@ -1,0 +1,45 @@
+"""Latent ODE of real series, each of a class (extra "series", the package sktime).
+
+    python launch/train.py --config=configs/series.py --workdir=runs/vowels
+    python launch/train.py --config=configs/series.py:data=plaid --workdir=runs/plaid
+    python launch/report.py --workdir=runs/vowels
+
+``japanese_vowels`` are 640 utterances of a vowel by nine men, of 7 to 29 points of 12
+numbers; ``plaid`` 1,074 currents of household appliances of 11 kinds, of 100 to 1,344
+points, of which a step takes far longer. The class has a code of its own
+(partition=code), is read from the whole code (head), or is not looked at (none).
+
+Variants: data=japanese_vowels|plaid; partition=code|head|none; smoke.
+"""
+
+import ml_collections
+
+from tfcnf.data.sktime_series import BUILDERS
+from tfcnf.models.latent_options import PARTITIONS
+from tfcnf.runs.config import default_config, parse_variant
+
+
+def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
+    choice = parse_variant(
+        variant,
+        {
+            "data": tuple(BUILDERS),
+            "partition": PARTITIONS,
+            "smoke": (False, True),
+        },
+    )
+    config = ml_collections.ConfigDict(default_config("latent_ode"))
+    config.data = choice["data"]
+    config.model.partition = choice["partition"]
+    config.model.update({"encoder": "gru", "encoder_units": 64})
+    config.model.update({"latent_dims": 16, "code_dims": 8, "sigma": 0.5})
+    config.model.update({"dynamics_units": (64,), "activation": "tanh"})
+    config.model.decoder_units = 64
+    config.model.label_weights = (20.0,)
+    config.optimizer.update({"learning_rate": 3e-3, "clipnorm": 100.0})
+    config.optimizer.update({"decay": "cosine", "warmup_epochs": 2.0})
+    config.training.update({"batch_size": 90, "epochs": 100, "validation": 0.2})
+    config.evaluation.update({"every": 10, "batch_size": 100})
+    if choice["smoke"]:
+        config.training.epochs = 1
+    return config.lock()
