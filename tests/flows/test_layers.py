@@ -4,12 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 from tfcnf.data.columns import Column
 from tfcnf.flows.base import Chain
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.columns import Columns
-from tfcnf.flows.dequantize import Dequantize
+from tfcnf.flows.dequantize import LINKS, Dequantize
 from tfcnf.flows.multiscale import MultiscaleFlow, build_multiscale
 from tfcnf.flows.reshape import Squeeze
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
@@ -33,6 +34,11 @@ def cnf(dynamics=ConvDynamics, **options):
 # name -> (layer, shape of x, image in [0, 1]?)
 LAYERS = {
     "dequantize": (lambda: Dequantize(17, 0.05, dtype="float64"), IMAGE, True),
+    "dequantize, probit": (
+        lambda: Dequantize(17, 0.05, link="probit", dtype="float64"),
+        IMAGE,
+        True,
+    ),
     "columns": (
         lambda: Columns(
             ["a", Column("b", low=-9.0, scale=2.0), Column("c", low=-9.0, high=9.0)],
@@ -165,8 +171,9 @@ def test_layers_of_a_flow_draw_different_noise():
     assert list(parts[0]) != list(parts[1])
 
 
-def test_dequantized_levels_fill_their_cells():
-    layer = Dequantize(num_levels=17, alpha=0.05)
+@pytest.mark.parametrize("link", LINKS)
+def test_dequantized_levels_fill_their_cells(link):
+    layer = Dequantize(num_levels=17, alpha=0.05, link=link)
     x = np.arange(17, dtype=np.uint8).reshape(17, 1, 1, 1).repeat(50, 1)
     u = layer(layer(x).z, inverse=True).z.numpy()
     cells = u * 17 - x
@@ -195,6 +202,7 @@ def test_squeeze_channel_order_is_channel_row_column():
         (lambda: FixedTolerance("small"), "tol must be a number"),
         (lambda: Dequantize(alpha=0.5), "alpha"),
         (lambda: Dequantize(num_levels=1), "num_levels"),
+        (lambda: Dequantize(link="log"), "link must be one of logit, probit"),
         (lambda: Squeeze()(tf.zeros([1, 3, 4, 1])), "even height and width"),
         (lambda: build_multiscale((6, 6, 1), cnf, 3), "divisible by 4"),
         (lambda: build_multiscale((8, 8, 1), cnf, 1, 0), "flows_per_block"),
@@ -211,26 +219,33 @@ def test_multiscale_is_serializable_by_keras():
     assert isinstance(keras.saving.deserialize_keras_object(config), MultiscaleFlow)
 
 
+@pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize("alpha", [1e-6, 0.05])
-def test_the_ends_of_the_grey_scale_are_as_precise_as_the_middle(alpha):
+def test_the_ends_of_the_grey_scale_are_as_precise_as_the_middle(alpha, link):
     u = np.float32([0, 1e-7, 1e-3, 0.02, 0.5, 0.9, 0.99, 0.999, 1 - 6e-8, 1])
     u = u.reshape(10, 1, 1, 1)
-    found = Dequantize(17, alpha)(u)
-    exact = Dequantize(17, alpha, dtype="float64")(tf.cast(u, tf.float64))
+    found = Dequantize(17, alpha, link=link)(u)
+    exact = Dequantize(17, alpha, link=link, dtype="float64")(tf.cast(u, tf.float64))
     # the closed form, from u and 1 - u in float64
     wide = u.astype(np.float64)
     s, rest = (alpha + (1 - 2 * alpha) * part for part in (wide, 1 - wide))
-    np.testing.assert_allclose(exact.z, np.log(s) - np.log(rest), rtol=1e-9)
-    np.testing.assert_allclose(found.z, exact.z, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(found.log_det, exact.log_det, rtol=1e-6)
-    log_det = np.log1p(-2 * alpha) - np.log(s) - np.log(rest)
+    if link == "logit":
+        z, log_slope = np.log(s) - np.log(rest), -np.log(s) - np.log(rest)
+    else:
+        z = np.where(s < rest, stats.norm.ppf(s), stats.norm.isf(rest))
+        log_slope = -stats.norm.logpdf(z)
+    np.testing.assert_allclose(exact.z, z, rtol=1e-9)
+    np.testing.assert_allclose(found.z, exact.z, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(found.log_det, exact.log_det, rtol=1e-5)
+    log_det = np.log1p(-2 * alpha) + log_slope
     np.testing.assert_allclose(exact.log_det, log_det.ravel(), rtol=1e-9)
 
 
+@pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("alpha", [1e-6, 0.05, 0.4])
-def test_whatever_is_decoded_can_be_encoded(alpha, dtype):
-    layer = Dequantize(17, alpha, dtype=dtype)
+def test_whatever_is_decoded_can_be_encoded(alpha, dtype, link):
+    layer = Dequantize(17, alpha, link=link, dtype=dtype)
     y = tf.constant(np.linspace(-90, 90, 181).reshape(-1, 1, 1, 1), dtype)
     u = layer(y, inverse=True).z
     assert layer.inside(u).numpy().all()

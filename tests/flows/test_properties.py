@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tfcnf.flows.base import Chain
 from tfcnf.flows.cnf import CNFLayer
-from tfcnf.flows.dequantize import Dequantize
+from tfcnf.flows.dequantize import LINKS, Dequantize
 from tfcnf.flows.multiscale import build_multiscale, default_num_scales
 from tfcnf.flows.reshape import Squeeze, flatten_code, split_channels, unflatten_code
 from tfcnf.latent.partition import Partition
@@ -87,10 +87,17 @@ def test_split_and_flatten_lose_nothing(shape, batch, seed):
     np.testing.assert_array_equal(unflatten_code(code, shape), x)
 
 
-@given(IMAGES, BATCHES, st.integers(2, 256), st.floats(1e-6, 0.3), SEEDS)
+@given(
+    IMAGES,
+    BATCHES,
+    st.integers(2, 256),
+    st.floats(1e-6, 0.3),
+    st.sampled_from(LINKS),
+    SEEDS,
+)
 @MANY
-def test_dequantize_keeps_levels(shape, batch, levels, alpha, seed):
-    layer = Dequantize(levels, alpha, seed=0, dtype="float64")
+def test_dequantize_keeps_levels(shape, batch, levels, alpha, link, seed):
+    layer = Dequantize(levels, alpha, seed=0, link=link, dtype="float64")
     x = np.random.default_rng(seed).integers(0, levels, (batch, *shape), np.int32)
     out = layer(tf.constant(x))
     u = layer(out.z, inverse=True)

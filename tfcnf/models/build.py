@@ -28,6 +28,7 @@ def build_flow(
     num_levels: int = 256,
     *,
     alpha: float = 1e-6,
+    link: str = "logit",
     num_scales: int | None = None,
     flows_per_block: int = 2,
     filters: int = 64,
@@ -56,7 +57,8 @@ def build_flow(
     Args:
         event_shape: ``(H, W, C)`` of images or ``(D,)`` of vectors.
         num_levels: grey levels of integer images; not used for vectors.
-        alpha: constant of the logit, see `Dequantize`; not used for vectors.
+        alpha: constant of the link, see `Dequantize`; not used for vectors.
+        link: of grey levels to the line, see `Dequantize`; not used for vectors.
         num_scales: scales of the multiscale flow; the reference's rule if None.
         flows_per_block: CNFs before, and after, each squeeze; for vectors, in all.
         filters: filters (for vectors, units) of each hidden layer of the dynamics.
@@ -124,7 +126,9 @@ def build_flow(
         )
 
     if is_image:
-        dequantize = Dequantize(num_levels, alpha, next_int(seeds), dtype=dtype)
+        dequantize = Dequantize(
+            num_levels, alpha, next_int(seeds), link=link, dtype=dtype
+        )
         multiscale = build_multiscale(
             event_shape, make_flow, num_scales, flows_per_block
         )

@@ -68,7 +68,7 @@ TABLE = {  # keywords of a table, all with a default but the first
     name: parameter.default
     for name, parameter in list(inspect.signature(load_table).parameters.items())[1:]
 }
-LATER = ("costs", "steer")  # keywords of models that older runs do not have
+LATER = ("costs", "link", "steer")  # keywords of models that older runs do not have
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
 
 
