@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfcnf import CNF, InfoCNF
 from tfcnf.data.source import DataSource, Split
+from tfcnf.losses import bits_per_dim
 from tfcnf.runs.build import build_model
 from tfcnf.runs.config import check_config, default_config
 from tfcnf.tolerances.policy import TolerancePolicy
@@ -72,6 +73,28 @@ def test_a_control_decides_between_sample_and_mean():
     given = model(X, control=Control(tol=tf.constant(1e-4)), training=True)
     np.testing.assert_allclose(given.tolerance, [1e-4] * 3, rtol=1e-6)
     assert not given.log_pi.numpy().any()
+
+
+def test_the_gap_is_the_distance_to_the_losses_at_a_tight_tolerance():
+    gap = {"gap": 2.0, "gap_every": 1, "gap_tol": 1e-6}
+    models = [make("learned", CNF, reinforce=options) for options in ({}, gap)]
+    for model in models:  # a field that a loose solver follows badly
+        for weight in model.flow_weights:
+            weight.assign(4.0 * weight)
+    drawn = tf.constant([[3e-2, 1e-2, 2e-2]])
+    plain, charged = (
+        tf.function(model.differentiate, autograph=False)((X,), drawn)[0]
+        for model in models
+    )
+    loose, tight = (
+        bits_per_dim(models[0].log_prob(X, tol=tol), 16, 17) for tol in (drawn[0], 1e-6)
+    )
+    expected = 2.0 * np.mean(np.abs(loose - tight))
+    assert expected > 1e-3
+    found = charged.loss - plain.loss
+    np.testing.assert_allclose(found, [expected], rtol=1e-2)
+    for one, other in zip(plain.gradients, charged.gradients, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.fixture(

@@ -131,8 +131,13 @@ def loss_of(tols):
     return 3.0 + 0.2 * (log_tols[:, 0] + 4) ** 2 * (1 + 0.1 * log_tols[:, 1])
 
 
-def exact_gradient(gates):
-    """Of E[L + alpha/N sum NFE] in the gates' mean and scale, by quadrature, [2, 2]."""
+def gap_of(tols):
+    """A distance to the tight losses that grows with both tolerances, ``[S]``."""
+    return 0.1 * tf.sqrt(tols[:, 0]) + tf.sqrt(tols[:, 1])
+
+
+def exact_gradient(gates, gap=0.0):
+    """Of E[L + w G + alpha/N sum NFE] in the gates' mean and scale, by quadrature."""
     grid = np.linspace(-8, 8, 2001)
     density = np.exp(-(grid**2) / 2)
     density /= density.sum()
@@ -149,6 +154,7 @@ def exact_gradient(gates):
             tols.append(v)
         first, second = tols
         loss = 3 + 0.2 * np.outer((first + 4) ** 2, 1 + 0.1 * second)
+        loss += gap * np.add.outer(0.1 * 10 ** (first / 2), 10 ** (second / 2))
         nfe = np.add.outer(30 - 30 * first, 30 - 30 * second)
         return density @ (loss + ALPHA / 2 * nfe) @ density
 
@@ -169,11 +175,13 @@ def estimates(draws, **options):
     count = 1 + reinforce.extra_passes
 
     def advantages(batch):
-        return reinforce.advantages(*batch)
+        loss, nfe, log_pi, gap = batch
+        loss += reinforce.cost_of_gap(lambda seed: gap, count)
+        return reinforce.advantages(loss, nfe, log_pi)
 
     grouped = [
         tf.reshape(value, [-1, count, *value.shape[1:]])
-        for value in (loss_of(tols), evaluations(tols), log_pi)
+        for value in (loss_of(tols), evaluations(tols), log_pi, gap_of(tols))
     ]
     run = tf.function(
         lambda *batch: tf.map_fn(
@@ -195,6 +203,15 @@ def test_the_mean_is_the_derivative_of_the_expected_objective(draws, baseline):
     error = each.std(0) / len(each) ** 0.5
     if baseline != "none":  # without one, hardly anything is seen above the noise
         assert (np.abs(exact) > 5 * error).sum() >= 2
+    assert (np.abs(each.mean(0) - exact) < 3 * error).all()
+
+
+def test_a_gap_measured_now_and_then_is_charged_without_bias(draws):
+    with_gap = estimates(draws, baseline="none", gap=5.0, gap_every=4, seed=0)
+    each = with_gap - estimates(draws, baseline="none")
+    exact = exact_gradient(draws[0], gap=5.0) - exact_gradient(draws[0])
+    error = each.std(0) / len(each) ** 0.5
+    assert (np.abs(exact) > 5 * error).any()
     assert (np.abs(each.mean(0) - exact) < 3 * error).all()
 
 
@@ -243,6 +260,9 @@ def test_the_running_baseline_is_a_mean_of_the_past():
         ({"decay": 1.0}, "decay must be at least 0 and less than 1"),
         ({"entropy": -0.1}, "entropy must be"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"gap": -1.0}, "gap must be at least 0"),
+        ({"gap_tol": 0.0}, "gap_tol must be positive"),
+        ({"gap_every": 0}, "gap_every must be a positive integer"),
         ({"nfe": "backward"}, "nfe must be one of forward, both"),
         ({"baseline": "mean"}, "baseline must be one of running, leave_one_out"),
         ({"baseline": "leave_one_out", "nfe": "both"}, "nfe must be 'forward'"),

@@ -24,7 +24,8 @@ class Part(NamedTuple):
     Attributes:
         gradients: of the mean loss, over the replicas' number, in `flow_weights`; times
             the scale of a `keras.optimizers.LossScaleOptimizer`.
-        loss: mean loss of each of K forward passes, ``[K]``.
+        loss: mean loss of each of K forward passes, with what REINFORCE charges for
+            its gap, ``[K]``.
         nfe: evaluations of each solve in each pass, ``[K, N]``.
         nfe_backward: evaluations of the gradient's solves, ``[N]``.
     """
@@ -189,7 +190,24 @@ class FlowModel(MeasuredModel):
             nfe_backward=nfe_backward,
         )
         decision = decide(gate_tape, self.gates, outputs)
+        if self.reinforce:
+            tight_tol = self.reinforce.gap_tol
+
+            def gaps(seed: Tensor) -> Tensor:
+                tight = self._losses(x, y, tight_tol, seed)
+                apart = [
+                    {"loss": tf.abs(self._losses(x, y, o.tolerance, seed) - tight)}
+                    for o in outputs
+                ]
+                return tf.stack([_mean_loss(gap, weights, weight) for gap in apart])
+
+            mean += self.reinforce.cost_of_gap(gaps, len(outputs))
         return Part(gradients, mean, nfe, nfe_backward), decision
+
+    def _losses(self, x: Any, y: Any, tol: Any, seed: Tensor) -> Tensor:
+        """The loss of each example, ``[B]``, at a tolerance and with this noise."""
+        control = Control(tol=tf.cast(tol, self.compute_dtype), seed=seed)
+        return self._measure(x, y, control, False)[0]["loss"]
 
     def apply(self, part: Part, decision: Decision) -> None:
         """The optimizer's step, and that of the gates."""

@@ -17,19 +17,31 @@ what cost more than usual.
 
 Subtracting from c_i a baseline that does not depend on g_i leaves the mean as it is,
 because E[grad log pi] = 0, and takes variance away.
+
+**The gap.** L is what the solver makes of the losses l at the tolerances g, and its
+error may make it smaller than L0, the loss at a tight tolerance: a gate that minimises
+J earns by being wrong. With the weight w, J has the gap as a cost too, ::
+
+    J = E[ L + w G + alpha/N sum_i NFE_i ],    G = mean_x |l(x; g) - l(x; tight)|,
+
+and c_i gets w G. As G >= L0 - L, no error pays if w >= 1. G is measured in a part 1/k
+of the steps, drawn at random, and counts k times there: its mean, and with it that of
+the gradient, is that of a measure in every step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tfcnf.checks import check_choice
+from tfcnf.checks import check_choice, check_positive_integer
 from tfcnf.precision import FullPrecision
+from tfcnf.seeds import fold_in, replica_seed, shared_seed, uniform
 from tfcnf.tolerances.network import mean_over_replicas
+from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import FlowOutput, Tensor
 
 BASELINES = ("running", "leave_one_out", "none")
@@ -109,6 +121,13 @@ class Reinforce(FullPrecision):
         decay: weight of the past in the running mean, a step.
         entropy: weight of the policies' entropy, which is subtracted from J.
         learning_rate: of Adam for the gates' weights.
+        gap: weight w of the distance between the losses at the gates' tolerances and at
+            ``gap_tol``, in units of the loss; 0 measures none. From 1 on no gate earns
+            by the solver's error.
+        gap_tol: the tight tolerance.
+        gap_every: k; one step in k, drawn at random, measures the gap, by two forward
+            passes, of which one is tight.
+        seed: integer seed of the steps that measure it.
 
     Raises:
         ValueError: for an unknown choice or a number out of range.
@@ -123,6 +142,10 @@ class Reinforce(FullPrecision):
         decay: float = 0.9,
         entropy: float = 0.0,
         learning_rate: float = 1e-2,
+        gap: float = 0.0,
+        gap_tol: float = 1e-5,
+        gap_every: int = 10,
+        seed: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -140,6 +163,7 @@ class Reinforce(FullPrecision):
             ("price", price, float("inf")),
             ("decay", decay, 1),
             ("entropy", entropy, float("inf")),
+            ("gap", gap, float("inf")),
         ]:
             if not 0 <= value < most:
                 raise ValueError(
@@ -153,6 +177,10 @@ class Reinforce(FullPrecision):
             )
         self.price, self.nfe, self.baseline = price, nfe, baseline
         self.decay, self.entropy, self.learning_rate = decay, entropy, learning_rate
+        check_positive_integer("gap_every", gap_every)
+        self.gap, self.gap_tol = gap, check_tolerance("gap_tol", gap_tol)
+        self.gap_every, self.seed = gap_every, seed
+        self.seed_generator = keras.random.SeedGenerator(seed) if gap else None
         self.optimizer = keras.optimizers.Adam(learning_rate)
 
     @property
@@ -184,6 +212,24 @@ class Reinforce(FullPrecision):
         self.past_weight = remember("past_weight", ())
         self.built = True
 
+    def cost_of_gap(self, measure: Callable[[Tensor], Tensor], passes: int) -> Tensor:
+        """w G of each forward pass, ``[K]``; an estimate without bias, 0 in most steps.
+
+        Args:
+            measure: from a seed ``[2]`` of this replica's noise to G, ``[K]``.
+            passes: K.
+        """
+        if self.seed_generator is None:
+            return tf.zeros([passes], self.compute_dtype)
+        seed = shared_seed(self.seed_generator)
+        is_due = uniform([], fold_in(seed, 1), "float32") * self.gap_every < 1
+        weight = self.gap * self.gap_every
+        return tf.cond(
+            is_due,
+            lambda: weight * measure(replica_seed(fold_in(seed, 2))),
+            lambda: tf.zeros([passes], self.compute_dtype),
+        )
+
     def learn(
         self,
         decision: Decision,
@@ -198,7 +244,8 @@ class Reinforce(FullPrecision):
         Args:
             decision: the tolerances of the step, and how log pi came from the weights.
             gates: each gate's solve and trainable variables.
-            loss: mean loss of this replica's examples in each forward pass, ``[K]``.
+            loss: mean loss of this replica's examples in each forward pass, with the
+                cost of its gap, ``[K]``.
             nfe: evaluations of each solve in each forward pass, ``[K, N]``.
             nfe_backward: evaluations of the first pass's gradient, ``[N]``.
         """
@@ -248,6 +295,10 @@ class Reinforce(FullPrecision):
             "decay": self.decay,
             "entropy": self.entropy,
             "learning_rate": self.learning_rate,
+            "gap": self.gap,
+            "gap_tol": self.gap_tol,
+            "gap_every": self.gap_every,
+            "seed": self.seed,
         }
 
 
