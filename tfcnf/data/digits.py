@@ -40,23 +40,38 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
 
         pixels, labels = load_digits(return_X_y=True)
         images = pixels.reshape(-1, 8, 8, 1).astype(np.uint8)
-        train, test = train_test_split(
-            np.arange(len(labels)),
-            test_size=TEST_EXAMPLES,
-            stratify=labels,
-            random_state=0,
-        )
         return {
-            name: self._generate_examples(images, labels, np.sort(chosen))
-            for name, chosen in [("train", train), ("test", test)]
+            name: self._generate_examples(images, labels, rows)
+            for name, rows in stratified(labels, TEST_EXAMPLES).items()
         }
 
     def _generate_examples(
-        self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray
+        self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        for i in chosen:
-            yield int(i), {"image": images[i], "label": int(labels[i])}
+        return examples(images, labels, rows)
+
+
+def stratified(labels: np.ndarray, test_size: int | float) -> dict[str, np.ndarray]:
+    """Rows of a fixed training and test split with the same part of each class.
+
+    Args:
+        labels: ``[n]``.
+        test_size: number or fraction of the test examples.
+    """
+    from sklearn.model_selection import train_test_split
+
+    train, test = train_test_split(
+        np.arange(len(labels)), test_size=test_size, stratify=labels, random_state=0
+    )
+    return {"train": np.sort(train), "test": np.sort(test)}
+
+
+def examples(
+    images: np.ndarray, labels: np.ndarray, rows: np.ndarray
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Key and features of each of these rows."""
+    for i in rows:
+        yield int(i), {"image": images[i], "label": int(labels[i])}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from tfcnf.data.digits import examples, stratified
 from tfcnf.data.extras import train_extra
 
 TEST_PART = 0.2
@@ -38,26 +39,17 @@ class Mnist5k(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        from sklearn.model_selection import train_test_split
-
         pixels, labels = read_images()
         images: np.ndarray = pixels.reshape(-1, 28, 28, 1).astype(np.uint8)
-        train, test = train_test_split(
-            np.arange(len(labels)),
-            test_size=TEST_PART,
-            stratify=labels,
-            random_state=0,
-        )
         return {
-            name: self._generate_examples(images, labels, np.sort(chosen))
-            for name, chosen in [("train", train), ("test", test)]
+            name: self._generate_examples(images, labels, rows)
+            for name, rows in stratified(labels, TEST_PART).items()
         }
 
     def _generate_examples(
-        self, images: np.ndarray, labels: np.ndarray, chosen: np.ndarray
+        self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        for i in chosen:
-            yield int(i), {"image": images[i], "label": int(labels[i])}
+        return examples(images, labels, rows)
 
 
 def read_images() -> tuple[np.ndarray, np.ndarray]:
