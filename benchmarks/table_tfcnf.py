@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 import tfcnf
+from benchmarks.table_data import Rows
+from tfcnf.data.moments import moments
 from tfcnf.runs.config import table_config
 
 TOL = 1e-5  # of densities and codes; training has the configuration's
@@ -22,14 +24,15 @@ class TfcnfContender:
     of 64 and three frequencies of time.
 
     Args:
-        dims: D.
-        conditions: C.
+        train: standardised training rows ``[n, D]`` and ``[n, C]``, from which the
+            linear step is.
         seed: of the initial weights.
         **options: other keywords of the flow than the configuration's.
     """
 
-    def __init__(self, dims: int, conditions: int, seed: int, **options: Any):
-        keywords = table_config("")["model"] | options
+    def __init__(self, train: Rows, seed: int, **options: Any):
+        dims, conditions = train.x.shape[1], train.c.shape[1]
+        keywords = table_config("")["model"] | {"whitening": whitening(train)} | options
         del keywords["dropout"]  # of a predictor of labels
         layers = keywords["hidden_layers"]
         keywords["filters"] = width(dims, conditions, layers)
@@ -68,6 +71,15 @@ class TfcnfContender:
     def restore(self, state: Any) -> None:
         """Sets the weights."""
         self.model.set_weights(state)
+
+
+def whitening(train: Rows) -> dict[str, Any] | None:
+    """The linear step that tables get by default."""
+    columns, conditions = (
+        [tfcnf.Column(f"{name}{i}") for i in range(part.shape[1])]
+        for name, part in zip("xc", train, strict=True)
+    )
+    return moments(columns, train.x, conditions, train.c)
 
 
 def width(dims: int, conditions: int, layers: int) -> int:

@@ -20,6 +20,7 @@ from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.columns import Columns
 from tfcnf.flows.dequantize import Dequantize
 from tfcnf.flows.multiscale import MultiscaleFlow, build_multiscale
+from tfcnf.flows.whitening import Whitening
 from tfcnf.labels.base import Label
 from tfcnf.labels.binary import Binary
 from tfcnf.labels.categorical import Categorical
@@ -111,6 +112,7 @@ __all__ = [
     "TolerancePolicy",
     "Trace",
     "Tsit5",
+    "Whitening",
     "build_flow",
     "build_multiscale",
     "from_frame",

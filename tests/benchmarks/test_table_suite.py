@@ -118,7 +118,9 @@ def test_coverage_by_codes_is_that_of_normal_numbers():
 
 @pytest.mark.parametrize(("dims", "conditions"), [(1, 10), (6, 1), (8, 1)])
 def test_the_network_has_at_most_the_weights_of_the_peer(dims, conditions):
-    contender = TfcnfContender(dims, conditions, 0)
+    rng = np.random.default_rng(0)
+    rows = Rows(rng.normal(size=(9, dims)), rng.normal(size=(9, conditions)))
+    contender = TfcnfContender(rows, 0)
     inputs = dims + conditions + 2 * 3  # and the sines and cosines of time
     theirs = (inputs + 1) * 64 + 65 * 64 + 65 * dims
     assert 0.95 * theirs < contender.num_parameters <= theirs

@@ -13,6 +13,7 @@ from tfcnf.flows.columns import Columns
 from tfcnf.flows.dequantize import LINKS, Dequantize
 from tfcnf.flows.multiscale import MultiscaleFlow, build_multiscale
 from tfcnf.flows.reshape import Squeeze
+from tfcnf.flows.whitening import Whitening
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics
 from tfcnf.tolerances.fixed import FixedTolerance
 from tfcnf.types import Control, On
@@ -44,6 +45,11 @@ LAYERS = {
             ["a", Column("b", low=-9.0, scale=2.0), Column("c", low=-9.0, high=9.0)],
             dtype="float64",
         ),
+        VECTOR,
+        False,
+    ),
+    "whitening": (
+        lambda: Whitening([0.5, 1.0, -2.0], 0.1 * np.eye(3) + 0.5, dtype="float64"),
         VECTOR,
         False,
     ),

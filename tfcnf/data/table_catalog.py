@@ -76,6 +76,7 @@ def load(
     split: str = "",
     test: float = 0.1,
     seed: int = 0,
+    whiten: bool = True,
 ) -> TableSource:
     """A table of scikit-learn or of a file, see `tfcnf.data.tables.from_frame`.
 
@@ -93,6 +94,7 @@ def load(
         split: see above.
         test: see above.
         seed: see above.
+        whiten: see above.
 
     Raises:
         ValueError: as `from_frame` and `read_table`.
@@ -117,6 +119,7 @@ def load(
         test=test,
         validation=0.0,
         seed=seed,
+        whiten=whiten,
         name=data,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfcnf.data.columns import Column
+from tfcnf.data.moments import moments
 from tfcnf.data.source import DataSource
 
 
@@ -29,11 +30,13 @@ class TableSource(DataSource):
             split gives.
         conditions: columns of the context.
         notes: what a user should know of the table.
+        whiten: whether models get the covariance of the columns, see `moments`.
     """
 
     columns: tuple[Column, ...] = ()
     conditions: tuple[Column, ...] = ()
     notes: tuple[str, ...] = ()
+    whiten: bool = True
 
     @property
     def task(self) -> str:
@@ -43,9 +46,15 @@ class TableSource(DataSource):
     def model_keywords(self) -> dict[str, Any]:
         """Keywords of a model's constructor: labels and columns with their units."""
         keywords = super().model_keywords()
-        keywords["columns"] = _fitted(self.columns, self.train.x)
+        columns = _fitted(self.columns, self.train.x)
+        conditions = _fitted(self.conditions, self.train.context)
+        if self.whiten:
+            keywords["whitening"] = moments(
+                columns, self.train.x, conditions, self.train.context
+            )
+        keywords["columns"] = [column.record() for column in columns]
         if self.conditions:
-            keywords["context"] = _fitted(self.conditions, self.train.context)
+            keywords["context"] = [column.record() for column in conditions]
         return keywords
 
     def describe(self) -> str:
@@ -60,6 +69,8 @@ class TableSource(DataSource):
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
-def _fitted(columns: Sequence[Column], values: Any) -> list[dict[str, Any]]:
+def _fitted(columns: Sequence[Column], values: Any) -> list[Column]:
+    if not columns:
+        return []
     pairs = zip(columns, np.asarray(values, np.float64).T, strict=True)
-    return [column.fitted(part).record() for column, part in pairs]
+    return [column.fitted(part) for column, part in pairs]

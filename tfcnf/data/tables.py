@@ -35,6 +35,7 @@ def from_frame(
     test: float = 0.1,
     validation: float = 0.1,
     seed: int = 0,
+    whiten: bool = True,
     name: str = "table",
 ) -> TableSource:
     """Data of the rows of a pandas DataFrame.
@@ -58,6 +59,8 @@ def from_frame(
         test: part of the rows for the test split.
         validation: part of the rows for the validation split; 0 for none.
         seed: chooses the rows of each split.
+        whiten: let models start from the linear Gaussian of x given the context, see
+            `tfcnf.flows.whitening.Whitening`; needs ten rows for each number.
         name: of the data.
 
     Raises:
@@ -117,6 +120,7 @@ def from_frame(
         columns=columns,
         conditions=conditions,
         notes=tuple(notes),
+        whiten=whiten,
     )
 
 

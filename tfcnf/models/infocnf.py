@@ -13,6 +13,7 @@ from tfcnf import losses
 from tfcnf.data.columns import make_columns
 from tfcnf.flows.base import Chain, FlowLayer, guarded
 from tfcnf.flows.columns import Columns
+from tfcnf.flows.whitening import make_whitening
 from tfcnf.labels.base import split_values
 from tfcnf.labels.kinds import make_labels
 from tfcnf.latent.partition import Partition
@@ -64,6 +65,10 @@ class InfoCNF(Inference):
         columns: for vectors, a `tfcnf.data.columns.Column`, or its name, for each
             number: its units, bounds and whether it is an integer. Examples, samples
             and densities are in these units; see `tfcnf.flows.columns.Columns`.
+        whitening: for vectors, ``mean`` and ``covariance`` of the numbers of unit size
+            of the context and the columns, after which the flow has uncorrelated
+            numbers; see `tfcnf.flows.whitening.Whitening`. With an embedding, or
+            without a context, it is of the columns alone.
         beta: weight of the cross-entropy against bits/dim.
         dropout: dropout on the predictor's input.
         costs: weights of running costs (`tfcnf.ode.cost`) by name, such as
@@ -99,6 +104,7 @@ class InfoCNF(Inference):
         supervised_fraction: float = 0.5,
         num_levels: int = 256,
         columns: Sequence[Any] | None = None,
+        whitening: Mapping[str, Any] | None = None,
         beta: float = 0.5,
         dropout: float = 0.5,
         costs: Mapping[str, float] | None = None,
@@ -131,10 +137,10 @@ class InfoCNF(Inference):
             dtype=dtype,
             **flow_options,
         )
-        self.columns = make_columns(columns or ())
-        if self.columns:
-            first = Columns(self.columns, seed, dtype=dtype)
-            self.flow = Chain([first, self.flow], dtype=dtype)
+        self.columns, self.whitening = make_columns(columns or ()), whitening
+        first = self._first_layers()
+        if first:
+            self.flow = Chain([*first, self.flow], dtype=dtype)
         if not self.flow.built:
             self.flow.build((None, *self.event_shape))
         self.labels = make_labels(labels, dtype) if supervised_fraction else []
@@ -150,6 +156,19 @@ class InfoCNF(Inference):
         self._learn_tolerances(reinforce)
         self._track_metrics()
         self.built = True
+
+    def _first_layers(self) -> list[FlowLayer]:
+        """The layers that bring the columns of a table to unit size."""
+        dtype = self.dtype_policy
+        layers: list[FlowLayer] = []
+        if self.columns:
+            layers.append(Columns(self.columns, self.seed, dtype=dtype))
+        if self.whitening:
+            width = 0
+            if self.condition and not self.condition.embedding:
+                width = self.condition.width
+            layers.append(make_whitening(self.whitening, self.num_dims, width, dtype))
+        return layers
 
     def call(
         self,
@@ -236,6 +255,7 @@ class InfoCNF(Inference):
             "supervised_fraction": self.supervised_fraction,
             "num_levels": self.num_levels,
             "columns": [column.record() for column in self.columns],
+            "whitening": self.whitening,
             "beta": self.beta,
             "dropout": self.dropout,
             "costs": self.costs,

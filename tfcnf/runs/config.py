@@ -24,7 +24,7 @@ MODELS = {"infocnf": InfoCNF, "ccnf": CCNF, "cnf": CNF, "latent_ode": LatentODE}
 FRACTIONS = {"infocnf": 0.5, "ccnf": 1.0, "cnf": 0.0}
 FROM_DATA = {  # the data decides
     *("event_shape", "labels", "num_levels", "obs_dims", "regular", "columns"),
-    *("context_dims", "encode_mask", "units"),
+    *("context_dims", "encode_mask", "units", "whitening"),
 }
 LEAST = {
     "seed": 0,
