@@ -12,7 +12,8 @@ scikit-learn). ``table.x``, ``table.context`` and ``table.labels`` name columns 
 CSV, Parquet or .npz file, with commas between them; ``table.kinds=mass=positive,
 share=0..1,visits=integer:0..`` says what is not found right; ``table.missing=drop``
 leaves out rows with a missing value; ``table.split`` is a column that says train,
-validation or test, else a part ``table.test`` of the rows is drawn by ``table.seed``.
+validation or test, else a part ``table.test`` of the rows is drawn by ``table.seed``;
+``table.whiten=False`` leaves out the linear step behind the units of the columns.
 
 Part of the training rows choose the epoch (``training.validation``), and end the
 training where it gets no better (``training.patience``).
