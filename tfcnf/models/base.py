@@ -194,9 +194,9 @@ class FlowModel(MeasuredModel):
             tight_tol = self.reinforce.gap_tol
 
             def gaps(seed: Tensor) -> Tensor:
-                tight = self._losses(x, y, tight_tol, seed)
+                tight = self._loss_at(x, y, tight_tol, seed)
                 apart = [
-                    {"loss": tf.abs(self._losses(x, y, o.tolerance, seed) - tight)}
+                    {"loss": tf.abs(self._loss_at(x, y, o.tolerance, seed) - tight)}
                     for o in outputs
                 ]
                 return tf.stack([_mean_loss(gap, weights, weight) for gap in apart])
@@ -204,7 +204,7 @@ class FlowModel(MeasuredModel):
             mean += self.reinforce.cost_of_gap(gaps, len(outputs))
         return Part(gradients, mean, nfe, nfe_backward), decision
 
-    def _losses(self, x: Any, y: Any, tol: Any, seed: Tensor) -> Tensor:
+    def _loss_at(self, x: Any, y: Any, tol: Any, seed: Tensor) -> Tensor:
         """The loss of each example, ``[B]``, at a tolerance and with this noise."""
         control = Control(tol=tf.cast(tol, self.compute_dtype), seed=seed)
         return self._measure(x, y, control, False)[0]["loss"]
