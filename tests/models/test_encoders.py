@@ -25,7 +25,7 @@ def encoders():
 
 
 def test_the_encoders():
-    assert KEYS == ["attention", "bidirectional", "gru", "rnn"]
+    assert KEYS == ["attention", "bidirectional", "gru", "regression", "rnn"]
 
 
 @pytest.mark.parametrize("key", KEYS)

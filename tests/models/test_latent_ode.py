@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import scipy.linalg
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -283,6 +284,24 @@ def test_decoding_runs_both_ways_in_the_order_of_the_times():
     np.testing.assert_allclose(together[:, 2], at_zero, atol=1e-6)
 
 
+def test_linear_dynamics_follow_the_matrix_exponential():
+    options = {"dynamics_units": (), "dynamics_skip": True, "decoder_units": 0}
+    model = LatentODE(2, partition="none", tol=1e-8, seed=0, dtype="float64", **options)
+    kernel, bias, skip = model.flow.dynamics.weights
+    skip.assign(np.random.default_rng(1).normal(size=[5, 5]) / 5)
+    field = np.zeros([6, 6])  # of (z, 1)
+    field[:5] = np.concatenate([kernel.numpy() + skip.numpy(), bias.numpy()[None]]).T
+    z = np.ones([1, 6])
+    curve = model.decode(z[:, :5], [-2.0, 3.0])
+    for place, t in enumerate([-2.0, 3.0]):
+        state = (scipy.linalg.expm(t * field) @ z[0])[:5]
+        decoder = model.decoder.output_map
+        expected = state @ decoder.kernel.numpy() + decoder.bias.numpy()
+        np.testing.assert_allclose(curve[0, place], expected, rtol=1e-6)
+    twin = LatentODE.from_config(model.get_config())
+    assert [w.shape for w in twin.weights] == [w.shape for w in model.weights]
+
+
 def test_the_kl_warms_up_in_training_only():
     model = make(partition="none", kl_warmup_steps=4)
     model.compile(keras.optimizers.Adam(1e-3))
@@ -358,6 +377,7 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"units": 3.0}, "Received: units=3.0"),
         ({"encoder_start": "zero"}, "orthogonal. Received: encoder_start='zero'"),
         ({"beta": -1.0}, "Received: beta=-1.0"),
+        ({"decoder_units": -1}, "Received: decoder_units=-1"),
         ({"refine": -1}, "Received: refine=-1"),
         ({"random_start": 1.5}, "Received: random_start=1.5"),
         ({"consistency": -1.0}, "Received: consistency=-1.0"),

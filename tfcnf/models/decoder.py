@@ -17,10 +17,12 @@ from tfcnf.types import Tensor
 class Decoder(FullPrecision):
     """N(x; mean(z), sigma^2 I) at each time, the mean by one hidden layer with ReLU.
 
+    A linear mean, without a hidden layer, goes on beyond the values of training.
+
     Args:
         obs_dims: dimensions of an observation.
         latent_dims: dimensions of z.
-        units: of the hidden layer.
+        units: of the hidden layer; 0 for none.
         sigma: standard deviation.
         seed: integer seed of the initial weights.
     """
@@ -38,15 +40,18 @@ class Decoder(FullPrecision):
         super().__init__(**kwargs)
         self.sigma = sigma
         seeds, dtype = keras.random.SeedGenerator(seed), self.dtype_policy
-        self.hidden = dense(
-            units, latent_dims, seeds=seeds, dtype=dtype, activation="relu"
-        )
-        self.output_map = dense(obs_dims, units, seeds=seeds, dtype=dtype)
+        self.hidden = None
+        if units:
+            self.hidden = dense(
+                units, latent_dims, seeds=seeds, dtype=dtype, activation="relu"
+            )
+        width = units or latent_dims
+        self.output_map = dense(obs_dims, width, seeds=seeds, dtype=dtype)
         self.built = True
 
     def call(self, z: Tensor) -> Tensor:
         """Mean observations ``[B, T, C]`` of codes ``[B, T, D]``."""
-        return self.output_map(self.hidden(z))
+        return self.output_map(z if self.hidden is None else self.hidden(z))
 
     def log_prob(self, x: Series, mean: Tensor) -> Tensor:
         """log p(x | z) over the observed values, ``[B]`` nats.

@@ -43,12 +43,13 @@ class LatentODE(LatentForecasts):
         latent_dims: D, dimensions of z.
         code_dims: dimensions of the code of each label, for ``"code"``.
         encoder: ``"rnn"`` (the paper's), ``"gru"``, ``"bidirectional"`` (two GRUs),
-            ``"attention"`` (over time and value) or an `Encoder` of your own, by its
-            key.
+            ``"attention"`` (over time and value), ``"regression"`` (on waves in time)
+            or an `Encoder` of your own, by its key.
         encoder_units: width of the encoder.
         encoder_start: of the recurrent weights of ``"rnn"``, see `RNNEncoder`.
-        dynamics_units: widths of the hidden layers of f.
-        decoder_units: units of the decoder's hidden layer.
+        dynamics_units: widths of the hidden layers of f; none make it linear.
+        dynamics_skip: add a linear map of z to f, see `AutonomousDynamics`.
+        decoder_units: units of the decoder's hidden layer; 0 for a linear decoder.
         activation: of f, see `AutonomousDynamics`.
         sigma: standard deviation of p(x | z).
         beta: weight of the KL divergence.
@@ -93,6 +94,7 @@ class LatentODE(LatentForecasts):
         dynamics_units: Sequence[int] = (20,),
         decoder_units: int = 20,
         activation: str = "elu",
+        dynamics_skip: bool = False,
         sigma: float = 0.3,
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
@@ -123,6 +125,7 @@ class LatentODE(LatentForecasts):
             "dynamics_units": tuple(dynamics_units),
             "decoder_units": decoder_units,
             "activation": activation,
+            "dynamics_skip": dynamics_skip,
             "sigma": sigma,
             "beta": beta,
             "kl_warmup_steps": kl_warmup_steps,

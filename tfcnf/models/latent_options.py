@@ -32,7 +32,7 @@ def check_options(options: dict[str, Any], labels: int) -> None:
             f"sigma must be positive. Received: sigma={options['sigma']!r}"
         )
     check_keeps_steps("a latent ODE", Solver.get(options["solver"]))
-    for name in ("beta", "kl_warmup_steps", "consistency", "refine"):
+    for name in ("beta", "kl_warmup_steps", "consistency", "refine", "decoder_units"):
         if not options[name] >= 0:
             raise ValueError(
                 f"{name} must not be negative. Received: {name}={options[name]!r}"

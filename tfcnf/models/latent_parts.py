@@ -70,6 +70,7 @@ class LatentParts(FlowModel):
             options["dynamics_units"],
             options["activation"],
             next_int(seeds),
+            skip=options["dynamics_skip"],
             dtype=dtype,
         )
         dynamics.build((None, latent))

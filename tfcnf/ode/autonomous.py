@@ -23,30 +23,39 @@ ACTIVATIONS = {"elu": tf.nn.elu, "softplus": tf.nn.softplus, "tanh": tf.tanh}
 
 
 class AutonomousField(NamedTuple):
-    """Affine maps with an activation after all but the last; theta is [W, b] each."""
+    """Affine maps with an activation after all but the last; theta is [W, b] each.
+
+    With ``skip`` theta ends with a matrix; its product with z is added to the last map.
+    """
 
     activation: str
+    skip: bool = False
 
     def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt, of the shape of z ``[B, D]``; ``t`` is not looked at."""
         function = ACTIVATIONS[self.activation]
-        for i in range(0, len(theta), 2):
-            z = tf.nn.bias_add(tf.matmul(z, theta[i]), theta[i + 1])
-            if i < len(theta) - 2:
-                z = function(z)
-        return z
+        layers = len(theta) // 2
+        h = z
+        for i in range(layers):
+            h = tf.nn.bias_add(tf.matmul(h, theta[2 * i]), theta[2 * i + 1])
+            if i < layers - 1:
+                h = function(h)
+        return h + tf.matmul(z, theta[-1]) if self.skip else h
 
 
 @keras.saving.register_keras_serializable("tfcnf")
 class AutonomousDynamics(Dynamics):
     """A multi-layer perceptron for dz/dt = f(z).
 
-    Weights and biases start from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as the authors'.
+    With ``skip`` dz/dt = A z + f(z): beyond the states of training, where f may
+    saturate, what turns or grows goes on. Weights and biases of f start from
+    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as the authors', A from 0.
 
     Args:
-        hidden: widths of the hidden layers.
+        hidden: widths of the hidden layers; none make f linear.
         activation: ``"elu"`` (the authors), ``"softplus"`` or ``"tanh"``.
         seed: integer seed of the initial weights.
+        skip: add a linear map of z.
 
     Raises:
         ValueError: for an unknown activation or a width below 1.
@@ -57,6 +66,8 @@ class AutonomousDynamics(Dynamics):
         hidden: Sequence[int] = (20,),
         activation: str = "elu",
         seed: int | None = None,
+        *,
+        skip: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -66,6 +77,7 @@ class AutonomousDynamics(Dynamics):
                 f"hidden must be positive integers. Received: hidden={hidden!r}"
             )
         self.hidden, self.activation, self.seed = tuple(hidden), activation, seed
+        self.skip = skip
 
     def build(self, shape: Sequence[int | None]) -> None:
         """Creates the weights for states of this shape, ``[B, D]``."""
@@ -78,12 +90,17 @@ class AutonomousDynamics(Dynamics):
                 self.stack.append(
                     self.add_weight(name=f"{name}_{i}", shape=size, initializer=start)
                 )
+        if self.skip:
+            self.stack.append(
+                self.add_weight(name="skip", shape=(dims, dims), initializer="zeros")
+            )
         self.built = True
 
     def prepare(self, context: Tensor = None) -> tuple[AutonomousField, list[Tensor]]:
         """The field and its parameters for one solve; it takes no context."""
         self.check_context(context)
-        return AutonomousField(self.activation), [v.value for v in self.stack]
+        field = AutonomousField(self.activation, self.skip)
+        return field, [v.value for v in self.stack]
 
     def call(self, t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at the state ``z``."""
@@ -96,6 +113,7 @@ class AutonomousDynamics(Dynamics):
             "hidden": self.hidden,
             "activation": self.activation,
             "seed": self.seed,
+            "skip": self.skip,
         }
 
 
