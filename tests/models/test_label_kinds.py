@@ -80,6 +80,14 @@ def test_predictions_come_in_their_own_units(model):
     for i, label in enumerate(model.labels):
         expected = label.estimate(z[:, 2 * i : 2 * i + 2])[:, 0]
         np.testing.assert_allclose(found[:, i], expected, rtol=1e-5)
+    mean, low, high = np.moveaxis(model.predict_labels(X, level=0.8).numpy(), 2, 0)
+    np.testing.assert_array_equal(mean, found)
+    unit = model.labels[0].predict(z[:, :2])
+    ends = stats.norm(unit.mean()[:, 0], unit.stddev()[:, 0]).ppf([[0.1], [0.9]])
+    np.testing.assert_allclose([low[:, 0], high[:, 0]], ends, rtol=1e-4)
+    assert np.isnan([low[:, 1], high[:, 1]]).all()  # a class
+    with pytest.raises(ValueError, match="level must be between 0 and 1"):
+        model.predict_labels(X, level=1.0)
     with pytest.raises(ValueError, match=r"all classes.*'a number', '3 classes'"):
         model.classify(X)
 

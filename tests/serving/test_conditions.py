@@ -83,9 +83,13 @@ def test_vectors_with_a_context_are_drawn_as_in_memory(vectors):
 
 def test_scores_of_vectors_are_of_models_of_p_of_x():
     labels = [Categorical(2), Real(1, distribution="normal")]
-    free = make_module(
-        InfoCNF((2,), labels, supervised_fraction=1.0, **SMALL), 1.0, tol=1e-3
-    )
+    model = InfoCNF((2,), labels, supervised_fraction=1.0, **SMALL)
+    free = make_module(model, 1.0, tol=1e-3)
+    x = np.array([[0.3, -1.0]], np.float32)
+    found = free.predict_labels(x)
+    ends = [found[f"label{end}_own_units"] for end in ("", "_low", "_high")]
+    expected = model.predict_labels(x, level=0.9, tol=1e-3)
+    np.testing.assert_allclose(np.stack(ends, 2), expected, atol=1e-5)
     assert {"ood_score", "marginal_log_prob", "predict_labels"} <= set(free.functions)
     assert "classify" not in free.functions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,6 +104,19 @@ class Label(FullPrecision):
     def estimate(self, z: Tensor) -> Tensor:
         """The predicted values, ``[B, columns]``; probabilities for yes or no."""
         raise NotImplementedError
+
+    def interval(self, z: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        """Ends of the central predictive interval of numbers, each ``[B, columns]``.
+
+        They are NaN where a label's values are no numbers on a line.
+
+        Args:
+            z: codes.
+            level: probability of the interval.
+        """
+        none = tf.fill([tf.shape(z)[0], self.columns], math.nan)
+        none = tf.cast(none, self.compute_dtype)
+        return none, none
 
     def loss(self, z: Tensor, y: Tensor) -> Tensor:
         """-log q_theta(y | z_y), ``[B]`` nats; 0 where hidden."""

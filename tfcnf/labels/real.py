@@ -164,6 +164,11 @@ class Real(Label):
         """Means of the prediction, ``[B, d]``."""
         return self.predict(z).mean()
 
+    def interval(self, z: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        """Quantiles of the prediction, each ``[B, d]``."""
+        each = self.predict(z).distribution
+        return each.quantile((1 - level) / 2), each.quantile((1 + level) / 2)
+
     def loss(self, z: Tensor, y: Tensor) -> Tensor:
         """-log q_theta of the values of unit size, ``[B]`` nats; 0 where hidden."""
         nll = -self._standard(z).log_prob(self.features(y))

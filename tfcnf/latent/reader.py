@@ -124,3 +124,12 @@ class CodeReader(FullPrecision):
             for label, code in zip(self.labels, self.codes(z), strict=True)
         ]
         return tf.concat(found, 1)
+
+    def intervals(self, z: Tensor, level: float) -> Tensor:
+        """Estimates with both ends of their intervals, ``[B, columns, 3]``."""
+        ends = [
+            tf.stack(label.interval(code, level), 2)
+            for label, code in zip(self.labels, self.codes(z), strict=True)
+        ]
+        ends = [tf.cast(pair, self.compute_dtype) for pair in ends]
+        return tf.concat([self.estimates(z)[:, :, None], tf.concat(ends, 1)], 2)

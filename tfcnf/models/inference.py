@@ -163,6 +163,7 @@ class Inference(Passes):
         seed: int = 0,
         batch_size: int | None = None,
         *,
+        level: float | None = None,
         context: Any = None,
         steps: str = "shared",
     ) -> Tensor:
@@ -171,16 +172,20 @@ class Inference(Passes):
         Numbers come in their own units, classes by their number, and 0 or 1 as the
         probability of 1. They are NaN for images outside the support.
 
+        With ``level`` the answer is ``[B, columns, 3]``: the value, and the lower and
+        upper end of the interval that has this probability, NaN for what is no number.
+
         Args:
             x: examples ``[B, *event_shape]``.
             tol: solver tolerance instead of the layers' own.
             seed: fixes the dequantization noise.
             batch_size: see `log_prob`.
-            steps: see `log_prob`.
+            level: probability of an interval beside each value, or None.
             context: see `log_prob`.
+            steps: see `log_prob`.
 
         Raises:
-            ValueError: for a model without labels.
+            ValueError: for a model without labels, or a level out of range.
         """
         if not self.is_supervised:
             raise ValueError(
@@ -188,14 +193,22 @@ class Inference(Passes):
                 f"Received: supervised_fraction={self.supervised_fraction}"
             )
 
+        if level is not None and not 0 < level < 1:
+            raise ValueError(
+                f"level must be between 0 and 1. Received: level={level!r}"
+            )
+        shape = [sum(label.columns for label in self.labels)] + [3] * bool(level)
+
         def values(rows: Tensor, context: Any, x: Any) -> list[Tensor]:
             control = self._control(tol, seed, rows=rows, steps=steps)
             z = self._encode(x, control, On(), context).code
-            outside = tf.reduce_any(tf.math.is_nan(z), 1, keepdims=True)
-            found = self.reader.estimates(z)
+            outside = tf.reduce_any(tf.math.is_nan(z), 1)
+            outside = tf.reshape(outside, [-1] + [1] * len(shape))
+            reader = self.reader
+            found = reader.intervals(z, level) if level else reader.estimates(z)
             return [tf.where(outside, tf.cast(math.nan, found.dtype), found)]
 
-        specs = [self._spec(sum(label.columns for label in self.labels))]
+        specs = [self._spec(*shape)]
         return self._in_batches(values, [x], context, batch_size, specs, steps)[0]
 
     def encode(

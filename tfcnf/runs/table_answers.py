@@ -14,6 +14,7 @@ from tfcnf.data.table_files import read_table
 from tfcnf.files import replace_file
 from tfcnf.models.failures import named_failures
 from tfcnf.runs.run import Run
+from tfcnf.serving.answers import INTERVAL
 from tfcnf.serving.exported_rows import ExportedRows
 from tfcnf.serving.row_answers import QUESTIONS, Rows, answer_rows
 
@@ -70,9 +71,11 @@ class RunRows:
         return np.mean(drawn, 0)
 
     def predict(self, x: np.ndarray, context: Any) -> np.ndarray:
-        """Label values, ``[n, L]``."""
+        """Label values, see `Rows.predict`."""
         options: Any = self.options | {"context": context, "seed": self.seed}
-        found: np.ndarray = self.model.predict_labels(x, **options).numpy()
+        found: np.ndarray = self.model.predict_labels(
+            x, level=INTERVAL, **options
+        ).numpy()
         return found
 
     def sample(self, count: int, y: Any, context: Any) -> np.ndarray:
@@ -108,9 +111,10 @@ def answer_table(
         saved_model: folder that `launch/export.py` made, in place of ``workdir``.
         questions: ``"log_prob"`` adds log p(x | label, context) in nats, of integers
             with the mean over draws of their noise (ten, or those of the export);
-            ``"labels"`` adds
-            ``predicted_NAME`` of each label, and ``"sample"`` adds ``sample_NAME`` of
-            each column of x, given the row's labels and context.
+            ``"labels"`` adds ``predicted_NAME`` of each label, of numbers with
+            ``predicted_NAME_low`` and ``_high``, the ends of an interval of 90 %, and
+            ``"sample"`` adds ``sample_NAME`` of each column of x, given the row's
+            labels and context.
         samples: for each row, which is repeated so often.
         seed: the same seed gives the same samples.
         tol: solver tolerance; 1e-5, or that of the export, if None.

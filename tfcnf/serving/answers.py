@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcnf.diagnostics.typicality import unusualness
+from tfcnf.labels.real import Real
 from tfcnf.models.inference import POSTERIORS
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.seeds import normal
@@ -23,6 +24,7 @@ from tfcnf.serving.bounds import Bounds
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
 Answer = dict[str, Tensor]
+INTERVAL = 0.9  # probability of the intervals of labels that are numbers
 
 
 class Answers:
@@ -130,12 +132,16 @@ class Answers:
     def predict_labels(
         self, x: Tensor, *, tol: Tensor, context: Tensor = None
     ) -> Answer:
-        """Label values read from the code, see `InfoCNF.predict_labels`."""
+        """Label values, see `InfoCNF.predict_labels`; of numbers with an interval."""
         z = self._code(self._examples(x), tol, context)
-        outside = tf.reduce_any(tf.math.is_nan(z), 1, keepdims=True)
-        found = self.model.reader.estimates(z)
-        nan = tf.constant(math.nan, found.dtype)
-        return {"label_own_units": tf.where(outside, nan, found)}
+        outside = tf.reduce_any(tf.math.is_nan(z), 1)[:, None, None]
+        found = self.model.reader.intervals(z, INTERVAL)
+        found = tf.where(outside, tf.constant(math.nan, found.dtype), found)
+        value, low, high = tf.unstack(found, axis=2)
+        answer = {"label_own_units": value}
+        if any(isinstance(label, Real) for label in self.model.labels):
+            answer |= {"label_low_own_units": low, "label_high_own_units": high}
+        return answer
 
     def encode(self, x: Tensor, *, tol: Tensor, context: Tensor = None) -> Answer:
         """Codes."""

@@ -69,26 +69,29 @@ class ExportedRows:
     def log_prob(self, x: np.ndarray, y: Any, context: Any) -> np.ndarray:
         """log p(x | y, context), ``[n]`` nats, as the export averages its noise."""
         given = {"x": x, "label": y, "context": context}
-        return self._ask("log_prob", given, "log_prob_nats")
+        return self._ask("log_prob", given)["log_prob_nats"]
 
     def predict(self, x: np.ndarray, context: Any) -> np.ndarray:
-        """Label values, ``[n, L]``."""
+        """Label values, see `Rows.predict`."""
         given = {"x": x, "context": context}
         if not all(isinstance(label, Categorical) for label in self.labels):
-            return self._ask("predict_labels", given, "label_own_units")
+            found = self._ask("predict_labels", given)
+            names = [f"label{end}_own_units" for end in ("", "_low", "_high")]
+            return np.stack([found[name] for name in names if name in found], 2)
+        found = self._ask("classify", given)
         factors = range(len(self.labels))
         ends = [f"_{i}" for i in factors] if len(factors) > 1 else [""]
-        names = [f"discriminative_class{end}" for end in ends]
-        return np.stack([self._ask("classify", given, name) for name in names], 1)
+        each = [found[f"discriminative_class{end}"] for end in ends]
+        return np.stack(each, 1)[:, :, None]
 
     def sample(self, count: int, y: Any, context: Any) -> np.ndarray:
         """One example for each of ``count`` rows, ``[count, D]``."""
         first = np.random.SeedSequence(self.seed).generate_state(1)[0]
         seeds = (first + np.arange(count)).astype(np.uint32).view(np.int32)
         given = {"label": y, "context": context, "seed": seeds}
-        return self._ask("sample", given, "x_own_units")
+        return self._ask("sample", given)["x_own_units"]
 
-    def _ask(self, question: str, given: dict[str, Any], answer: str) -> np.ndarray:
+    def _ask(self, question: str, given: dict[str, Any]) -> dict[str, np.ndarray]:
         given = {key: value for key, value in given.items() if value is not None}
         count = len(next(iter(given.values())))
         parts = []
@@ -99,5 +102,6 @@ class ExportedRows:
                 part["num"] = np.int32(end - start)
             with requested(f"rows {start} to {end - 1}"):
                 found = getattr(self.module, question)(**part, **self.options)
-            parts.append(found[answer].numpy())
-        return np.concatenate(parts)
+            parts.append(found)
+        names = parts[0]
+        return {name: np.concatenate([p[name] for p in parts]) for name in names}

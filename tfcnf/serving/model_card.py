@@ -10,9 +10,10 @@ from typing import Any
 from tfcnf.data.columns import Column
 from tfcnf.data.record import DataRecord
 from tfcnf.diagnostics.certificate import Certificate
+from tfcnf.labels.real import Real
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.reporting.tables import markdown, results_table
-from tfcnf.serving.answers import Answers, has_marginal
+from tfcnf.serving.answers import INTERVAL, Answers, has_marginal
 from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.image_answers import ImageAnswers
 from tfcnf.serving.module import BYTES, LEVELS, FlowModule
@@ -128,6 +129,11 @@ def _inputs(model: InfoCNF) -> Iterator[str]:
             for i, label in enumerate(model.labels)
         ]
         yield f"Entries of `label`, in their own units: {', '.join(given)}."
+    if any(isinstance(label, Real) for label in model.labels):
+        yield (
+            "`label_low_own_units` and `label_high_own_units` are the ends of an "
+            f"interval of {INTERVAL:.0%}; they are NaN for labels that are no numbers."
+        )
 
 
 def _listed(head: str, columns: Sequence[Column]) -> str:

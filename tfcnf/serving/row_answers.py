@@ -11,6 +11,7 @@ from tfcnf.data.columns import Column
 from tfcnf.data.table_rows import rows_of, values_of
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
+from tfcnf.labels.real import Real
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,7 +42,10 @@ class Rows(Protocol):
         """log p(x | y, context), ``[n]`` nats."""
 
     def predict(self, x: np.ndarray, context: Any) -> np.ndarray:
-        """Label values, ``[n, L]``."""
+        """Label values, where there are numbers with an interval's ends behind them.
+
+        ``[n, L]`` values stand in ``[n, L, 1]`` or ``[n, L, 3]``.
+        """
 
     def sample(self, count: int, y: Any, context: Any) -> np.ndarray:
         """One example for each of ``count`` rows, ``[count, D]``."""
@@ -79,10 +83,11 @@ def answer_rows(
         result["log_prob"] = model.log_prob(x, y, context)
     if "labels" in questions:
         found = model.predict(x, context)
-        for label, values in zip(model.labels, found.T, strict=True):
-            if isinstance(label, Categorical):
-                values = np.array(label.names)[values.astype(int)]
-            result[f"predicted_{label.title}"] = values
+        for i, label in enumerate(model.labels):
+            for name, values in zip(_predicted(label), found[:, i].T, strict=False):
+                if isinstance(label, Categorical):
+                    values = np.array(label.names)[values.astype(int)]
+                result[name] = values
     if "sample" in questions:
         result = result.loc[result.index.repeat(samples)]
         context, y = (
@@ -95,11 +100,18 @@ def answer_rows(
     return result
 
 
+def _predicted(label: Label) -> list[str]:
+    """Names of the columns of a label's prediction."""
+    name = f"predicted_{label.title}"
+    ends = [f"{name}_low", f"{name}_high"] if isinstance(label, Real) else []
+    return [name, *ends]
+
+
 def _check_room(model: Rows, frame: DataFrame, questions: Sequence[str]) -> None:
     """Raises a ValueError for a table that has columns of answers."""
     answers = {
         "log_prob": ["log_prob"],
-        "labels": [f"predicted_{label.title}" for label in model.labels],
+        "labels": [name for label in model.labels for name in _predicted(label)],
         "sample": [f"sample_{column.name}" for column in model.columns],
     }
     taken = {name for question in questions for name in answers[question]}
