@@ -23,7 +23,7 @@ from tfcnf.diagnostics.coverage import levels_of
 
 BATCH, PATIENCE = 128, 20
 STEPS = 4_000  # at most
-LIMIT = 30.0  # CPU seconds of training at one learning rate, validation included
+LIMIT = 20.0  # CPU seconds of training at one learning rate, validation included
 EVERY = 50  # steps between two looks at the validation rows, or an epoch if shorter
 VALID = 2_000  # validation rows, at most
 CHUNK = 2_000  # rows evaluated at a time
