@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]  # from where Python finds the modules
+ONE_THREAD = {
+    name: "1"
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+}
 
 
 def command(module: str, *arguments: object) -> list[str]:

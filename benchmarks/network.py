@@ -13,19 +13,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.multiscale import default_num_scales
 
 HIDDEN = (64, 64, 64)
 
 
 class Size(NamedTuple):
-    """A batch of images."""
+    """A batch of images, and the flow that they go through.
+
+    Attributes:
+        batch: images.
+        height: of an image, as the next two.
+        width: see above.
+        channels: see above.
+        is_multiscale: a multiscale flow in place of one CNF.
+        num_scales: its scales; as `default_num_scales` has them if None.
+        flows_per_block: CNFs before, and after, each squeeze.
+    """
 
     batch: int
     height: int
     width: int
     channels: int
     is_multiscale: bool
+    num_scales: int | None = None
+    flows_per_block: int = 2
 
     @property
     def name(self) -> str:
@@ -44,11 +57,11 @@ def plan(size: Size) -> tuple[list[tuple[str, Any]], list[tuple[int, int, int]]]
     shapes: list[tuple[int, int, int]] = []
 
     def add_cnfs() -> None:
-        for _ in range(2):
+        for _ in range(size.flows_per_block):
             operations.append(("cnf", len(shapes)))
             shapes.append((h, w, c))
 
-    scales = default_num_scales((h, w, c))
+    scales = size.num_scales or default_num_scales((h, w, c))
     for scale in range(scales):
         add_cnfs()
         if scale < scales - 1:
@@ -78,6 +91,40 @@ def make_arrays(size: Size, seed: int) -> dict[str, np.ndarray]:
             arrays[f"kernel_{k}_{i}"] = kernel
             arrays[f"bias_{k}_{i}"] = rng.uniform(-bound, bound, n_out)
     return arrays
+
+
+def size_of(model: Any, batch: int) -> Size:
+    """The flow of a model of images with `batch` of them."""
+    options = model.flow_options
+    names = ("num_scales", "flows_per_block")
+    known = {name: options[name] for name in names if name in options}
+    return Size(batch, *model.event_shape, True, **known)
+
+
+def layers_of(model: Any) -> list[CNFLayer]:
+    """The CNFs of a model of images, in order."""
+    _, multiscale = model.flow.layers
+    layers = [layer for scale in multiscale.scales for layer in scale.layers]
+    return [layer for layer in layers if isinstance(layer, CNFLayer)]
+
+
+def arrays_of(model: Any) -> dict[str, np.ndarray]:
+    """The weights of a model's CNFs by their names in `make_arrays`, float64."""
+    arrays = {}
+    for k, layer in enumerate(layers_of(model)):
+        weights = layer.dynamics.get_weights()
+        pairs = zip(weights[::2], weights[1::2], strict=True)
+        for i, (kernel, bias) in enumerate(pairs):
+            arrays[f"kernel_{k}_{i}"] = np.float64(kernel)
+            arrays[f"bias_{k}_{i}"] = np.float64(bias)
+    return arrays
+
+
+def trained_weights(model: Any) -> list[Any]:
+    """Weights of a model with one label: of its CNFs, of q_phi and of q_theta."""
+    (label,) = model.labels
+    parts = [layer.dynamics for layer in layers_of(model)]
+    return [w for part in (*parts, label.q_phi, label.q_theta) for w in part.weights]
 
 
 def weight_names(arrays: Any, k: int) -> list[str]:

@@ -9,11 +9,12 @@ not timed. Then they run in turns, so that what else the machine does falls on a
 from __future__ import annotations
 
 import json
+import os
 import select
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +35,38 @@ Log = Callable[[str], None]
 
 
 class Process:
-    """A contender's process."""
+    """A contender's process.
 
-    def __init__(self, contender: str, arrays: Path, size: Size, tol: float):
+    Args:
+        contender: its name.
+        command: from `modules.command`.
+        environment: variables that are different from this process' own.
+    """
+
+    def __init__(
+        self,
+        contender: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+    ):
         self.name = contender
+        # a file: nobody reads a pipe, which would be full one day
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in close
         self.process: Any = subprocess.Popen(
-            modules.command("worker", contender, arrays, json.dumps(size), tol),
+            command,
             cwd=modules.ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"} | (environment or {}),
         )
 
     def ask(self, command: str, patience: float | None = None) -> dict[str, Any]:
         """The answer to a command.
 
         Args:
-            command: see `benchmarks.worker`.
+            command: a line that its module understands.
             patience: seconds to wait for it; for ever if None.
 
         Raises:
@@ -67,14 +82,17 @@ class Process:
             raise RuntimeError(f"no answer within {patience:.0f} s")
         answer = ready[0].readline()
         if not answer:
-            _, errors = self.process.communicate()
-            raise RuntimeError((errors.strip().splitlines() or ["no message"])[-1])
+            self.process.wait()
+            self.errors.seek(0)
+            lines = self.errors.read().strip().splitlines()
+            raise RuntimeError((lines or ["no message"])[-1])
         return json.loads(answer)
 
     def close(self) -> None:
         """Ends the process."""
         self.process.kill()
         self.process.communicate()
+        self.errors.close()
 
 
 def run(
@@ -118,7 +136,7 @@ def _run_size(
         truth = _truth(arrays, size, tol=tol, folder=folder, log=log)
         rows, processes = [], []
         for name in contenders:
-            process = Process(name, arrays, size, tol)
+            process = Process(name, _worker(name, arrays, size, tol))
             try:
                 row = _compare(process, truth, tol, Path(folder, "outputs.npz"))
             except RuntimeError as error:
@@ -144,13 +162,17 @@ def _run_size(
     return {"name": size.name, "rows": rows, "overhead": overhead}
 
 
+def _worker(contender: str, arrays: Path, size: Size, tol: float) -> list[str]:
+    return modules.command("worker", contender, arrays, json.dumps(size), tol)
+
+
 def _truth(
     arrays: Path, size: Size, *, tol: float, folder: str, log: Log
 ) -> dict[str, np.ndarray]:
     """Outputs in float64 at tol / 100, by torch if it is there, else by ourselves."""
     path = Path(folder, "truth.npz")
     for name in ("torch:float64", "tfcnf:float64"):
-        process = Process(name, arrays, size, tol / 100)
+        process = Process(name, _worker(name, arrays, size, tol / 100))
         try:
             process.ask(f"outputs {path}")
         except RuntimeError as error:

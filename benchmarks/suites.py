@@ -8,11 +8,23 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import hostile, machine, memory, serve, solver, start, step, tables
+from benchmarks import (
+    hostile,
+    machine,
+    memory,
+    serve,
+    solver,
+    start,
+    step,
+    tables,
+    train,
+)
 from tfcnf.checks import check_choice
 from tfcnf.files import write_json
 
-SUITES = ("solver", "step", "start", "memory", "serve", "hostile", "tables")
+SUITES = (
+    *("solver", "step", "train", "start", "memory", "serve", "hostile", "tables"),
+)
 
 
 def run(
@@ -23,16 +35,19 @@ def run(
     rounds: int = 3,
     checkpoint: str | None = None,
     contenders: Sequence[str] = (),
+    budget: float = 3600.0,
 ) -> None:
     """Runs a suite and writes its results, the machine described, to a JSON file.
 
     Args:
         suite: one of `SUITES`.
         out: the file; an existing one is refused.
-        sizes: numbers of the sizes of the step suite, or names of tables; all if empty.
+        sizes: numbers of the sizes of the step suite, or names of
+            tables or of the train suite's sizes; all if empty.
         rounds: timings of each contender; seeds of the tables suite.
         checkpoint: run folder of trained flows, for solver, serve and hostile.
-        contenders: names of the step or tables suite's contenders; all if empty.
+        contenders: names of the step, train or tables suite's contenders; all if empty.
+        budget: CPU seconds of each training of the train suite.
 
     Raises:
         ValueError: if the file exists, or a size or contender is not known.
@@ -50,6 +65,15 @@ def run(
         names = _named("contenders", contenders, (*step.OURS, *step.PEERS))
         results = step.run(_log, _choose(sizes), contenders=names, rounds=rounds)
         summary = step.summarise(results)
+    elif suite == "train":
+        results = train.run(
+            _log,
+            sizes=_named("sizes", sizes, train.SIZES) if sizes else ("digits",),
+            contenders=_named("contenders", contenders, train.CONTENDERS),
+            budget=budget,
+            folder=path.with_name(f"{path.stem}.trainings"),
+        )
+        summary = train.summarise(results)
     elif suite == "tables":
         results = tables.run(
             _log,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import modules
 from benchmarks.table_data import TABLES
 from benchmarks.table_worker import LIMIT
 from tfcnf.files import write_json
@@ -24,10 +25,6 @@ from tfcnf.files import write_json
 CONTENDERS = ("tfcnf", "zuko cnf", "zuko nsf", "gaussian")
 RATES = (1e-3, 5e-3)
 MOST = 7_200  # seconds by the clock for one process
-ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-}
 Log = Callable[[str], None]
 Fit = dict[str, Any]
 
@@ -87,7 +84,7 @@ def _fit(name: str, table: str, seed: int, rates: Sequence[float]) -> Fit:
             text=True,
             timeout=MOST,
             check=False,
-            env=os.environ | ONE_THREAD,
+            env=os.environ | modules.ONE_THREAD,
         )
     except subprocess.TimeoutExpired:
         return {"skipped": f"no end within {MOST} s"}

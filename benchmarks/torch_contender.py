@@ -47,12 +47,12 @@ class Field(torch.nn.Module):
             return dz, (vjp * self.noise).flatten(1).sum(1)
 
 
-class TorchContender:
-    """The network of a plan with torchdiffeq's ``dopri5`` and adjoint.
+class TorchFlow:
+    """The CNFs of a plan with torchdiffeq's ``dopri5`` and adjoint.
 
     Args:
-        size: the batch.
-        arrays: see `benchmarks.network.make_arrays`.
+        size: the plan's.
+        arrays: weights, see `benchmarks.network.make_arrays`.
         tol: tolerance of all solves.
         seminorm: whether parameter gradients are left out of the backward error test.
         channels_last: memory format.
@@ -69,20 +69,13 @@ class TorchContender:
         channels_last: bool = True,
         dtype: str = "float32",
     ):
-        kind = getattr(torch, dtype)
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-
-        def image(name: str) -> Any:
-            x = torch.tensor(arrays[name], dtype=kind).permute(0, 3, 1, 2)
-            return x.contiguous(memory_format=layout)
-
+        self.dtype = getattr(torch, dtype)
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.operations, shapes = plan(size)
-        self.x = image("input")
         self.fields = []
         for k in range(len(shapes)):
             weights = [arrays[name] for name in weight_names(arrays, k)]
-            field = Field(weights, kind).to(memory_format=layout)
-            field.noise = image(f"noise_{k}")
+            field = Field(weights, self.dtype).to(memory_format=self.layout)
             self.fields.append(field)
         self.options = {"rtol": tol, "atol": tol, "method": "dopri5"}
         if seminorm:
@@ -93,27 +86,21 @@ class TorchContender:
             for pair in zip(field.kernels, field.biases, strict=True)
             for p in pair
         ]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=1e-12)
 
-    def forward(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Codes ``[B, D]``, log-determinants ``[B]``, evaluations."""
-        with torch.no_grad():
-            z, log_det = self._encode()
-        return z.numpy(), log_det.numpy(), self._take_nfe()
+    def image(self, array: Any) -> Any:
+        """A tensor of an array of images whose channels are last."""
+        x = torch.tensor(array, dtype=self.dtype).permute(0, 3, 1, 2)
+        return x.contiguous(memory_format=self.layout)
 
-    def step(self) -> tuple[list[np.ndarray], int]:
-        """Gradients of one training step, evaluations of its backward solves."""
-        self.optimizer.zero_grad()
-        z, log_det = self._encode()
-        self._take_nfe()
-        (0.5 * (z**2).sum(1) - log_det).mean().backward()
-        self.optimizer.step()
-        gradients = [p.grad.numpy() for p in self.parameters]
-        gradients = [g.transpose(2, 3, 1, 0) if g.ndim == 4 else g for g in gradients]
-        return gradients, self._take_nfe()
+    def encode(self, x: Any, noise: Any = None) -> tuple[Any, Any]:
+        """Codes ``[B, D]`` and log-determinants ``[B]`` of images.
 
-    def _encode(self) -> Any:
-        x, codes = self.x, []
+        Args:
+            x: images.
+            noise: draws a field's noise of the state that reaches it; it keeps the one
+                that it has if None.
+        """
+        codes = []
         log_det = torch.zeros(len(x), dtype=x.dtype)
         times = torch.tensor([0.0, 1.0], dtype=x.dtype)
         for operation, k in self.operations:
@@ -123,15 +110,54 @@ class TorchContender:
                 x, factored = x.chunk(2, 1)
                 codes.append(factored.flatten(1))
             else:
-                zeros = torch.zeros_like(log_det)
-                z, increment = odeint_adjoint(
-                    self.fields[k], (x, zeros), times, **self.options
-                )
+                field = self.fields[k]
+                field.noise = field.noise if noise is None else noise(x)
+                state = (x, torch.zeros_like(log_det))
+                z, increment = odeint_adjoint(field, state, times, **self.options)
                 x, log_det = z[-1], log_det + increment[-1]
         return torch.cat([*codes, x.flatten(1)], 1), log_det
 
-    def _take_nfe(self) -> int:
+    def take_nfe(self) -> int:
+        """Evaluations since this was asked last."""
         nfe = sum(field.nfe for field in self.fields)
         for field in self.fields:
             field.nfe = 0
         return nfe
+
+
+def as_arrays(parameters: Any) -> list[np.ndarray]:
+    """Weights, or their gradients, as TensorFlow has them."""
+    arrays = [p.detach().numpy() for p in parameters]
+    return [a.transpose(2, 3, 1, 0) if a.ndim == 4 else a for a in arrays]
+
+
+class TorchContender:
+    """A `TorchFlow` on an input with noise that is given.
+
+    Args:
+        size: the batch.
+        arrays: see `benchmarks.network.make_arrays`.
+        **options: see `TorchFlow`.
+    """
+
+    def __init__(self, size: Size, arrays: Any, **options: Any):
+        self.flow = TorchFlow(size, arrays, **options)
+        self.x = self.flow.image(arrays["input"])
+        for k, field in enumerate(self.flow.fields):
+            field.noise = self.flow.image(arrays[f"noise_{k}"])
+        self.optimizer = torch.optim.Adam(self.flow.parameters, lr=1e-12)
+
+    def forward(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Codes ``[B, D]``, log-determinants ``[B]``, evaluations."""
+        with torch.no_grad():
+            z, log_det = self.flow.encode(self.x)
+        return z.numpy(), log_det.numpy(), self.flow.take_nfe()
+
+    def step(self) -> tuple[list[np.ndarray], int]:
+        """Gradients of one training step, evaluations of its backward solves."""
+        self.optimizer.zero_grad()
+        z, log_det = self.flow.encode(self.x)
+        self.flow.take_nfe()
+        (0.5 * (z**2).sum(1) - log_det).mean().backward()
+        self.optimizer.step()
+        return as_arrays(p.grad for p in self.flow.parameters), self.flow.take_nfe()

@@ -4,10 +4,11 @@
     python launch/benchmark.py --suite=step --out=runs/benchmarks/step.json
     python launch/report.py --benchmark=runs/benchmarks/step.json
 
-Suites: solver (evaluations against error), step (a training step), start (from process
-start to the first step), memory (peak against the number of steps), serve (an exported
-run beside the model in memory), hostile (a model server under bad requests), tables
-(conditional densities beside zuko's flows).
+Suites: solver (evaluations against error), step (a training step), train (InfoCNF on
+the digits to the same quality), start (from process start to the first step), memory
+(peak against the number of steps), serve (an exported run beside the model in memory),
+hostile (a model server under bad requests), tables (conditional densities beside zuko's
+flows).
 """
 
 import sys
@@ -25,12 +26,13 @@ OUT = flags.DEFINE_string("out", None, "JSON file to write; must not exist.")
 SIZES = flags.DEFINE_list(
     "sizes", [], "Only these sizes of the step suite, by number from 0, or tables."
 )
+BUDGET = flags.DEFINE_float("budget", 3600.0, "CPU seconds of a training of train.")
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings, or seeds, of each contender.", 1)
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Run folder of trained flows for solver, serve and hostile."
 )
 CONTENDERS = flags.DEFINE_list(
-    "contenders", [], "Only these contenders of step or tables; all if empty."
+    "contenders", [], "Only these contenders of step, train or tables."
 )
 
 
@@ -42,6 +44,7 @@ def main() -> None:
         rounds=ROUNDS.value,
         checkpoint=CHECKPOINT.value,
         contenders=CONTENDERS.value,
+        budget=BUDGET.value,
     )
 
 
