@@ -95,10 +95,10 @@ def make_arrays(size: Size, seed: int) -> dict[str, np.ndarray]:
 
 def size_of(model: Any, batch: int) -> Size:
     """The flow of a model of images with `batch` of them."""
+    height, width, channels = model.event_shape
     options = model.flow_options
-    names = ("num_scales", "flows_per_block")
-    known = {name: options[name] for name in names if name in options}
-    return Size(batch, *model.event_shape, True, **known)
+    scales, flows = options.get("num_scales"), options.get("flows_per_block", 2)
+    return Size(batch, height, width, channels, True, scales, flows)
 
 
 def layers_of(model: Any) -> list[CNFLayer]:
@@ -110,13 +110,13 @@ def layers_of(model: Any) -> list[CNFLayer]:
 
 def arrays_of(model: Any) -> dict[str, np.ndarray]:
     """The weights of a model's CNFs by their names in `make_arrays`, float64."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for k, layer in enumerate(layers_of(model)):
         weights = layer.dynamics.get_weights()
         pairs = zip(weights[::2], weights[1::2], strict=True)
         for i, (kernel, bias) in enumerate(pairs):
-            arrays[f"kernel_{k}_{i}"] = np.float64(kernel)
-            arrays[f"bias_{k}_{i}"] = np.float64(bias)
+            arrays[f"kernel_{k}_{i}"] = np.asarray(kernel, np.float64)
+            arrays[f"bias_{k}_{i}"] = np.asarray(bias, np.float64)
     return arrays
 
 

@@ -1,4 +1,4 @@
-"""The step suite: a training step of one network here and elsewhere.
+"""The step suite: a training step of one network, new or trained, here and elsewhere.
 
 Every contender has the same weights, input and noise and runs in a process of its own.
 Before anything is timed their codes, log-determinants and gradients are compared with
@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks import modules
 from benchmarks.network import Size, make_arrays
+from benchmarks.trained import load_arrays
 
 SHAPES = ((256, 8, 8, 1), (50, 28, 28, 1), (16, 32, 32, 3))
 SIZES = tuple(Size(*shape, full) for full in (False, True) for shape in SHAPES)
@@ -59,7 +60,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"} | (environment or {}),
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", **(environment or {})},
         )
 
     def ask(self, command: str, patience: float | None = None) -> dict[str, Any]:
@@ -103,6 +104,7 @@ def run(
     tol: float = 1e-5,
     rounds: int = 3,
     seed: int = 0,
+    checkpoint: str | None = None,
 ) -> dict[str, Any]:
     """Errors, evaluations and seconds of each contender at each size.
 
@@ -113,26 +115,35 @@ def run(
         tol: tolerance of all solves.
         rounds: timings of each contender.
         seed: of weights, input and noise.
+        checkpoint: run of images whose weights and test images are taken, in place of
+            those of ``sizes``.
+
+    Raises:
+        ValueError: for a folder without a run, or whose data are no images.
     """
+    if checkpoint:
+        cases = [load_arrays(checkpoint, seed)]
+    else:
+        cases = [(size, make_arrays(size, seed)) for size in sizes]
     results = [
-        _run_size(size, contenders, tol=tol, rounds=rounds, seed=seed, log=log)
-        for size in sizes
+        _run_size(size, made, contenders, tol=tol, rounds=rounds, log=log)
+        for size, made in cases
     ]
     return {"tol": tol, "rounds": rounds, "seed": seed, "sizes": results}
 
 
 def _run_size(
     size: Size,
+    made: dict[str, np.ndarray],
     contenders: Sequence[str],
     *,
     tol: float,
     rounds: int,
-    seed: int,
     log: Log,
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder, "arrays.npz")
-        np.savez(arrays, allow_pickle=False, **make_arrays(size, seed))
+        np.savez(arrays, allow_pickle=False, **made)
         truth = _truth(arrays, size, tol=tol, folder=folder, log=log)
         rows, processes = [], []
         for name in contenders:
@@ -150,8 +161,9 @@ def _run_size(
         for number in range(rounds):
             for row, process in processes:
                 for command in ("forward", "step"):
-                    seconds = process.ask(command)["seconds"]
-                    row.setdefault(command, []).append(seconds)
+                    answer = process.ask(command)
+                    row.setdefault(command, []).append(answer["seconds"])
+                    row.setdefault(f"{command}_cpu", []).append(answer["cpu"])
             log(f"{size.name}: round {number + 1} of {rounds}")
         for _, process in processes:
             process.close()
@@ -213,6 +225,8 @@ def _compare(
 def summarise(results: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each size and contender, with the ratio of its step to ``torch``'s.
 
+    ``step_s`` is by the clock, ``step_cpu_s`` the CPU time of all threads.
+
     For tfcnf's adjoint also ``overhead``, the time of a forward solve over that of its
     evaluations, and ``conv_share``, the time of an evaluation's convolutions over its
     own.
@@ -220,15 +234,22 @@ def summarise(results: dict[str, Any]) -> list[dict[str, Any]]:
     summary = []
     for size in results["sizes"]:
         timed = [row for row in size["rows"] if "step" in row]
-        steps = {row["contender"]: statistics.median(row["step"]) for row in timed}
+        medians = {
+            row["contender"]: {
+                name: statistics.median(row[name])
+                for name in ("forward", "step", "step_cpu")
+            }
+            for row in timed
+        }
+        torch = medians.get("torch", {})
         for row in timed:
-            own = steps[row["contender"]]
+            own = medians[row["contender"]]
             entry = {"size": size["name"], "contender": row["contender"]}
             entry |= {key: row[key] for key in ("nfe_forward", "nfe_backward")}
             entry |= {f"error_{k}": v for k, v in row["errors"].items()}
-            entry["forward_s"] = statistics.median(row["forward"])
-            entry["step_s"] = own
-            entry["ratio"] = own / steps["torch"] if "torch" in steps else None
+            entry |= {f"{name}_s": seconds for name, seconds in own.items()}
+            for name, kind in [("ratio", "step"), ("cpu_ratio", "step_cpu")]:
+                entry[name] = own[kind] / torch[kind] if torch else None
             if size["overhead"] and row["contender"] == OURS[0]:
                 cost = size["overhead"]
                 bare = cost["nfe"] * cost["evaluation"]

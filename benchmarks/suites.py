@@ -45,7 +45,7 @@ def run(
         sizes: numbers of the sizes of the step suite, or names of
             tables or of the train suite's sizes; all if empty.
         rounds: timings of each contender; seeds of the tables suite.
-        checkpoint: run folder of trained flows, for solver, serve and hostile.
+        checkpoint: run folder of trained flows, for solver, step, serve and hostile.
         contenders: names of the step, train or tables suite's contenders; all if empty.
         budget: CPU seconds of each training of the train suite.
 
@@ -63,7 +63,13 @@ def run(
         summary = solver.summarise(results)
     elif suite == "step":
         names = _named("contenders", contenders, (*step.OURS, *step.PEERS))
-        results = step.run(_log, _choose(sizes), contenders=names, rounds=rounds)
+        results = step.run(
+            _log,
+            _choose(sizes),
+            contenders=names,
+            rounds=rounds,
+            checkpoint=checkpoint,
+        )
         summary = step.summarise(results)
     elif suite == "train":
         results = train.run(

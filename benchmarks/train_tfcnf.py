@@ -31,8 +31,9 @@ class TfcnfContender:
         """Builds the model and traces its training step."""
         self.model = build_model(self.config, self.source)
         self.checkpoints = Checkpoints(self.folder / "checkpoints", self.model, keep=2)
-        self.step = make_step(self.model, tf.distribute.get_strategy())
-        self.step.get_concrete_function(next(iter(self._batches(0))))
+        step: Any = make_step(self.model, tf.distribute.get_strategy())
+        self.step = step
+        step.get_concrete_function(next(iter(self._batches(0))))
 
     def epoch(self, number: int) -> dict[str, float]:
         """Trains an epoch; mean evaluations of a step both ways."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from benchmarks.contenders import OURS, PACKAGE
+from benchmarks.network import Size, arrays_of, plan, size_of
 from benchmarks.problems import Problem, State, pack
 from tfcnf.data import catalog
 from tfcnf.flows.cnf import CNFLayer
@@ -163,6 +164,38 @@ def load_cnfs(workdir: str, batch_size: int) -> list[TrainedCNF]:
         _in_float64(f"trained CNF {i}", layer, z)
         for i, (layer, z) in enumerate(_reached(flow, x))
     ]
+
+
+def load_arrays(workdir: str, seed: int) -> tuple[Size, dict[str, np.ndarray]]:
+    """The network of a run on images as `benchmarks.network.make_arrays` has them.
+
+    Args:
+        workdir: run folder with a checkpoint.
+        seed: of the noise.
+
+    Returns:
+        The size of a training batch, and its arrays: trained weights, and test images
+        behind the dequantization.
+
+    Raises:
+        ValueError: for a folder without a run, or whose data are no images.
+    """
+    run = Run(workdir)
+    model = run.model
+    shape = getattr(model, "event_shape", ())
+    if len(shape) != 3:
+        raise ValueError(
+            "only runs on images have a network that others can follow. "
+            f"Received: checkpoint={workdir!r}"
+        )
+    x = run.source.test.x[: run.config["training"]["batch_size"]]
+    size = size_of(model, len(x))
+    z = model.flow.layers[0](tf.constant(x), control=Control(seed=tf.constant([0, 0])))
+    arrays = {"input": np.asarray(z.z, np.float64)} | arrays_of(model)
+    rng = np.random.default_rng(seed)
+    for k, state in enumerate(plan(size)[1]):
+        arrays[f"noise_{k}"] = rng.choice([-1.0, 1.0], (size.batch, *state))
+    return size, arrays
 
 
 def _reached(flow: Any, x: Any) -> Iterator[tuple[CNFLayer, Any]]:

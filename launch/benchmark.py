@@ -29,7 +29,7 @@ SIZES = flags.DEFINE_list(
 BUDGET = flags.DEFINE_float("budget", 3600.0, "CPU seconds of a training of train.")
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings, or seeds, of each contender.", 1)
 CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Run folder of trained flows for solver, serve and hostile."
+    "checkpoint", None, "Run folder of trained flows for solver, step, serve, hostile."
 )
 CONTENDERS = flags.DEFINE_list(
     "contenders", [], "Only these contenders of step, train or tables."

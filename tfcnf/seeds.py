@@ -106,8 +106,8 @@ def dropout(x: Tensor, rate: float, seed: Tensor) -> Tensor:
 def kernel_normal(seed: Tensor, dtype: Any) -> Tensor:
     """One standard normal number, rounded as TensorFlow's own kernel does.
 
-    For what is not compiled and decides how a training goes on: a rounding more or
-    less in a sampled tolerance, and two trainings part.
+    For what decides how a training goes on: a rounding more or less in a sampled
+    tolerance, and two trainings part. XLA draws other numbers.
     """
     return tf.random.stateless_normal([], seed, dtype=dtype, alg=PHILOX)
 

@@ -8,12 +8,15 @@ import tensorflow as tf
 
 from benchmarks import machine, memory, serve, start, step, suites
 from benchmarks import report as drawn
-from benchmarks.network import Size, make_arrays, plan, weight_names
+from benchmarks.network import Size, layers_of, make_arrays, plan, weight_names
 from benchmarks.tfcnf_contender import TfcnfContender
+from benchmarks.trained import load_arrays
 from tfcnf.flows.cnf import CNFLayer
 from tfcnf.flows.multiscale import build_multiscale
 from tfcnf.ode.dynamics import ConvDynamics
+from tfcnf.runs.run import Run
 from tfcnf.tolerances.fixed import FixedTolerance
+from tfcnf.types import Control
 
 SMALL = Size(2, 8, 8, 1, True)
 
@@ -102,7 +105,8 @@ def test_a_contender_that_disagrees_is_not_timed(tmp_path):
 
 def test_a_contender_that_cannot_start_says_why(tmp_path):
     path = tmp_path / "absent.npz"
-    process = step.Process("tfcnf:adjoint", path, SMALL, 1e-5)
+    command = step._worker("tfcnf:adjoint", path, SMALL, 1e-5)
+    process = step.Process("tfcnf:adjoint", command)
     with pytest.raises(RuntimeError, match=r"No such file.*absent"):
         process.ask("forward")
 
@@ -126,6 +130,7 @@ RESULTS = {
                         "errors": {"z": 1e-6},
                         "forward": [1.0, 2.0, 9.0],
                         "step": [2.0, factor, 50.0],
+                        "step_cpu": [1.0, factor / 2, 9.0],
                     }
                     for name, factor in [("tfcnf:adjoint", 3.0), ("torch", 6.0)]
                 ],
@@ -182,6 +187,7 @@ RESULTS = {
 def test_ratios_are_of_medians():
     ours, peer = step.summarise(RESULTS["step"])
     assert (ours["ratio"], peer["ratio"]) == (0.5, 1.0)
+    assert (ours["cpu_ratio"], peer["step_cpu_s"]) == (0.5, 3.0)
     assert ours["overhead"] == pytest.approx(1.25)
     assert ours["conv_share"] == pytest.approx(0.8)
 
@@ -245,3 +251,17 @@ def test_bad_arguments_are_named(tmp_path):
 def test_memory_rows_keep_their_gradient():
     (row,) = memory.summarise(RESULTS["memory"])
     assert row == {"gradient": "adjoint", "steps": 3, "peak_gib": 1.0}
+
+
+def test_a_runs_trained_network_is_a_size_of_the_step_suite(
+    finished_run, data_dir, monkeypatch
+):
+    monkeypatch.setenv("TFDS_DATA_DIR", data_dir)
+    size, arrays = load_arrays(str(finished_run), 0)
+    assert size == (360, 8, 8, 1, True, 1, 1)
+    contender = TfcnfContender(size, arrays, tol=1e-5)
+    (layer,) = layers_of(Run(str(finished_run)).model)
+    found = contender.forward()[0]
+    z = layer(arrays["input"].astype(np.float32), control=Control(tol=1e-5)).z
+    np.testing.assert_allclose(found, np.reshape(z, [360, -1]), atol=1e-3)
+    assert np.abs(found - arrays["input"].reshape(360, -1)).max() > 0.1

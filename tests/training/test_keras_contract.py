@@ -158,7 +158,6 @@ def test_a_part_is_split_off_for_validation(make):
         (lambda m: m.compile(metrics=["mse"]), r"own; .* metrics=\['mse'\]"),
         (lambda m: m.compile(weighted_metrics=["mse"]), "own; .* weighted_metrics="),
         (lambda m: m.compile(loss_weights=[2.0]), "own; .* loss_weights="),
-        (lambda m: m.compile(jit_compile=True), "XLA; .* jit_compile=True"),
         (lambda m: m.compile(keras.optimizers.SGD(loss_scale_factor=2.0)), "scaled"),
         (
             lambda m: m.compile(LossScaleOptimizer(keras.optimizers.SGD())),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from tfcnf.flows.cnf import CNFLayer
 from tfcnf.models.finite import require_finite_gradient, require_finite_loss
 from tfcnf.models.inputs import check_weights
 from tfcnf.models.measured import HONESTY, MeasuredModel
@@ -167,7 +168,9 @@ class FlowModel(MeasuredModel):
         rest = [_mean_loss(other, weights, weight) for other, _ in others]
         mean = tf.stack([first, *rest])
         scale = self._loss_scale
-        with tf.control_dependencies([require_finite_loss(mean)]):
+        # XLA has no assertions
+        checks = [] if self._is_compiled else [require_finite_loss(mean)]
+        with tf.control_dependencies(checks):
             one = tf.ones_like(loss) if scale is None else tf.identity(scale)
         trained = self.flow_weights
         *gradients, nfe_backward = tape.gradient(
@@ -177,8 +180,8 @@ class FlowModel(MeasuredModel):
             tf.UnconnectedGradients.ZERO,
         )
         # where the loss is scaled, the optimizer leaves out steps that are not finite
-        finite = require_finite_gradient(gradients if scale is None else [], trained)
-        with tf.control_dependencies([finite]):
+        checked = [] if self._is_compiled or scale is not None else gradients
+        with tf.control_dependencies([require_finite_gradient(checked, trained)]):
             gradients, terms = tf.nest.map_structure(tf.identity, (gradients, terms))
         outputs = [out, *(other for _, other in others)]
         nfe = tf.stack([output.nfe for output in outputs])
@@ -222,6 +225,23 @@ class FlowModel(MeasuredModel):
                 nfe=part.nfe,
                 nfe_backward=part.nfe_backward,
             )
+
+    def _allow_xla(self) -> None:
+        layers = self._flatten_layers()
+        used = [layer.gradient for layer in layers if isinstance(layer, CNFLayer)]
+        for gradient in used:
+            if not gradient.compiles:
+                raise ValueError(
+                    "XLA compiles the training step with gradient='adjoint' alone. "
+                    f"Received: jit_compile=True, gradient={str(gradient)!r}"
+                )
+        for layer in layers:  # by itself Keras leaves XLA out for flows
+            layer.supports_jit = True
+
+    @property
+    def _is_compiled(self) -> bool:
+        """True where XLA compiles the training step."""
+        return bool(getattr(self, "optimizer", None)) and self.jit_compile
 
     @property
     def _loss_scale(self) -> Tensor | None:

@@ -50,8 +50,8 @@ class OwnLossModel(NamesFailures, keras.Model):
         """As `keras.Model.compile`, without losses and metrics: the model has its own.
 
         Raises:
-            ValueError: for a loss, metrics, ``jit_compile=True``, or a loss scale
-                without half precision.
+            ValueError: for a loss, metrics, ``jit_compile=True`` where XLA does not
+                compile the training step, or a loss scale without half precision.
         """
         given = {
             "loss": loss,
@@ -66,11 +66,10 @@ class OwnLossModel(NamesFailures, keras.Model):
                     f"none. Received: {name}={value!r}"
                 )
         if options.get("jit_compile") is True:
-            raise ValueError(
-                "the training step does not compile with XLA; leave jit_compile out. "
-                "Received: jit_compile=True"
-            )
+            self._allow_xla()
         super().compile(optimizer, **options)
+        if self.jit_compile:  # XLA creates no variables
+            self.optimizer.build(self.trainable_variables)
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         fixed = getattr(self.optimizer, "loss_scale_factor", None)
         if fixed or (scaled and not is_mixed(self.dtype_policy)):
@@ -79,6 +78,13 @@ class OwnLossModel(NamesFailures, keras.Model):
                 f"Received: dtype={self.dtype_policy.name}, "
                 f"optimizer={self.optimizer.name} with a loss scale"
             )
+
+    def _allow_xla(self) -> None:
+        """Lets Keras compile the training step with XLA, or refuses to."""
+        raise ValueError(
+            "XLA compiles the training steps of flows alone; leave jit_compile out. "
+            "Received: jit_compile=True"
+        )
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a model that was loaded."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -36,6 +36,8 @@ class Adjoint(Gradient):
     layer = tfcnf.CNFLayer(tfcnf.DenseDynamics((8,)), gradient=tfcnf.Adjoint())
     ```
     """
+
+    compiles: ClassVar[bool] = True
 
     def backward(
         self,

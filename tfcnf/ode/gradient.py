@@ -99,10 +99,12 @@ class Gradient(Record, kind="gradient"):
     Attributes:
         needs_steps: it needs a solver that keeps its steps.
         keeps_trail: `backward` gets the accepted steps.
+        compiles: XLA compiles it.
     """
 
     needs_steps: ClassVar[bool] = False
     keeps_trail: ClassVar[bool] = False
+    compiles: ClassVar[bool] = False
 
     def check(self, solver: Solver) -> None:
         """Raises a ValueError for a solver that cannot be differentiated like this."""

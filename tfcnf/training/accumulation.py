@@ -41,15 +41,27 @@ def make_step(
         model: built and compiled under the strategy's scope.
         strategy: of the model.
         parts: into how many parts each replica cuts its share of a batch.
+
+    Raises:
+        ValueError: where XLA is to compile a step of several replicas or parts.
     """
+    replicas = strategy.num_replicas_in_sync
+    if model.jit_compile and (parts > 1 or replicas > 1):
+        raise ValueError(
+            "XLA compiles the step of one device on a batch in one part. Received: "
+            f"jit_compile=True, {replicas} replicas, accumulation_steps={parts}"
+        )
     with strategy.scope():
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
     if parts == 1:
+        train_step = model.train_step
+        if model.jit_compile:
+            train_step = tf.function(train_step, autograph=False, jit_compile=True)
 
         @tf.function(autograph=False)
         def whole(batch: Any) -> None:
-            strategy.run(model.train_step, args=(batch,))
+            strategy.run(train_step, args=(batch,))
 
         return whole
     with strategy.scope():
