@@ -95,10 +95,14 @@ def make_arrays(size: Size, seed: int) -> dict[str, np.ndarray]:
 
 def size_of(model: Any, batch: int) -> Size:
     """The flow of a model of images with `batch` of them."""
-    height, width, channels = model.event_shape
     options = model.flow_options
-    scales, flows = options.get("num_scales"), options.get("flows_per_block", 2)
-    return Size(batch, height, width, channels, True, scales, flows)
+    return Size(
+        batch,
+        *model.event_shape,
+        is_multiscale=True,
+        num_scales=options.get("num_scales"),
+        flows_per_block=options.get("flows_per_block", 2),
+    )
 
 
 def layers_of(model: Any) -> list[CNFLayer]:
