@@ -96,9 +96,9 @@ def make_arrays(size: Size, seed: int) -> dict[str, np.ndarray]:
 def size_of(model: Any, batch: int) -> Size:
     """The flow of a model of images with `batch` of them."""
     options = model.flow_options
+    height, width, channels = model.event_shape
     return Size(
-        batch,
-        *model.event_shape,
+        *(batch, height, width, channels),
         is_multiscale=True,
         num_scales=options.get("num_scales"),
         flows_per_block=options.get("flows_per_block", 2),

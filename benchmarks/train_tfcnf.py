@@ -46,7 +46,7 @@ class TfcnfContender:
         return {name: float(metrics[name].result()) for name in names}
 
     def weights(self) -> list[np.ndarray]:
-        """Those of `benchmarks.network.trained_weights`."""
+        """In the order of `benchmarks.network.trained_weights`."""
         return [weight.numpy() for weight in trained_weights(self.model)]
 
     def save(self, epochs: int) -> None:
