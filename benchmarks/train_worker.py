@@ -55,7 +55,7 @@ def make(name: str, config: dict[str, Any], folder: Path) -> Contender:
 
 
 def answer(contender: Contender, line: str) -> dict[str, float]:
-    """What a line of the input asks for."""
+    """Does as a line of the input says; its measures and seconds."""
     command, number, *path = line.split(maxsplit=2)
     cpu, wall = time.process_time(), time.perf_counter()
     found: dict[str, float] = {}
