@@ -86,7 +86,7 @@ def refused(config, data_dir, tmp_path, monkeypatch):
 
 def test_there_is_a_configuration_for_each_data_set():
     names = {path.stem for path in (ROOT / "configs").glob("*.py")}
-    others = {"factors", "mixture1d", "toy2d", "spirals", "table", "mnist"}
+    others = {"factors", "mixture1d", "toy2d", "spirals", "series", "table", "mnist"}
     assert names == others | set(IMAGES.values())
     assert set(IMAGES) == set(SHAPES)
 
