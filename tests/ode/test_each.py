@@ -10,7 +10,10 @@ from tfcnf.ode.solver import Solver
 from tfcnf.types import Control, On
 
 PAIRS = [
-    made(pi_control=made.key == "tsit5")
+    made(
+        pi_control=made.key == "tsit5",
+        norm="joint" if made.key == "bosh3" else "largest",
+    )
     for made in Solver.known.values()
     if made.keeps_steps
 ]

@@ -11,6 +11,7 @@ from tensorflow_probability.python.math.ode import dormand_prince
 from tfcnf.ode import tableau as tableaus
 from tfcnf.ode.adjoint import Adjoint
 from tfcnf.ode.autonomous import AutonomousField
+from tfcnf.ode.control import NORMS
 from tfcnf.ode.discrete import Checkpoint, Store
 from tfcnf.ode.quadrature import Quadrature
 from tfcnf.ode.runge_kutta import advance, moved
@@ -282,11 +283,34 @@ def test_a_record_is_written_as_text(family, text, canonical):
         ("tsit5:max_num_steps=", "solver must be a name, with options like"),
         ("tsit5:max_num_steps=0", "max_num_steps must be a positive integer"),
         ("tsit5:pi_control=2", "pi_control must be True or False"),
+        ("tsit5:norm=mean", "norm must be one of largest, joint"),
     ],
 )
 def test_bad_texts_are_named(text, words):
     with pytest.raises(ValueError, match=rf"{words}.* Received: "):
         Solver.get(text)
+
+
+def test_a_joint_norm_lets_two_numbers_err_more_among_many():
+    """62 of 64 numbers are exact, so the joint norm is sqrt(32) times smaller.
+
+    The steps of a pair of order 5 are then longer by that to the power of 1/5.
+    """
+    start = (tf.constant([1.0, 0.0], tf.float64), tf.zeros([62], tf.float64))
+
+    def turn(t, y):
+        return 5.0 * tf.stack([y[0][1], -y[0][0]]), tf.zeros_like(y[1])
+
+    steps = [
+        int(
+            Dopri5(norm=norm)
+            .integrator(tf.constant(1e-8, tf.float64))
+            .integrate(turn, 0.0, 10.0, start)
+            .stats.num_accepted
+        )
+        for norm in NORMS
+    ]
+    assert steps[0] / steps[1] == pytest.approx(32**0.1, rel=0.05)
 
 
 def test_a_grid_needs_a_solver_that_keeps_its_steps():

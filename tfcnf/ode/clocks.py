@@ -8,6 +8,7 @@ each attempt, in whole groups of `GROUP` rows; those that have cost nothing.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -33,13 +34,17 @@ class EachIntegrator(Integrator):
     """An integrator with a clock ``[B, 1, ...]``, of states of the same rank."""
 
     def _norm(self, x: Any, scale: Any) -> Tensor:
-        """The largest root mean square of each example, ``[B, 1, ...]``."""
+        """The norm of each example by itself, ``[B, 1, ...]``."""
         ratios = [a / b for a, b in zip(x, scale, strict=True)]
-        norms = [
-            tf.sqrt(tf.reduce_mean(tf.square(r), range(1, len(r.shape)), keepdims=True))
+        means = [
+            tf.reduce_mean(tf.square(r), range(1, len(r.shape)), keepdims=True)
             for r in ratios
         ]
-        return tf.reduce_max(tf.stack(norms), 0)
+        if self.solver.norm == "joint":
+            sizes = [math.prod(r.shape[1:]) for r in ratios]
+            parts = [m * n for m, n in zip(means, sizes, strict=True)]
+            return tf.sqrt(tf.add_n(parts) / sum(sizes))
+        return tf.reduce_max(tf.stack([tf.sqrt(mean) for mean in means]), 0)
 
     def solve(
         self,

@@ -118,8 +118,9 @@ class _Progress(NamedTuple):
 class Integrator:
     """A Runge-Kutta solver that works to a tolerance.
 
-    A step is accepted when, for each tensor of the state, the root mean square of
-    ``err / (tol + tol * |state|)`` is at most 1. The first step follows Hairer,
+    A step is accepted when, for each tensor of the state or, by ``norm="joint"``, over
+    all of them, the root mean square of ``err / (tol + tol * |state|)`` is at most 1.
+    The first step follows Hairer,
     Norsett and Wanner, Solving ODEs I, II.4, more boldly. When less than two steps
     remain the remainder is split evenly, so the last step lands on the end time.
 
@@ -238,7 +239,7 @@ class Integrator:
 
     def _norm(self, x: Any, scale: Any) -> Tensor:
         """The size of x in units of the scale."""
-        return max_rms(x, scale)
+        return NORMS[self.solver.norm](x, scale)
 
     def _step_size(self, clock: Clock, end: Tensor) -> tuple[Tensor, Tensor]:
         """The step size to try, and whether it lands on the end."""
@@ -322,8 +323,18 @@ def max_rms(x: Any, scale: Any) -> Tensor:
 
     It is 0 of tensors without entries: an empty batch is solved in one step.
     """
-    norms = [
-        tf.where(tf.size(a) > 0, tf.sqrt(tf.reduce_mean(tf.square(a / b))), 0)
-        for a, b in zip(tf.nest.flatten(x), tf.nest.flatten(scale), strict=True)
-    ]
-    return tf.reduce_max(tf.stack(norms))
+    pairs = zip(tf.nest.flatten(x), tf.nest.flatten(scale), strict=True)
+    return tf.reduce_max(tf.stack([_rms(a / b) for a, b in pairs]))
+
+
+def joint_rms(x: Any, scale: Any) -> Tensor:
+    """Root mean square of x / scale over all numbers of all tensors; 0 without any."""
+    pairs = zip(tf.nest.flatten(x), tf.nest.flatten(scale), strict=True)
+    return _rms(tf.concat([tf.reshape(a / b, [-1]) for a, b in pairs], 0))
+
+
+def _rms(x: Tensor) -> Tensor:
+    return tf.where(tf.size(x) > 0, tf.sqrt(tf.reduce_mean(tf.square(x))), 0)
+
+
+NORMS = {"largest": max_rms, "joint": joint_rms}

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tfcnf.checks import check_positive_integer
-from tfcnf.ode.control import Integrator
+from tfcnf.checks import check_choice, check_positive_integer
+from tfcnf.ode.control import NORMS, Integrator
 from tfcnf.ode.tableau import Tableau
 from tfcnf.registry import Record
 from tfcnf.types import Tensor
@@ -72,6 +72,11 @@ class RungeKutta(Solver, key=None):
     Args:
         max_num_steps: bound on attempted steps of a solve.
         pi_control: a step size also looks at the error of the step before.
+        norm: of the error of a step: ``"largest"``, the largest root mean square over
+            the tensors of the state, as the authors' torchdiffeq has it, or
+            ``"joint"``, the root mean square over all numbers of all tensors, as
+            TensorFlow Probability and later torchdiffeq have it. The log-determinant
+            is one tensor of the two, and one number among the D + 1 of an example.
 
     Attributes:
         tableau: coefficients of the pair.
@@ -81,6 +86,7 @@ class RungeKutta(Solver, key=None):
     keeps_steps: ClassVar[bool] = True
     scales_adjoints: ClassVar[bool] = True
     pi_control: bool = False
+    norm: str = "largest"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,6 +95,7 @@ class RungeKutta(Solver, key=None):
                 "pi_control must be True or False. "
                 f"Received: pi_control={self.pi_control!r}"
             )
+        check_choice("norm", self.norm, tuple(NORMS))
 
     def integrator(self, tol: Tensor) -> Integrator:
         """The integrator to this tolerance."""
