@@ -133,14 +133,24 @@ def test_each_contender_is_tuned_and_the_others_seeds_take_its_rate(
 
     def fit(name, table, seed, rates):
         asked.append((name, seed, list(rates)))
+        coverage = {
+            f"{level} %/{key}": value / 100
+            for level in (50, 80, 95)
+            for key, value in {
+                "coverage": level - seed * 5,
+                "low": level - 8,
+                "high": level + 2,
+            }.items()
+        }
         if name == "zuko nsf":
             return {"skipped": "not installed"}
         if name == "gaussian":
-            return {"valid_nll": 3.0, "test_nll": 3.0, "seconds": 0.1}
+            return {"test_nll": 3.0, "seconds": 0.1, "coverage": coverage}
         worse = 1.0 + seed / 10
         seconds = 8.0 if name == "zuko cnf" else 1.0
         curve = [[seconds / 2, worse], [seconds, worse - 0.1]]
-        return {"rate": rates[-1], "test_nll": worse, "seconds": 9.0, "curve": curve}
+        found = {"rate": rates[-1], "test_nll": worse, "seconds": 9.0}
+        return found | {"curve": curve, "coverage": coverage}
 
     monkeypatch.setattr(tables, "_fit", fit)
     ask = {"tables": ["t"], "seeds": 3, "kept": tmp_path / "fits.json"}
@@ -160,6 +170,8 @@ def test_each_contender_is_tuned_and_the_others_seeds_take_its_rate(
     assert rows["gaussian"]["ratio"] is None
     assert rows["tfcnf"]["test_nll"] == pytest.approx(1.1)
     assert rows["tfcnf"]["deviation"] == pytest.approx(0.1)
+    assert rows["tfcnf"]["80 %"] == pytest.approx(75.0)
+    assert rows["tfcnf"]["outside"] == 3  # of the last seed
     asked.clear()
     assert tables.run(lambda line: None, **ask) == results
     assert not asked  # all are kept
