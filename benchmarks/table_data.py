@@ -58,11 +58,11 @@ def _randhie() -> tuple[Any, Any]:
 
     data = sm.datasets.randhie.load_pandas().data
     names = ["mdvis", "disea"]
-    rng = np.random.default_rng(0)
-    counts = data[names].to_numpy()
-    whole = np.all(counts == np.floor(counts), 0)
-    # the same uniform noise for all: a bound on the log-probability of the counts
-    noise = rng.uniform(size=counts.shape) * whole
+    # an index of 31 different values has no density; their order is an integer
+    order = np.unique(data["disea"], return_inverse=True)[1]
+    counts = np.column_stack([data["mdvis"], order])
+    # the same uniform noise for all: a bound on the log-probability of the integers
+    noise = np.random.default_rng(0).uniform(size=counts.shape)
     return counts + noise, data.drop(columns=names).to_numpy()
 
 
