@@ -39,7 +39,7 @@ SHOWN = ("elbo", "kl", "rmse_window", "rmse_forward", "rmse_backward", "b_rmse")
 
 
 def make(source: SeriesSource, options: dict[str, Any], steps: int) -> LatentODE:
-    """The compiled model of configs/spirals.py with further options."""
+    """The compiled model of `configs/spirals.py:budget=short` with further options."""
     keywords: dict[str, Any] = source.model_keywords()
     keywords |= {"label_weights": (30.0,) * 3, "label_map": "identity"}
     keywords |= {"encoder_start": "orthogonal", "seed": 0} | options

@@ -46,7 +46,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
             arm.training.epochs = min(arm.training.epochs, PARITY_EPOCHS)
         seeds: tuple[int, ...] = (0,)
     else:
-        data = f"data={choice['data']}"
+        data = f"data={choice['data']},budget=short"
         arms = {p: SPIRALS(f"partition={p},{data},{smoke}") for p in PARTITIONS}
         seeds = (0,) if choice["smoke"] else (0, 1, 2)
     folder = "parity" if choice["study"] == "parity" else choice["data"]

@@ -132,13 +132,13 @@ def test_every_configuration_of_tables_makes_a_model(data, model):
 @pytest.mark.parametrize("partition", ["code", "head", "none"])
 def test_every_configuration_of_spirals_makes_a_model(data, partition):
     path = ROOT / "configs" / "spirals.py"
-    for budget in ("short", "paper", "parity"):
+    for budget in ("standard", "short", "paper", "parity"):
         text = f"data={data},partition={partition},budget={budget}"
         config = load_config(path, text)
         check_config(config)
         assert config["data"] == ("spirals_reference" if budget == "parity" else data)
         training = config["training"]
-        if budget != "short":
+        if budget in ("paper", "parity"):
             assert training["batch_size"] == 5000
             assert training["epochs"] * training["passes"] == 20_000
             assert config["optimizer"]["learning_rate"] == 1e-3
@@ -163,7 +163,7 @@ def test_a_model_for_other_data_is_refused(model, data, data_dir, tmp_path):
     ("key", "value", "message"),
     [
         ("training.passes", 0, "Received: passes=0"),
-        ("training.batch_size", 5001, "5000 training"),
+        ("training.batch_size", 5001, "4500 training"),
         ("model.partition", "codes", "Received: partition='codes'"),
         ("model.latent_dim", 5, "Did you mean 'latent_dims'?"),
     ],

@@ -288,6 +288,9 @@ def test_linear_dynamics_follow_the_matrix_exponential():
     options = {"dynamics_units": (), "dynamics_skip": True, "decoder_units": 0}
     model = LatentODE(2, partition="none", tol=1e-8, seed=0, dtype="float64", **options)
     kernel, bias, skip = model.flow.dynamics.weights
+    for start in (kernel.numpy(), skip.numpy()):  # nothing grows at first
+        np.testing.assert_allclose(start, -start.T, atol=1e-12)
+        assert np.abs(start).max() > 0.1
     skip.assign(np.random.default_rng(1).normal(size=[5, 5]) / 5)
     field = np.zeros([6, 6])  # of (z, 1)
     field[:5] = np.concatenate([kernel.numpy() + skip.numpy(), bias.numpy()[None]]).T

@@ -49,7 +49,7 @@ class AutonomousDynamics(Dynamics):
 
     With ``skip`` dz/dt = A z + f(z): beyond the states of training, where f may
     saturate, what turns or grows goes on. Weights and biases of f start from
-    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as the authors', A from 0.
+    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as the authors', linear fields from `Turning`.
 
     Args:
         hidden: widths of the hidden layers; none make f linear.
@@ -87,12 +87,15 @@ class AutonomousDynamics(Dynamics):
         for i, (n_in, n_out) in enumerate(widths):
             for name, size in (("kernel", (n_in, n_out)), ("bias", (n_out,))):
                 start = uniform(n_in, next_int(seeds))
+                if name == "kernel" and not self.hidden:
+                    start = Turning(start)
                 self.stack.append(
                     self.add_weight(name=f"{name}_{i}", shape=size, initializer=start)
                 )
         if self.skip:
+            start = Turning(uniform(dims, next_int(seeds)))
             self.stack.append(
-                self.add_weight(name="skip", shape=(dims, dims), initializer="zeros")
+                self.add_weight(name="skip", shape=(dims, dims), initializer=start)
             )
         self.built = True
 
@@ -115,6 +118,22 @@ class AutonomousDynamics(Dynamics):
             "seed": self.seed,
             "skip": self.skip,
         }
+
+
+class Turning(keras.initializers.Initializer):
+    """W - W^T of another start W: a linear field that neither grows nor decays.
+
+    Its eigenvalues are frequencies. From U(-1/sqrt(D), 1/sqrt(D)) they spread between 0
+    and 1.6 whatever the dimension D, so that some are near those of the data.
+    """
+
+    def __init__(self, start: keras.initializers.Initializer):
+        self.start = start
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None, **_: Any) -> Tensor:
+        """The matrix, ``[D, D]``."""
+        kernel = tf.convert_to_tensor(self.start(shape, dtype))
+        return kernel - tf.transpose(kernel)
 
 
 def uniform(fan_in: int, seed: int) -> keras.initializers.Initializer:
