@@ -34,8 +34,17 @@ MAX_BATCH = flags.DEFINE_integer(
 MIN_TOL = flags.DEFINE_float(
     "min_tol", bounds.Bounds.min_tol, "Tightest tolerance of a request."
 )
-MAX_NUM_STEPS = flags.DEFINE_integer(
-    "max_num_steps", bounds.Bounds.max_num_steps, "Most attempted steps of a solve."
+MAX_WORK = flags.DEFINE_integer(
+    "max_work",
+    bounds.Bounds.max_work,
+    "Most work of a request in each solve: examples times attempted steps, times "
+    "1 + P / 3 where log-determinants take P directions, in all draws of noise.",
+)
+STEPS = flags.DEFINE_list(
+    "steps",
+    None,
+    "Steps that a request may choose from, the default first: shared (one step size "
+    "for all its examples), each (of its own for each); both if the solver can.",
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an older export.")
 DATA_DIR = flags.DEFINE_string(
@@ -62,7 +71,8 @@ def main() -> None:
         tol=TOL.value,
         trace=TRACE.value,
         draws=DRAWS.value,
-        bounds=bounds.Bounds(MAX_BATCH.value, MIN_TOL.value, MAX_NUM_STEPS.value),
+        bounds=bounds.Bounds(MAX_BATCH.value, MIN_TOL.value, MAX_WORK.value),
+        steps=STEPS.value,
         overwrite=OVERWRITE.value,
     )
     print(f"exported to {made}")

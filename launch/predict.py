@@ -36,8 +36,15 @@ QUESTIONS = flags.DEFINE_list(
     f"marginal_log_prob if not given), about rows of "
     f"{', '.join(row_answers.QUESTIONS)} (log_prob if not given).",
 )
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Examples asked about at a time.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples asked about at a time.")
 TOL = flags.DEFINE_float("tol", None, "Solver tolerance; the export's, or 1e-5.")
+STEPS = flags.DEFINE_enum(
+    "steps",
+    None,
+    ["shared", "each"],
+    "Steps of the solver: of its own for each example, whose answer then does not "
+    "depend on its batch, or shared; shared, or the export's, if not given.",
+)
 SAMPLES = flags.DEFINE_integer("samples", 1, "Samples for each row.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the samples.")
 
@@ -53,6 +60,7 @@ def main() -> None:
             samples=SAMPLES.value,
             seed=SEED.value,
             tol=TOL.value,
+            steps=STEPS.value,
             batch_size=BATCH_SIZE.value,
             **asked,
         )
@@ -63,6 +71,7 @@ def main() -> None:
             out=OUT.value,
             batch_size=BATCH_SIZE.value,
             tol=TOL.value,
+            steps=STEPS.value,
             **asked,
         )
     print(f"wrote {number} rows to {OUT.value}")

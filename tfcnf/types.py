@@ -70,7 +70,7 @@ class On(NamedTuple):
 class Control(NamedTuple):
     """Options of the ODE solves of one pass through a flow.
 
-    The first five fields are tensors or None, the others switches, `On` or None;
+    Fields are tensors or None, or switches, `On` or None;
     ``Control()`` leaves all to the layers.
 
     ```python
@@ -104,7 +104,10 @@ class Control(NamedTuple):
         context: what the vector fields are conditioned on, ``[B, E]``; models make it
             of the user's condition.
         each: each example is solved by steps of its own, see `tfcnf.ode.each`; without
-            gradient and costs.
+            gradient and costs. A scalar boolean chooses where the graph runs.
+        work: bound on the work of each solve, a scalar: examples times attempted steps,
+            times 1 + P / 3 where the trace takes P directions, which cost about a
+            third of an evaluation each. A solve that needs more fails.
     """
 
     tol: Tensor = None
@@ -120,7 +123,8 @@ class Control(NamedTuple):
     rows: Tensor = None
     stop: Tensor = None
     context: Tensor = None
-    each: On | None = None
+    each: On | Tensor | None = None
+    work: Tensor = None
 
     def part(self, start: int, count: int) -> Control:
         """The control of ``count`` solves from solve ``start`` on."""

@@ -1,5 +1,7 @@
 """With steps="each" an answer is, to the bit, the same alone and in any batch."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,10 @@ def test_densities_classes_and_codes_do_not_depend_on_the_batch(model):
     shuffled = RNG.permutation(1000)
     found = model.log_prob(X[shuffled], Y[shuffled], batch_size=300, **EACH)
     np.testing.assert_array_equal(found, nats[shuffled])
-    parts_agree(lambda x: model.classify(x, **EACH), X[:100], sizes=(1, 9))
+    for posterior in ("discriminative", "generative"):
+        ask = functools.partial(model.classify, posterior=posterior, **EACH)
+        parts_agree(ask, X[:100], sizes=(1, 9))
+    parts_agree(lambda x: model.marginal_log_prob(x, **EACH), X[:100], sizes=(1, 9))
     codes = parts_agree(lambda x: model.encode(x, **EACH), X[:100], sizes=(1, 9))
     parts_agree(lambda z: model.decode(z, **EACH), codes, sizes=(1, 9))
     assert model.log_prob(X[:0], Y[:0], **EACH).shape == (0,)

@@ -58,7 +58,7 @@ def test_a_label_without_a_distribution_has_no_marginal(images):
     assert not {"marginal_log_prob", "ood_score", "classify"} & set(module.functions)
     assert "predict_labels" in module.functions
     signature = module.log_prob.function_spec.fullargspec.args
-    assert signature == ["image", "label", "context", "tol"]
+    assert signature == ["image", "label", "context", "tol", "steps"]
 
 
 @pytest.fixture(scope="module")

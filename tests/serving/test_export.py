@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf import CNF, Chain, CNFLayer, DenseDynamics, InfoCNF, Tsit5
+from tfcnf import CNF, InfoCNF
 from tfcnf.data.record import record_of
 from tfcnf.diagnostics.typicality import Entropy
 from tfcnf.serving.bounds import Bounds
@@ -32,6 +32,23 @@ def requests(digits):
     return made
 
 
+PARTS = {"all": slice(200), "one": slice(5, 6), "some": slice(7, 18)}
+
+
+def alone(given):
+    """Inputs of functions that are asked about examples alone and in a batch."""
+    image, label = given["image"], given["label"]
+    code = np.random.default_rng(1).normal(size=[200, 64]).astype(np.float32)
+    return {
+        "log_prob": {"image": image, "label": label},
+        "marginal_log_prob": {"image": image},
+        "classify": {"image": image},
+        "encode": {"image": image},
+        "decode": {"code": code},
+        "sample": {"label": label, "seed": np.arange(200, dtype=np.int32)},
+    }
+
+
 @pytest.fixture(scope="module")
 def given(digits):
     return requests(digits)
@@ -52,6 +69,11 @@ def answered(export_dir, given, tmp_path_factory):
         }.items():
             for name, value in inputs.items():
                 asked[f"{size}/{function}/{name}"] = value
+    for part, rows in PARTS.items():
+        for function, inputs in alone(given[200]).items():
+            for name, value in inputs.items():
+                asked[f"{part}/{function}/{name}"] = value[rows]
+            asked[f"{part}/{function}/steps"] = np.bytes_("each")
     np.savez(folder / "requests.npz", **asked)
     script = Path(__file__).with_name("clean_process.py")
     done = subprocess.run(
@@ -80,6 +102,13 @@ def test_the_graph_optimizer_of_another_process_changes_nothing(
         for name, value in answers.items():
             found = answered[f"{size}/{function}/{name}"]
             np.testing.assert_array_equal(found, value.numpy(), name)
+
+
+@pytest.mark.parametrize("part", ["one", "some"])
+def test_answers_by_steps_of_their_own_do_not_depend_on_the_batch(part, answered):
+    for name in [key for key in answered if key.startswith(f"{part}/")]:
+        whole = answered[f"all/{name.removeprefix(f'{part}/')}"]
+        np.testing.assert_array_equal(answered[name], whole[PARTS[part]], name)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -175,7 +204,7 @@ def test_an_answer_does_not_depend_on_the_place_in_the_batch(served, given):
 
 def test_interpolations_begin_and_end_with_the_images(served, given):
     a, b = given[7]["image"], given[7]["image"][::-1]
-    line = served.interpolate(a, b, steps=5)["images_black_0_white_1"].numpy()
+    line = served.interpolate(a, b, num_images=5)["images_black_0_white_1"].numpy()
     assert line.shape == (7, 5, 8, 8, 1)
     np.testing.assert_allclose(line[:, 0], a, atol=1e-3)
     np.testing.assert_allclose(line[:, -1], b, atol=1e-3)
@@ -283,6 +312,8 @@ def test_several_label_factors_have_posteriors_of_their_own():
         ({"draws": 1}, "Received: draws=1"),
         ({"trace": "exat"}, "Received: trace='exat'"),
         ({"tol": 1e-7}, "Received: tol=1e-07, min_tol=1e-06"),
+        ({"steps": ["own"]}, "Received: steps=own"),
+        ({"steps": ["each", "each"]}, "Received: steps=each,each"),
     ],
 )
 def test_bad_options_are_refused(options, message, in_memory):
@@ -291,30 +322,19 @@ def test_bad_options_are_refused(options, message, in_memory):
     assert message in str(failure.value)
 
 
-@pytest.mark.parametrize("name", ["max_batch", "min_tol", "max_num_steps"])
+@pytest.mark.parametrize("name", ["max_batch", "min_tol", "max_work"])
 def test_bad_bounds_are_refused(name):
     with pytest.raises(ValueError, match=f"Received: {name}=-1"):
         Bounds(**{name: -1})
 
 
-def test_a_solve_of_more_steps_than_the_bound_fails(in_memory, given):
-    one_step = make_module(in_memory, 0.0, tol=1e-5, bounds=Bounds(max_num_steps=1))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="SolverError"):
-        one_step.encode(given[7]["image"])
-
-
-def test_a_limited_copy_is_the_model_with_no_more_steps_than_its_own():
-    own = CNFLayer(DenseDynamics((2,)), solver="tsit5:max_num_steps=50")
-    for options in ({"flow": Chain([own])}, {"solver": "tsit5:max_num_steps=50"}):
-        model = CNF((2,), **({"filters": 2, "hidden_layers": 1, "seed": 0} | options))
-        x = np.float32([[0.3, -0.4]])
-        for bound, steps in [(20, 20), (100, 50)]:
-            copy = Bounds(max_num_steps=bound).limit(model)
-            solvers = {layer.solver for layer in copy.flow.layers}
-            assert solvers == {Tsit5(max_num_steps=steps)}
-            np.testing.assert_array_equal(
-                copy.log_prob(x, exact=True), model.log_prob(x, exact=True)
-            )
+def test_a_request_of_more_work_than_the_bound_fails_in_a_line(in_memory, given):
+    image = given[7]["image"]
+    small = make_module(in_memory, 0.0, tol=1e-5, bounds=Bounds(max_work=7))
+    assert np.isfinite(small.encode(image[:1])["code_unitless"]).all()
+    for steps in ("shared", "each"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="`max_work` of an ex"):
+            small.encode(image, steps=steps)
 
 
 def test_image_files_are_read_as_their_grey_levels():

@@ -18,7 +18,7 @@ GOOD = {
     "classify": {"image": IMAGE},
     "encode": {"image": IMAGE},
     "reconstruct": {"image": IMAGE},
-    "interpolate": {"image_a": IMAGE, "image_b": IMAGE, "steps": np.int32(3)},
+    "interpolate": {"image_a": IMAGE, "image_b": IMAGE, "num_images": np.int32(3)},
     "decode": {"code": CODE},
     "sample": {"label": LABEL, "seed": np.int32(0), "temperature": np.float32(1)},
 }
@@ -139,12 +139,13 @@ def test_the_signatures_are_these_and_nothing_is_bound_to_a_batch(server):
     assert set(server.table) - {"__saved_model_init_op"} == set(GOOD) | of_files
     for name, signature in server.table.items():
         if name in GOOD:
-            assert set(signature.inputs) == set(GOOD[name]) | {"tol", *_may(name)}
-            assert "tol" in signature.defaults
+            options = {"steps", "tol", *_may(name)}
+            assert set(signature.inputs) == set(GOOD[name]) | options
+            assert options <= set(signature.defaults)
 
 
 def _may(name):
-    return {"steps"} if name.startswith("interpolate") else set()
+    return {"num_images"} if name.startswith("interpolate") else set()
 
 
 def changes(name):
@@ -154,6 +155,8 @@ def changes(name):
     yield {"tol": np.float32("nan")}, tol
     yield {"tol": np.float32([])}, "tol must be one number"
     yield {"tol": np.float32(9e-7)}, "tol must be at least 1e-06, min_tol"
+    yield {"steps": np.array(b"own")}, "steps must be one of those of this export, sha"
+    yield {"steps": np.array([b"each", b"shared"])}, "steps must be one of"
     many = {
         key: np.resize(value, (1001, *value.shape[1:]))
         for key, value in GOOD[name].items()
@@ -191,10 +194,14 @@ def changes(name):
         yield {"code": CODE[:, :63]}, r"code must have shape \[batch, 64\]"
         yield {"code": CODE + np.float32("nan")}, "code must be finite"
     if name.startswith("interpolate"):
-        for steps in (1, 101, [3, 4]):
-            yield {"steps": np.int32(steps)}, "steps must be one number from 2 to 100"
+        for num in (1, 101, [3, 4]):
+            words = "num_images must be one number from 2 to 100"
+            yield {"num_images": np.int32(num)}, words
         pairs = {key: np.resize(many[key], (11, 8, 8, 1)) for key in many}
-        yield pairs | {"steps": np.int32(100)}, r"the batch must be at most 1000.*1100"
+        yield (
+            pairs | {"num_images": np.int32(100)},
+            r"the batch must be at most 1000.*1100",
+        )
         other = GOOD[name]["image_a"][[0, 1, 1]]
         yield {"image_b": other}, "image_b must be as many as image_a"
 
@@ -215,8 +222,12 @@ def test_a_wrong_dtype_is_an_invalid_argument(name, served):
     signature = served.signatures[name]
     given = GOOD[name] | {"tol": np.float32(1e-5)}
     tensors = {key: tf.constant(value) for key, value in given.items()}
+    tensors["steps"] = tf.constant("each")
     for key, value in tensors.items():
-        other = tf.cast(value, tf.float32 if value.dtype.is_integer else tf.int64)
+        if value.dtype == tf.string:
+            other = tf.constant(1)
+        else:
+            other = tf.cast(value, tf.float32 if value.dtype.is_integer else tf.int64)
         with pytest.raises(tf.errors.InvalidArgumentError, match="was expected to be"):
             signature(**(tensors | {key: other}))
     assert signature(**tensors)

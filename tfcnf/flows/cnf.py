@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ from tfcnf.ode.cost import Cost, make_costs
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.ode.each import solve_each
 from tfcnf.ode.gradient import Gradient
-from tfcnf.ode.solve import Method, solve
+from tfcnf.ode.solve import UNBOUNDED, Method, solve
 from tfcnf.ode.solver import Solver
 from tfcnf.ode.trace import Exact, NoTrace, Probes, Trace
 from tfcnf.ode.trajectory import solve_on_grid
@@ -152,24 +152,22 @@ class CNFLayer(FlowLayer):
         start, end = 1.0 if inverse else 0.0, 0.0 if inverse else 1.0
         if self.steer and training and not inverse:
             end = self._random_end(control.seed, x.dtype)
+        probes = self._probes(x, control, seed, costs)
+        attempts = _max_attempts(control.work, probes)
         options: dict[str, Any] = {
             "z": x,
-            "probes": self._probes(x, control, seed, costs),
+            "probes": probes,
             "tol": tol,
-            "method": Method(start, end, self.solver, self.gradient, costs),
+            "method": Method(start, end, self.solver, self.gradient, costs, attempts),
             "name": self.name,
         }
-        if control.each is not None:
-            z, log_det, *totals, stats = solve_each(field, theta, **options)
-        else:
-            z, log_det, *totals, stats = solve(
-                field,
-                theta,
-                adjoint_tol=adjoint_tol,
-                nfe_backward_probe=probe,
-                **options,
-            )
-        nfe = tf.cast(stats.nfe, x.dtype)[None]
+        backward = {"adjoint_tol": adjoint_tol, "nfe_backward_probe": probe}
+        z, log_det, *totals, nfe = _solved(
+            control.each,
+            lambda: _with_nfe(solve(field, theta, **backward, **options)),
+            lambda: _with_nfe(solve_each(field, theta, **options)),
+        )
+        nfe = tf.cast(nfe, x.dtype)[None]
         named = dict(zip((cost.name for cost in costs), totals, strict=True))
         return FlowOutput(z, log_det, nfe, tol[None], log_pi[None], named)
 
@@ -263,6 +261,32 @@ class CNFLayer(FlowLayer):
             if config[key] is not None
         }
         return cls(**(config | parts))
+
+
+def _solved(each: Any, shared: Callable[..., Any], alone: Callable[..., Any]) -> Any:
+    """A solve by the steps that `Control.each` asks for."""
+    if each is None:
+        return shared()
+    if not tf.is_tensor(each):
+        return alone()
+
+    def spread() -> Any:
+        z, log_det, nfe = shared()
+        return z, log_det, tf.fill(tf.shape(log_det), nfe)
+
+    return tf.cond(each, alone, spread)
+
+
+def _with_nfe(solved: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The result of a solve, with the evaluations in place of its stats."""
+    return *solved[:-1], solved[-1].nfe
+
+
+def _max_attempts(work: Tensor, probes: Probes) -> Any:
+    """The examples times attempted steps that this work allows."""
+    if work is None:
+        return UNBOUNDED
+    return 3 * tf.cast(work, tf.int64) // (3 + probes.directions.shape[0])
 
 
 def _scalar(value: Tensor, dtype: Any) -> Tensor:

@@ -228,8 +228,20 @@ class Label(FullPrecision):
         )
 
     def support_log_probs(self, z: Tensor) -> Tensor:
-        """log p(z_y | y) for every value of the support, ``[B, M]`` nats."""
-        return self.components().log_prob(z[:, None, :])
+        """log p(z_y | y) for every value of the support, ``[B, M]`` nats.
+
+        TFP sums over dimensions so that rounding depends on the place in the batch.
+        """
+        normals = self.components()
+        scale = normals.scale.diag
+        squares = tf.square((z[:, None, :] - normals.loc) / scale)
+        constant = tf.math.log(scale) + 0.5 * math.log(2.0 * math.pi)
+        return -tf.reduce_sum(0.5 * squares + constant, -1)
+
+    def marginal_log_prob(self, z: Tensor) -> Tensor:
+        """log p(z_y), the logarithm of `marginal`'s density, ``[B]`` nats."""
+        weights = tf.nn.log_softmax(self.support()[1])
+        return tf.reduce_logsumexp(self.support_log_probs(z) + weights, -1)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""

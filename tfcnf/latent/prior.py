@@ -86,7 +86,7 @@ class CodePrior(FullPrecision):
         codes, rest = self.partition.split(z)
         total = self.unsupervised().log_prob(rest)
         for label, code in zip(self.labels, codes, strict=True):
-            total += label.marginal().log_prob(code)
+            total += label.marginal_log_prob(code)
         return total
 
     def distribution(self, y: Tensor) -> CodeGaussian:

@@ -56,17 +56,23 @@ def in_batches(
     return [array.concat() for array in arrays]
 
 
-def in_groups(function: Callable[..., Any]) -> Callable[..., Any]:
+def in_groups(
+    function: Callable[..., Any], each: bool | Tensor = True
+) -> Callable[..., Any]:
     """The function ``(rows, *parts)`` that computes whole groups of rows.
 
     The last row is repeated until they are whole. Kernels of TensorFlow round a row
     alike in all batches but the smallest, see `tfcnf.ode.each`.
+
+    Args:
+        function: of rows and parts, see `in_batches`.
+        each: a scalar; where it is false, the rows are taken as they are.
     """
 
     def grouped(rows: Tensor, *parts: Any) -> Any:
         parts = tuple(_sliceable(x) for x in parts)
         count = _rows(parts)
-        padded = tf.range(-(-count // GROUP) * GROUP)
+        padded = tf.range(tf.where(each, -(-count // GROUP) * GROUP, count))
         taken = tf.minimum(padded, count - 1)
         answers = function(rows, *(tf.gather(x, taken) for x in parts))
         return tf.nest.map_structure(lambda x: x[:count], answers)

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tfcnf.ode.control import Clock, Integrator
 from tfcnf.ode.runge_kutta import advance, increment
-from tfcnf.ode.status import SOLVED
+from tfcnf.ode.status import SOLVED, STEP_LIMIT
 from tfcnf.types import Tensor
 
 GROUP = 8
@@ -52,6 +52,7 @@ class EachIntegrator(Integrator):
         end: Tensor,
         y: Any,
         count: Tensor,
+        max_attempts: Tensor,
     ) -> tuple[Any, Clock]:
         """The states at the end and the clocks, from states at time 0.
 
@@ -60,6 +61,7 @@ class EachIntegrator(Integrator):
             end: time of the end, positive.
             y: ``(z, log_det)``, whole groups of rows of one rank.
             count: of the rows that are solved; the others are padding.
+            max_attempts: bound on the attempted steps of all rows together.
         """
         everyone = tf.range(tf.shape(y[0])[0])
         f = ode_fn(everyone, tf.zeros_like(y[1]), y)
@@ -71,22 +73,23 @@ class EachIntegrator(Integrator):
         def running(p: _Progress) -> Tensor:
             return (p.clock.s < end) & tf.equal(p.clock.status, SOLVED)
 
-        def attempt(p: _Progress) -> list[_Progress]:
+        def attempt(p: _Progress, attempts: Tensor) -> tuple[_Progress, Tensor]:
             rows = tf.cast(tf.where(tf.reshape(running(p), [-1]))[:, 0], tf.int32)
             number = tf.size(rows)
             places = tf.minimum(tf.range(number + missing(number)), number - 1)
             taken = tf.gather(rows, places)
             part = take(p, taken)
             part = self._advance(functools.partial(ode_fn, taken), end, part)
-            return [_put(p, rows, part)]
+            return _put(p, rows, part), attempts + tf.cast(number, tf.int64)
 
-        (p,) = tf.while_loop(
-            lambda p: tf.reduce_any(running(p)),
+        p, _ = tf.while_loop(
+            lambda p, attempts: tf.reduce_any(running(p)) & (attempts < max_attempts),
             attempt,
-            [_Progress(clock, y, f)],
+            [_Progress(clock, y, f), tf.zeros([], tf.int64)],
             parallel_iterations=1,
         )
-        return p.y, p.clock
+        status = tf.where(running(p), STEP_LIMIT, p.clock.status)
+        return p.y, p.clock._replace(status=status)
 
     def _advance(
         self, ode_fn: Callable[[Tensor, Any], Any], end: Tensor, p: _Progress

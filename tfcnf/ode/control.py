@@ -127,10 +127,14 @@ class Integrator:
     Args:
         solver: the pair and its options.
         tol: scalar, absolute and relative tolerance; a tensor never retraces.
+
+    Attributes:
+        max_steps: bound on attempted steps; the solver's until it is set.
     """
 
     def __init__(self, solver: RungeKutta, tol: Tensor):
         self.solver, self.tableau, self.tol = solver, solver.tableau, tol
+        self.max_steps: Any = solver.max_num_steps
 
     def integrate(
         self,
@@ -259,7 +263,7 @@ class Integrator:
         s = tf.where(accept, tf.where(lands, end, clock.s + dt), clock.s)
         accepted = clock.accepted + tf.cast(accept, tf.int32)
         rejected = clock.rejected + tf.cast(~accept, tf.int32)
-        exhausted = (accepted + rejected >= self.solver.max_num_steps) & (s < end)
+        exhausted = (accepted + rejected >= self.max_steps) & (s < end)
         status = tf.where(exhausted, STEP_LIMIT, SOLVED)
         status = tf.where((s + next_dt > s) | (s >= end), status, UNDERFLOW)
         allowed = dt * tf.minimum(ratio**-self.tableau.exponent, GROW)

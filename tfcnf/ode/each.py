@@ -63,10 +63,11 @@ def solve_each(
     """
     check_keeps_steps("steps='each'", method.solver)
     start, end = (tf.convert_to_tensor(t, z.dtype) for t in (method.start, method.end))
-    scalars = [start, end, tol, probes.weight]
+    max_attempts = tf.cast(method.max_attempts, tf.int64)
+    scalars = [start, end, tol, probes.weight, max_attempts]
     state = [None, *z.shape[1:]]
     specs = (
-        *(tf.TensorSpec((), z.dtype) for _ in scalars),
+        *(tf.TensorSpec((), x.dtype) for x in scalars),
         tf.TensorSpec([probes.directions.shape[0], *state], z.dtype),
         tf.TensorSpec(state, z.dtype),
         *parameter_specs(field, theta),
@@ -112,6 +113,7 @@ def _solve(
     end: Tensor,
     tol: Tensor,
     weight: Tensor,
+    max_attempts: Tensor,
     directions: Tensor,
     z: Tensor,
     *theta: Tensor,
@@ -143,7 +145,9 @@ def _solve(
 
     none = tf.zeros([tf.shape(z)[0], *column[1:]], z.dtype)
     integrator = EachIntegrator(solver, tol)
-    y, clock = integrator.solve(ode_fn, tf.abs(end - start), (z, none), count)
+    y, clock = integrator.solve(
+        ode_fn, tf.abs(end - start), (z, none), count=count, max_attempts=max_attempts
+    )
     z1, log_det = y[0][:count], y[1][:count]
     nan = tf.constant(float("nan"), z.dtype)
     solved = tf.equal(clock.status[:count], SOLVED)

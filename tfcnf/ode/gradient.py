@@ -34,6 +34,7 @@ class CNFSolve(NamedTuple):
         tol: tolerance of the forward solve.
         adjoint_tol: tolerance of a backward solve.
         name: of the layer, for messages.
+        max_attempts: see `tfcnf.ode.solve.Method`.
     """
 
     ode_fn: Callable[..., Any]
@@ -46,6 +47,7 @@ class CNFSolve(NamedTuple):
     tol: Tensor
     adjoint_tol: Tensor
     name: Tensor
+    max_attempts: Tensor
 
     @property
     def direction(self) -> Tensor:
@@ -64,7 +66,11 @@ class CNFSolve(NamedTuple):
 
         The costs are its quadrature; NaN where the solve failed.
         """
-        initial = (z, tf.zeros(tf.shape(z)[:1], z.dtype))
+        count = tf.shape(z)[:1]
+        initial = (z, tf.zeros(count, z.dtype))
+        each = self.max_attempts // tf.cast(tf.maximum(count[0], 1), tf.int64)
+        steps = tf.minimum(each, self.solver.max_num_steps)
+        integrator.max_steps = tf.cast(steps, tf.int32)
         if not self.costs:
             return integrator.integrate(
                 ode_fn, self.start, self.end, initial, **options

@@ -19,6 +19,8 @@ from tfcnf.ode.status import check_solved
 from tfcnf.ode.trace import Probes, value_and_divergence
 from tfcnf.types import Tensor
 
+UNBOUNDED = 2**62
+
 
 class Method(NamedTuple):
     """Options of a solve; each solver and gradient has one traced graph.
@@ -30,6 +32,8 @@ class Method(NamedTuple):
         solver: record of the solver.
         gradient: record of how it is differentiated.
         costs: records of the costs that are taken along.
+        max_attempts: bound on the examples times their attempted steps, an integer
+            or scalar, beside the solver's own bound on steps.
     """
 
     start: float = 0.0
@@ -37,6 +41,7 @@ class Method(NamedTuple):
     solver: Solver = Dopri5()
     gradient: Gradient = Adjoint()
     costs: tuple[Cost, ...] = ()
+    max_attempts: int | Tensor = UNBOUNDED
 
 
 def solve(
@@ -81,6 +86,7 @@ def solve(
     label = tf.constant(name)  # an argument, so that layers share a graph
     start, end = (tf.convert_to_tensor(t, z.dtype) for t in (method.start, method.end))
     scalars = [label, start, end, tol, adjoint_tol, nfe_backward_probe, probes.weight]
+    scalars.append(tf.cast(method.max_attempts, tf.int64))
     specs = [tf.TensorSpec((), x.dtype) for x in scalars]
     any_shape = getattr(field, "any_shape", False)
     state = [None, *(None if any_shape else size for size in z.shape[1:])]
@@ -131,6 +137,7 @@ def _solve(
     adjoint_tol: Tensor,
     nfe_backward_probe: Tensor,
     weight: Tensor,
+    max_attempts: Tensor,
     directions: Tensor,
     z: Tensor,
     *theta: Tensor,
@@ -158,6 +165,7 @@ def _solve(
         tol=tol,
         adjoint_tol=adjoint_tol,
         name=name,
+        max_attempts=max_attempts,
     )
     return gradient.run(context, z, nfe_backward_probe, theta)
 

@@ -11,8 +11,9 @@ from tfcnf.types import SolveStats, Tensor
 SOLVED, STEP_LIMIT, UNDERFLOW = 0, 1, 2
 ADVICE = {
     STEP_LIMIT: "the step limit was reached before the end time: the dynamics are "
-    "stiff or the tolerance too tight; try a larger `max_num_steps`, a larger `tol` or "
-    "a smaller learning rate",
+    "stiff or the tolerance too tight; try a larger `max_num_steps`, a larger `tol`, "
+    "a smaller learning rate or, where `max_work` of an export is the limit, fewer "
+    "examples at a time",
     UNDERFLOW: "the step size became too small to advance: the dynamics returned NaN "
     "or infinity, or blow up; look for bad inputs, or try a smaller learning rate or "
     "gradient clipping",

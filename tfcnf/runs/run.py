@@ -274,6 +274,7 @@ class Run:
         trace: str = "auto",
         draws: int = DRAWS,
         bounds: Bounds = Bounds(),  # noqa: B008
+        steps: Sequence[str] | None = None,
         overwrite: bool = False,
     ) -> Path:
         """Exports the run as a SavedModel, see `export_run`.
@@ -300,5 +301,6 @@ class Run:
             trace=trace,
             draws=draws,
             bounds=bounds,
+            steps=steps,
             overwrite=overwrite,
         )

@@ -13,6 +13,7 @@ from tfcnf.data.extras import train_extra
 from tfcnf.data.table_files import read_table
 from tfcnf.files import replace_file
 from tfcnf.models.failures import named_failures
+from tfcnf.models.passes import STEPS
 from tfcnf.runs.run import Run
 from tfcnf.serving.answers import INTERVAL
 from tfcnf.serving.exported_rows import ExportedRows
@@ -30,6 +31,7 @@ class RunRows:
         tol: solver tolerance, `TOL` if None.
         seed: of noise and samples.
         batch_size: rows solved at a time.
+        steps: see `InfoCNF.log_prob`; shared if None.
 
     Raises:
         ValueError: for a run that is not on a table.
@@ -42,6 +44,7 @@ class RunRows:
         tol: float | None = None,
         seed: int = 0,
         batch_size: int = 500,
+        steps: str | None = None,
     ):
         run = Run(workdir)
         if not run.data.model_keywords().get("columns"):
@@ -54,7 +57,11 @@ class RunRows:
         self.columns, self.labels = model.columns, model.labels
         self.context = model.condition.units.columns if model.condition else ()
         tol = TOL if tol is None else tol
-        self.options = {"tol": tol, "batch_size": batch_size}
+        self.options = {
+            "tol": tol,
+            "batch_size": batch_size,
+            "steps": steps or STEPS[0],
+        }
         self.seed = seed
 
     def log_prob(self, x: np.ndarray, y: Any, context: Any) -> np.ndarray:
@@ -98,6 +105,7 @@ def answer_table(
     seed: int = 0,
     tol: float | None = None,
     batch_size: int = 500,
+    steps: str | None = None,
 ) -> int:
     """Writes a table's rows with the answers of a run, or its export, on a table.
 
@@ -119,6 +127,8 @@ def answer_table(
         seed: the same seed gives the same samples.
         tol: solver tolerance; 1e-5, or that of the export, if None.
         batch_size: rows solved at a time.
+        steps: ``"shared"``, the default of a run, or ``"each"``: answers that do not
+            depend on their batch; the export's default if None.
 
     Returns:
         The number of rows of the file.
@@ -138,6 +148,7 @@ def answer_table(
             f"out must be a new .csv file in an existing folder. Received: out={out!r}"
         )
     options: Any = {"tol": tol, "seed": seed, "batch_size": batch_size}
+    options["steps"] = steps
     model: Rows
     if saved_model is None:
         model = RunRows(str(workdir), **options)

@@ -10,6 +10,7 @@ takes back.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -21,17 +22,18 @@ from tfcnf.models.infocnf import InfoCNF
 from tfcnf.seeds import normal
 from tfcnf.serving import inputs
 from tfcnf.serving.bounds import Bounds
-from tfcnf.types import Control, FlowOutput, On, Tensor
+from tfcnf.serving.passes import Answer, RequestPasses
+from tfcnf.types import Control, On, Tensor
 
-Answer = dict[str, Tensor]
 INTERVAL = 0.9  # probability of the intervals of labels that are numbers
 
 
-class Answers:
+class Answers(RequestPasses):
     """A model with all that its answers depend on.
 
-    An example's answer does not depend on the others of its batch, but for the error
-    that the tolerance allows: one step size serves all.
+    With ``steps="each"`` every example is solved by steps of its own, and its answer is
+    to the bit the same alone and in any batch; with ``"shared"`` one step size serves
+    all, and an answer moves with the others by what the tolerance allows.
 
     Log-probabilities with the exact trace are without noise, unless examples are
     dequantized. All others are means over ``draws`` fixed draws of noise (of the trace
@@ -47,6 +49,7 @@ class Answers:
         entropy: of the training data, nats, see `tfcnf.diagnostics.typicality`; None
             where it is not known, then there is no `ood_score`.
         bounds: what a request may ask for.
+        steps: of `tfcnf.models.passes.STEPS`, what a request may choose from.
 
     Attributes:
         example: name of the examples that are asked about.
@@ -64,17 +67,18 @@ class Answers:
         draws: int,
         entropy: float | None,
         bounds: Bounds,
+        steps: Sequence[str],
     ):
-        self.model, self.exact, self.draws = bounds.limit(model), exact, draws
+        super().__init__(model, bounds, steps)
+        self.exact, self.draws = exact, draws
         self.entropy: Any = entropy
-        self.bounds = bounds
 
     @property
     def questions(self) -> dict[str, tuple[str, ...]]:
         """Names of the inputs of each method that answers, in their order."""
         model = self.model
         context = ("context",) if model.condition else ()
-        options, label = (*context, "tol"), ("label",) if model.labels else ()
+        options, label = (*context, "tol", "steps"), ("label",) if model.labels else ()
         about = ["encode"]
         if model.prior.has_marginal:
             about.append("marginal_log_prob")
@@ -83,31 +87,28 @@ class Answers:
         if model.labels:
             classes = model.reader.of_classes
             about.append("classify" if classes else "predict_labels")
-        sampled = (*(label or ("num",)), *context, "seed", "temperature", "tol")
+        drawn = (*context, "seed", "temperature", "tol", "steps")
         return {name: (self.example, *options) for name in about} | {
             "log_prob": (self.example, *label, *options),
             "decode": ("code", *options),
-            "sample": sampled,
+            "sample": (*(label or ("num",)), *drawn),
         }
 
-    def log_prob(
-        self, x: Tensor, label: Tensor = None, *, tol: Tensor, context: Tensor = None
-    ) -> Answer:
+    def log_prob(self, x: Tensor, label: Tensor = None, **options: Tensor) -> Answer:
         """log p(x | y), or log p(x) of a model without labels."""
         x = self._examples(x)
-        if self.model.labels:
-            label = self._label(label, tf.shape(x)[0])
-        return self._likelihood(x, tol, context, label)
+        if not self.model.labels:
+            return self._likelihood(x, **options)
+        label = self._label(label, tf.shape(x)[0])
+        return self._likelihood(x, label, **options)
 
-    def marginal_log_prob(
-        self, x: Tensor, *, tol: Tensor, context: Tensor = None
-    ) -> Answer:
+    def marginal_log_prob(self, x: Tensor, **options: Tensor) -> Answer:
         """log p(x), labels marginalised."""
-        return self._likelihood(self._examples(x), tol, context)
+        return self._likelihood(self._examples(x), **options)
 
-    def ood_score(self, x: Tensor, *, tol: Tensor, context: Tensor = None) -> Answer:
+    def ood_score(self, x: Tensor, **options: Tensor) -> Answer:
         """Distance from the training data, see `tfcnf.diagnostics.typicality`."""
-        found = self.marginal_log_prob(x, tol=tol, context=context)
+        found = self.marginal_log_prob(x, **options)
         scores = unusualness(found["log_prob_nats"], self.entropy)
         return {
             "likelihood_score_nats": scores["likelihood"],
@@ -115,10 +116,12 @@ class Answers:
             "standard_error_nats": found["standard_error_nats"],
         }
 
-    def classify(self, x: Tensor, *, tol: Tensor, context: Tensor = None) -> Answer:
+    def classify(self, x: Tensor, **options: Tensor) -> Answer:
         """Both posteriors of each label factor, and their classes."""
-        z = self._code(self._examples(x), tol, context)
-        answer = {}
+        return self._solved(self._classes, self._examples(x), **options)
+
+    def _classes(self, control: Control, x: Tensor) -> Answer:
+        z, answer = self._code(control, x), {}
         for name in POSTERIORS:
             factors = self.model.class_scores(z, name)
             for i, scores in enumerate(factors):
@@ -129,38 +132,41 @@ class Answers:
                 answer[f"{name}_class{end}"] = best
         return answer
 
-    def predict_labels(
-        self, x: Tensor, *, tol: Tensor, context: Tensor = None
-    ) -> Answer:
+    def predict_labels(self, x: Tensor, **options: Tensor) -> Answer:
         """Label values, see `InfoCNF.predict_labels`; of numbers with an interval."""
-        z = self._code(self._examples(x), tol, context)
-        outside = tf.reduce_any(tf.math.is_nan(z), 1)[:, None, None]
-        found = self.model.reader.intervals(z, INTERVAL)
-        found = tf.where(outside, tf.constant(math.nan, found.dtype), found)
-        value, low, high = tf.unstack(found, axis=2)
-        answer = {"label_own_units": value}
-        if any(isinstance(label, Real) for label in self.model.labels):
-            answer |= {"label_low_own_units": low, "label_high_own_units": high}
-        return answer
 
-    def encode(self, x: Tensor, *, tol: Tensor, context: Tensor = None) -> Answer:
+        def values(control: Control, x: Tensor) -> Answer:
+            z = self._code(control, x)
+            outside = tf.reduce_any(tf.math.is_nan(z), 1)[:, None, None]
+            found = self.model.reader.intervals(z, INTERVAL)
+            found = tf.where(outside, tf.constant(math.nan, found.dtype), found)
+            value, low, high = tf.unstack(found, axis=2)
+            answer = {"label_own_units": value}
+            if any(isinstance(label, Real) for label in self.model.labels):
+                answer |= {"label_low_own_units": low, "label_high_own_units": high}
+            return answer
+
+        return self._solved(values, self._examples(x), **options)
+
+    def encode(self, x: Tensor, **options: Tensor) -> Answer:
         """Codes."""
-        return {"code_unitless": self._code(self._examples(x), tol, context)}
 
-    def decode(self, code: Tensor, *, tol: Tensor, context: Tensor = None) -> Answer:
+        def codes(control: Control, x: Tensor) -> Answer:
+            return {"code_unitless": self._code(control, x)}
+
+        return self._solved(codes, self._examples(x), **options)
+
+    def decode(self, code: Tensor, **options: Tensor) -> Answer:
         """Examples of codes."""
         code = self._few(inputs.read_code(code, self.model.num_dims))
-        control = self._control(tol, context, tf.shape(code)[0])
-        return {self.drawn: self._decode(code, control)}
+
+        def examples(control: Control, code: Tensor) -> Answer:
+            return {self.drawn: self._decode(control, code)}
+
+        return self._solved(examples, code, **options)
 
     def sample(
-        self,
-        label: Tensor,
-        *,
-        seed: Tensor,
-        temperature: Tensor,
-        tol: Tensor,
-        context: Tensor = None,
+        self, label: Tensor, *, seed: Tensor, temperature: Tensor, **options: Tensor
     ) -> Answer:
         """One example for each label; ``label`` is their number without labels.
 
@@ -190,10 +196,17 @@ class Answers:
                 fn_output_signature=dtype,
             ),
         )
-        scale = inputs.read_temperature(temperature, batch)
         noise = tf.ensure_shape(noise, [None, dims])
-        code = model.prior.place(noise, label, tf.cast(scale, dtype))
-        return {self.drawn: self._decode(code, self._control(tol, context, batch))}
+        scale = tf.cast(inputs.read_temperature(temperature, batch), dtype)
+        scale = tf.broadcast_to(scale, [batch, 1])
+
+        def examples(
+            control: Control, noise: Tensor, label: Tensor, scale: Tensor
+        ) -> Answer:
+            code = model.prior.place(noise, label, scale)
+            return {self.drawn: self._decode(control, code)}
+
+        return self._solved(examples, noise, label, scale, **options)
 
     def _examples(self, x: Tensor) -> Tensor:
         """Examples ``[B, D]``, checked."""
@@ -206,75 +219,53 @@ class Answers:
     def _few(self, batch: Tensor) -> Tensor:
         return inputs.require_few(batch, tf.shape(batch)[0], self.bounds)
 
-    def _control(self, tol: Tensor, context: Tensor, count: Tensor) -> Control:
-        """Options of a pass of ``count`` examples without noise."""
-        tol = inputs.read_tolerance(tol, self.bounds)
-        tol = tf.cast(tol, self.model.compute_dtype)
-        control = Control(tol=tol, seed=tf.constant([0, 0]), skip_log_det=On())
-        condition = self.model.condition
-        if condition is None:
-            return control
-        rows = _at_least_one(inputs.read_context(context, condition.shape))
-        count = tf.maximum(count, 1)
-        return control._replace(context=condition.read(rows, count))
-
     def _middle(self, x: Tensor) -> Tensor:
         """The point of the continuous space that stands for each example."""
         return x
 
-    def _code(self, x: Tensor, tol: Tensor, context: Tensor) -> Tensor:
-        control = self._control(tol, context, tf.shape(x)[0])
-        return self._solve(self._middle(x), control=control).code
+    def _code(self, control: Control, x: Tensor) -> Tensor:
+        return self._pass(self._middle(x), control=control).code
 
-    def _decode(self, code: Tensor, control: Control) -> Tensor:
-        return self._solve(code, inverse=True, control=control).z
-
-    def _solve(self, x: Tensor, **options: Any) -> FlowOutput:
-        """The model's output; what has no examples is solved with one of zeros.
-
-        Convolutions of oneDNN give empty batches a wrong shape on some processors.
-        """
-        count = tf.shape(x)[0]
-        out = self.model(_at_least_one(x), **options)
-        return out._replace(z=out.z[:count], log_det=out.log_det[:count])
+    def _decode(self, control: Control, code: Tensor) -> Tensor:
+        return self._pass(code, inverse=True, control=control).z
 
     def _is_noisy(self, x: Tensor) -> bool:
         """True where examples are dequantized by noise."""
         return any(column.kind == "integer" for column in self.model.columns)
 
-    def _likelihood(
-        self, x: Tensor, tol: Tensor, context: Tensor, label: Tensor = None
-    ) -> Answer:
+    def _likelihood(self, x: Tensor, label: Tensor = None, **options: Tensor) -> Answer:
         """Mean and standard error over the draws of `InfoCNF.log_density`."""
-        control = self._control(tol, context, tf.shape(x)[0])._replace(
-            skip_log_det=None, exact=On() if self.exact else None, share_noise=On()
-        )
+        once = self.exact and not self._is_noisy(x)
+        draws = 1 if once else self.draws
 
-        def once(draw: Tensor) -> Tensor:
-            seeded = control._replace(seed=tf.stack([draw, 0]))
-            out: FlowOutput = self._solve(x, control=seeded)
-            return self.model.log_density(out, label)
+        def likelihood(control: Control, x: Tensor, *label: Tensor) -> Answer:
+            control = control._replace(
+                skip_log_det=None, exact=On() if self.exact else None, share_noise=On()
+            )
 
-        if self.exact and not self._is_noisy(x):
-            mean = once(tf.constant(0))
-            error = tf.zeros_like(mean)
-        else:
-            draws = tf.map_fn(
-                once,
-                tf.range(self.draws),
+            def nats(draw: Tensor) -> Tensor:
+                seeded = control._replace(seed=tf.stack([draw, 0]))
+                return self.model.log_density(self._pass(x, control=seeded), *label)
+
+            if once:
+                mean = nats(tf.constant(0))
+                return _averaged(mean, tf.zeros_like(mean))
+            drawn = tf.map_fn(
+                nats,
+                tf.range(draws),
                 fn_output_signature=tf.TensorSpec([None], self.model.compute_dtype),
                 parallel_iterations=1,
             )
-            mean = tf.reduce_mean(draws, 0)
-            spread = tf.reduce_sum(tf.square(draws - mean), 0) / (self.draws - 1)
-            error = tf.sqrt(spread / self.draws)
-        return {"log_prob_nats": mean, "standard_error_nats": error}
+            mean = tf.reduce_mean(drawn, 0)
+            spread = tf.reduce_sum(tf.square(drawn - mean), 0) / (draws - 1)
+            return _averaged(mean, tf.sqrt(spread / draws))
+
+        parts = [x] if label is None else [x, label]
+        return self._solved(likelihood, *parts, passes=draws, **options)
 
 
-def _at_least_one(x: Tensor) -> Tensor:
-    """The batch, or one example of zeros where there is none."""
-    extra = tf.where(tf.shape(x)[0] > 0, 0, 1)
-    return tf.pad(x, [[0, extra], *([[0, 0]] * (len(x.shape) - 1))])
+def _averaged(mean: Tensor, error: Tensor) -> Answer:
+    return {"log_prob_nats": mean, "standard_error_nats": error}
 
 
 def has_marginal(model: InfoCNF) -> bool:

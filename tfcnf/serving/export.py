@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from tfcnf.checks import check_choice
 from tfcnf.data.record import DataRecord
 from tfcnf.data.source import Split
 from tfcnf.diagnostics.typicality import kept_entropy
+from tfcnf.evaluation.solves import cnf_layers, interpolates
 from tfcnf.files import temporary_folder, write_json
 from tfcnf.models.infocnf import InfoCNF
+from tfcnf.models.passes import STEPS
+from tfcnf.ode.solver import check_keeps_steps
 from tfcnf.records import read_record
 from tfcnf.reporting.read import read_results
 from tfcnf.serving.answers import Answers, has_marginal
@@ -41,6 +44,7 @@ def make_module(
     trace: str = "auto",
     draws: int = DRAWS,
     bounds: Bounds = Bounds(),  # noqa: B008
+    steps: Sequence[str] | None = None,
 ) -> FlowModule:
     """The module of a model, as it will be saved.
 
@@ -52,19 +56,34 @@ def make_module(
             or ``"auto"``: exact up to D = `EXACT_DIMS`.
         draws: see `Answers`.
         bounds: what a request may ask for.
+        steps: of `STEPS`, what a request may choose from, the default first; all that
+            the model's solvers can if None.
 
     Raises:
         ValueError: for a model that is no flow, or a keyword out of range.
     """
-    check_export(model, tol=tol, trace=trace, draws=draws, bounds=bounds)
+    check_export(model, tol=tol, trace=trace, draws=draws, bounds=bounds, steps=steps)
     exact = trace == "exact" or (trace == "auto" and model.num_dims <= EXACT_DIMS)
     kind = ImageAnswers if len(model.event_shape) == 3 else Answers
-    answers = kind(model, exact=exact, draws=draws, entropy=entropy, bounds=bounds)
+    answers = kind(
+        model,
+        exact=exact,
+        draws=draws,
+        entropy=entropy,
+        bounds=bounds,
+        steps=steps or (STEPS if interpolates(model.flow) else STEPS[:1]),
+    )
     return FlowModule(answers, tol)
 
 
 def check_export(
-    model: Any, *, tol: float, trace: str, draws: int, bounds: Bounds
+    model: Any,
+    *,
+    tol: float,
+    trace: str,
+    draws: int,
+    bounds: Bounds,
+    steps: Sequence[str] | None,
 ) -> None:
     """Checks what `make_module` is given.
 
@@ -84,6 +103,14 @@ def check_export(
             "only flows of images and vectors can be exported. "
             f"Received: {type(model).__name__}"
         )
+    if steps is not None and sorted(steps) not in (["each"], ["shared"], sorted(STEPS)):
+        raise ValueError(
+            f"steps must be {' or '.join(STEPS)}, or both. "
+            f"Received: steps={','.join(map(str, steps))}"
+        )
+    if "each" in (steps or ()):
+        for layer in cnf_layers(model.flow):
+            check_keeps_steps("steps='each'", layer.solver)
 
 
 def export_run(
@@ -98,6 +125,7 @@ def export_run(
     trace: str = "auto",
     draws: int = DRAWS,
     bounds: Bounds = Bounds(),  # noqa: B008
+    steps: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Writes the SavedModel of a run; the folder is whole or not there.
@@ -113,6 +141,7 @@ def export_run(
         trace: see `make_module`.
         draws: see `make_module`.
         bounds: see `make_module`.
+        steps: see `make_module`.
         overwrite: whether an older export at this place is replaced.
 
     Raises:
@@ -120,7 +149,8 @@ def export_run(
     """
     target = Path(export_dir)
     _check_target(target, overwrite)
-    options: Any = {"tol": tol, "trace": trace, "draws": draws, "bounds": bounds}
+    options: Any = {"tol": tol, "trace": trace, "draws": draws}
+    options |= {"bounds": bounds, "steps": steps}
     check_export(model, **options)  # before it measures
     size = config["evaluation"]["batch_size"]
     entropy = None

@@ -26,6 +26,7 @@ class ExportedRows:
         tol: solver tolerance; the export's if None.
         seed: of samples: the same gives the same ones, whatever the batches are.
         batch_size: rows asked about at a time.
+        steps: ``"shared"`` or ``"each"``; the export's default if None.
 
     Raises:
         ValueError: for another folder, or an export without named columns.
@@ -38,6 +39,7 @@ class ExportedRows:
         tol: float | None = None,
         seed: int = 0,
         batch_size: int = 500,
+        steps: str | None = None,
     ):
         folder = Path(saved_model)
         path = folder / "assets" / TABLE
@@ -57,7 +59,11 @@ class ExportedRows:
                 "the columns of the export have no names; ask its functions in Python. "
                 f"Received: saved_model={saved_model!r}"
             )
-        self.options = {} if tol is None else {"tol": check_tolerance("tol", tol)}
+        self.options: dict[str, Any] = {}
+        if tol is not None:
+            self.options["tol"] = check_tolerance("tol", tol)
+        if steps is not None:
+            self.options["steps"] = steps
         self.saved_model = saved_model
         self.seed, self.batch_size = seed, batch_size
 

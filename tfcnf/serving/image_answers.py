@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from tfcnf import losses
 from tfcnf.serving import inputs
-from tfcnf.serving.answers import Answer, Answers
+from tfcnf.serving.answers import Answers
+from tfcnf.serving.passes import Answer
 from tfcnf.types import Control, Tensor
 
 SCALE = "black_0_white_1"
@@ -29,44 +30,47 @@ class ImageAnswers(Answers):
     def questions(self) -> dict[str, tuple[str, ...]]:
         """Names of the inputs of each method that answers, in their order."""
         context = ("context",) if self.model.condition else ()
+        pair, options = ("image_a", "image_b", *context), ("tol", "steps")
         return super().questions | {
-            "interpolate": ("image_a", "image_b", *context, "steps", "tol"),
-            "reconstruct": ("image", *context, "tol"),
+            "interpolate": (*pair, "num_images", *options),
+            "reconstruct": ("image", *context, *options),
         }
 
-    def reconstruct(self, x: Tensor, *, tol: Tensor, context: Tensor = None) -> Answer:
+    def reconstruct(self, x: Tensor, **options: Tensor) -> Answer:
         """decode(encode(x)), and its largest difference from x."""
-        u = self._middle(self._examples(x))
-        control = self._control(tol, context, tf.shape(u)[0])
-        back = self._decode(self._solve(u, control=control).code, control)
-        largest = tf.reduce_max(tf.abs(back - tf.cast(u, back.dtype)), [1, 2, 3])
-        return {self.drawn: back, f"largest_difference_{SCALE}": largest}
+
+        def back(control: Control, x: Tensor) -> Answer:
+            u = self._middle(x)
+            back = self._decode(control, self._pass(u, control=control).code)
+            largest = tf.reduce_max(tf.abs(back - tf.cast(u, back.dtype)), [1, 2, 3])
+            return {self.drawn: back, f"largest_difference_{SCALE}": largest}
+
+        return self._solved(back, self._examples(x), passes=2, **options)
 
     def interpolate(
-        self,
-        image_a: Tensor,
-        image_b: Tensor,
-        *,
-        steps: Tensor,
-        tol: Tensor,
-        context: Tensor = None,
+        self, image_a: Tensor, image_b: Tensor, *, num_images: Tensor, **options: Tensor
     ) -> Answer:
-        """Images of ``steps`` codes on the straight line from a's to b's."""
+        """Images of ``num_images`` codes on the straight line from a's to b's."""
         image_a = self._examples(image_a, "image_a")
         image_b = self._examples(image_b, "image_b")
         image_b = inputs.same_batch(image_a, image_b)
-        steps, pairs = inputs.read_steps(steps), tf.shape(image_a)[0]
-        image_a = inputs.require_few(image_a, steps * pairs, self.bounds)
-        control = self._control(tol, context, pairs)
-        both = self._middle(tf.concat([image_a, image_b], 0))
-        codes = self._solve(both, control=_repeated(control, 1, 2, 2 * pairs)).code
-        start, end = tf.split(codes, 2)
-        part = tf.linspace(tf.zeros([], codes.dtype), 1.0, steps)[None, :, None]
-        line = (1.0 - part) * start[:, None] + part * end[:, None]
-        control = _repeated(control, steps, 1, steps * pairs)
-        flat = self._decode(tf.reshape(line, [-1, self.model.num_dims]), control)
-        shape = [-1, steps, *self.model.event_shape]
-        return {f"images_{SCALE}": tf.reshape(flat, shape)}
+        number, pairs = inputs.read_num_images(num_images), tf.shape(image_a)[0]
+        image_a = inputs.require_few(image_a, number * pairs, self.bounds)
+
+        def line(control: Control, a: Tensor, b: Tensor) -> Answer:
+            ends = [self._code(control, x)[:, None] for x in (a, b)]
+            part = tf.linspace(tf.zeros([], ends[0].dtype), 1.0, number)[None, :, None]
+            codes = (1.0 - part) * ends[0] + part * ends[1]
+            flat = tf.reshape(codes, [-1, self.model.num_dims])
+            if control.context is not None:
+                context = tf.repeat(control.context, number, 0)
+                rows = tf.maximum(tf.shape(flat)[0], 1)
+                control = control._replace(context=context[:rows])
+            images = self._decode(control, flat)
+            shape = [-1, number, *self.model.event_shape]
+            return {f"images_{SCALE}": tf.reshape(images, shape)}
+
+        return self._solved(line, image_a, image_b, passes=3, **options)
 
     def _examples(self, x: Tensor, name: str = "image") -> Tensor:
         """Images ``[B, H, W, C]``, checked."""
@@ -84,11 +88,9 @@ class ImageAnswers(Answers):
         """True for grey levels."""
         return not x.dtype.is_floating
 
-    def _likelihood(
-        self, x: Tensor, tol: Tensor, context: Tensor, label: Tensor = None
-    ) -> Answer:
+    def _likelihood(self, x: Tensor, label: Tensor = None, **options: Tensor) -> Answer:
         """Log-probabilities in nats and in bits/dim, each with its standard error."""
-        found = super()._likelihood(x, tol, context, label)
+        found = super()._likelihood(x, label, **options)
         model, mean = self.model, found["log_prob_nats"]
         bits = losses.bits_per_dim(mean, model.num_dims, model.num_levels)
         to_bits = 1.0 / (model.num_dims * math.log(2.0))
@@ -96,11 +98,3 @@ class ImageAnswers(Answers):
             "bits_per_dim": bits,
             "standard_error_bits_per_dim": to_bits * found["standard_error_nats"],
         }
-
-
-def _repeated(control: Control, each: Tensor, all_: Tensor, count: Tensor) -> Control:
-    """The options with each context ``each`` times, and all of that ``all_`` times."""
-    if control.context is None:
-        return control
-    context = tf.tile(tf.repeat(control.context, each, 0), [all_, 1])
-    return control._replace(context=context[: tf.maximum(count, 1)])

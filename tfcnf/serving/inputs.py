@@ -14,7 +14,7 @@ from tfcnf.labels.base import Label
 from tfcnf.serving.bounds import Bounds
 from tfcnf.types import Tensor
 
-MAX_STEPS = 100  # of an interpolation: more would let one request fill the memory
+MAX_IMAGES = 100  # of an interpolation: more would let one request fill the memory
 
 
 def read_image(name: str, image: Tensor, shape: Sequence[int], levels: int) -> Tensor:
@@ -68,14 +68,22 @@ def read_vectors(x: Tensor, dims: int) -> Tensor:
     return _require(tf.reduce_all(tf.math.is_finite(x)), "x must be finite numbers", x)
 
 
-def read_context(context: Tensor, shape: Sequence[int]) -> Tensor:
-    """Conditions ``[B, *shape]``; one for all may come as ``[*shape]``.
+def read_context(context: Tensor, shape: Sequence[int], count: Tensor) -> Tensor:
+    """Conditions ``[count, *shape]``; one for all may come without ``count``, or as 1.
 
     Their values are checked by `tfcnf.models.condition.Condition`.
     """
     single = tf.equal(tf.rank(context), len(shape))
     context = tf.cond(single, lambda: tf.expand_dims(context, 0), lambda: context)
-    return _batch("context", context, shape)
+    context = _batch("context", context, shape)
+    rows = tf.shape(context)[0]
+    message = "there must be a context for each example, or one for all"
+    check = tf.debugging.Assert(
+        tf.equal(rows, count) | tf.equal(rows, 1),
+        [f"{message}. Received: rows of context=", rows],
+    )
+    with tf.control_dependencies([check]):
+        return tf.broadcast_to(context, [count, *shape])
 
 
 def read_code(code: Tensor, dims: int) -> Tensor:
@@ -149,13 +157,22 @@ def read_seed(seed: Tensor, batch: Tensor) -> Tensor:
     return _for_batch("seed", seed, batch)
 
 
-def read_steps(steps: Tensor) -> Tensor:
-    """One number of steps; rows that carry it must agree."""
+def read_steps(steps: Tensor, known: Sequence[str]) -> Tensor:
+    """One way to take steps; rows that carry it must agree."""
     steps = _scalar_or_vector("steps", steps)
     first = tf.reshape(steps, [-1])[0]
-    good = tf.reduce_all(tf.equal(steps, first)) & (first >= 2) & (first <= MAX_STEPS)
-    message = f"steps must be one number from 2 to {MAX_STEPS}"
+    good = tf.reduce_all(tf.equal(steps, first)) & tf.reduce_any(tf.equal(first, known))
+    message = f"steps must be one of those of this export, {' or '.join(known)}"
     return tf.reshape(_require(good, message, steps), [-1])[0]
+
+
+def read_num_images(num: Tensor) -> Tensor:
+    """One number of images; rows that carry it must agree."""
+    num = _scalar_or_vector("num_images", num)
+    first = tf.reshape(num, [-1])[0]
+    good = tf.reduce_all(tf.equal(num, first)) & (first >= 2) & (first <= MAX_IMAGES)
+    message = f"num_images must be one number from 2 to {MAX_IMAGES}"
+    return tf.reshape(_require(good, message, num), [-1])[0]
 
 
 def same_batch(image_a: Tensor, image_b: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from tfcnf.labels.real import Real
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.reporting.tables import markdown, results_table
 from tfcnf.serving.answers import INTERVAL, Answers, has_marginal
-from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.image_answers import ImageAnswers
 from tfcnf.serving.module import BYTES, LEVELS, FlowModule
 from tfcnf.tasks import Task
@@ -34,11 +33,13 @@ Only examples like those of the training data have meaningful answers. A high li
 does not make an example usual. One outside the bounds of its columns has the
 log-probability -inf, NaN for what is read from its code, and the class -1; the others
 of its request are answered."""
+SHARED = """\
+With shared steps an answer moves with the others of its request by what the tolerance
+allows; an odd example among many ordinary ones is diluted in the error norm and may be
+off by more."""
 LIMITS = """\
-The ODE solver shares its step size among the examples of a request, so that an
-answer moves with the others by what the tolerance allows; an odd example among many
-ordinary ones is diluted in the error norm and may be off by more. Where a solve does
-not succeed within its limit of steps the request fails, without a number.
+Where a solve does not succeed within its limit of steps the request fails, without a
+number.
 
 A SavedModel is a program: whoever loads it and asks it runs its graph, which may read
 and write files. Load none of a source that you do not trust. A process that is forked
@@ -85,9 +86,10 @@ def model_card(
         "## Functions",
         _functions(module),
         "## Bounds",
-        _bounds(module.answers.bounds),
+        _bounds(module.answers),
         "## Limits",
         OF_IMAGES if images else OF_VECTORS,
+        *([SHARED] if "shared" in module.answers.steps else []),
         LIMITS,
         "## Provenance",
         _provenance(measures.get("metadata")),
@@ -182,9 +184,21 @@ def _computed(
         "the same answer; `sample` depends on its `seed`. Seeds, tolerances and "
         "temperatures are one number, or one for each example; the strictest "
         "tolerance holds for all.",
+        _steps(answers.steps),
         _examples(answers, floats, f"{draws} of {noise}"),
         _score(answers, entropy),
     ]
+
+
+def _steps(steps: Sequence[str]) -> str:
+    """The ways to take steps that a request may choose from."""
+    ways = {
+        "shared": "one step size for all examples of the request",
+        "each": "steps of its own for each example, whose answer is to the bit the "
+        "same alone and in any request of this export on one kind of processor",
+    }
+    known = ", or ".join(f'`"{way}"`, {ways[way]}' for way in steps)
+    return f"Steps of the solver (`steps`): {known}. The first is the default."
 
 
 def _examples(answers: Answers, floats: str, dequantized: str) -> str:
@@ -236,13 +250,16 @@ def _functions(module: FlowModule) -> str:
     return markdown([["function", "takes", "gives"], [""] * 3, *rows])
 
 
-def _bounds(bounds: Bounds) -> str:
+def _bounds(answers: Answers) -> str:
+    bounds = answers.bounds
     return (
         f"A request may have {bounds.max_batch} examples (`max_batch`; where it "
-        "interpolates, pairs times steps) and a tolerance down to "
-        f"{bounds.min_tol:g} (`min_tol`); each solve attempts at most "
-        f"{bounds.max_num_steps} steps (`max_num_steps`). What is beyond a bound is "
-        "refused, or fails, in one line that names it."
+        "interpolates, pairs times images), a tolerance down to "
+        f"{bounds.min_tol:g} (`min_tol`), and in each of the model's solves a work of "
+        f"{bounds.max_work} (`max_work`): examples times attempted steps, times 1 + P "
+        "/ 3 where log-determinants take P directions, in all passes of an answer "
+        f"together. What is beyond a bound is refused, or fails, in "
+        "one line that names it."
     )
 
 

@@ -9,14 +9,15 @@ from typing import Any
 import tensorflow as tf
 
 from tfcnf.serving import inputs
-from tfcnf.serving.answers import Answer, Answers
+from tfcnf.serving.answers import Answers
+from tfcnf.serving.passes import Answer
 from tfcnf.types import Tensor
 
 LEVELS = "_uint8"  # ends the names of the functions that take grey levels
 BYTES = "_bytes"  # and of those that take image files
-INTEGERS = {"num", "seed", "steps"}
-OPTIONS = {"context", "steps", "seed", "temperature", "tol"}
-STEPS = 8  # of an interpolation where a request has none
+INTEGERS = {"num", "num_images", "seed"}
+OPTIONS = {"context", "num_images", "seed", "steps", "temperature", "tol"}
+NUM_IMAGES = 8  # of an interpolation where a request has none
 
 
 class FlowModule(tf.Module):
@@ -42,7 +43,8 @@ class FlowModule(tf.Module):
         self.answers = answers
         self.weights = [weight.value for weight in answers.model.weights]
         defaults = {
-            "steps": tf.constant(STEPS),
+            "num_images": tf.constant(NUM_IMAGES),
+            "steps": tf.constant(answers.steps[0]),
             "seed": tf.constant(0),
             "temperature": tf.constant(1.0),
             "tol": tf.constant(tol),
@@ -62,7 +64,7 @@ def _functions(
     whole = all(label.integer for label in answers.model.labels)
     dtypes = dict.fromkeys(asked, tf.float32)
     dtypes |= {key: tf.int32 for key in asked if key in INTEGERS}
-    dtypes |= {"label": tf.int32 if whole else tf.float32}
+    dtypes |= {"label": tf.int32 if whole else tf.float32, "steps": tf.string}
     shape, images = (
         answers.model.event_shape,
         [key for key in asked if key.startswith("image")],

@@ -36,8 +36,9 @@ def predict(
     *,
     out: str,
     questions: Sequence[str] = ("classify", "marginal_log_prob"),
-    batch_size: int = 64,
+    batch_size: int = 32,
     tol: float | None = None,
+    steps: str | None = None,
 ) -> int:
     """Writes the answers for every image of a folder or file into a table.
 
@@ -54,6 +55,7 @@ def predict(
             or a folder for each class, with its name.
         batch_size: images asked about at a time.
         tol: solver tolerance instead of the export's.
+        steps: ``"shared"`` or ``"each"``; the export's default if None.
 
     Returns:
         The number of images.
@@ -69,7 +71,11 @@ def predict(
             "there must be a question and a positive batch size. "
             f"Received: questions={list(questions)}, batch_size={batch_size}"
         )
-    options = {} if tol is None else {"tol": tf.constant(check_tolerance("tol", tol))}
+    options: dict[str, Any] = {}
+    if tol is not None:
+        options["tol"] = tf.constant(check_tolerance("tol", tol))
+    if steps is not None:
+        options["steps"] = tf.constant(steps)
     check_table(out)
     module, config, names = _load(saved_model)
     classes = names[0] if len(names) == 1 else ()

@@ -41,6 +41,7 @@ class StockIntegrator:
 
     def __init__(self, solver: StockTFP, tol: Tensor):
         self.solver, self.tol = solver, tol
+        self.max_steps: Any = solver.max_num_steps
 
     def integrate(
         self,
@@ -61,7 +62,7 @@ class StockIntegrator:
             initial_state=initial_state,
         )
         solver = tfp.math.ode.DormandPrince(
-            self.tol, self.tol, max_num_steps=self.solver.max_num_steps
+            self.tol, self.tol, max_num_steps=self.max_steps
         )
         end = duration(initial_time, final_time, state[0].dtype)
         results = solver.solve(derivatives, tf.zeros_like(end), state, [end])
