@@ -209,6 +209,19 @@ def test_the_table_of_the_labels_pairs_every_arm_with_its_control(variant):
         assert semi | {"training": None} == alone | {"training": None}
 
 
+@pytest.mark.parametrize("variant", ["", "smoke"])
+def test_the_table_of_precisions_differs_in_them_alone(variant):
+    arms = read_sweep("precision", variant)["arms"]["digits"]
+    for config in arms.values():
+        check_config(config)
+    full, half = (arms[name] for name in ("float32", "bfloat16"))
+    assert half["model"].pop("dtype") == "mixed_bfloat16"
+    assert full["model"].pop("dtype") == "float32"
+    assert half == full
+    with pytest.raises(ValueError, match=r"dtype must be .* Received: dtype='float16'"):
+        check_config(full | {"model": full["model"] | {"dtype": "float16"}})
+
+
 @pytest.mark.parametrize("variant", ["", "data=spirals", "study=parity", "smoke"])
 def test_the_table_of_the_spirals_is_accepted(variant):
     sweep_config = read_sweep("spirals", variant)

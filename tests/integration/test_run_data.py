@@ -1,5 +1,6 @@
 """What a run knows of its data, and what is done with it without them."""
 
+import copy
 import dataclasses
 import json
 import types
@@ -15,7 +16,7 @@ from tfcnf.data.source import Split
 from tfcnf.diagnostics import figures, pictures
 from tfcnf.labels.categorical import Categorical
 from tfcnf.runs import build, experiment
-from tfcnf.runs.config import default_config
+from tfcnf.runs.config import complete, default_config
 from tfcnf.runs.data import read_record, renew_folder
 from tfcnf.runs.folder import open_folder
 from tfcnf.runs.run import Run
@@ -230,6 +231,15 @@ def test_the_card_names_the_classes(digits):
 
 
 # ways on
+
+
+def test_keys_that_came_later_have_their_defaults():
+    config = default_config("infocnf", "learned")
+    older = copy.deepcopy(config)
+    for key in ("costs", "dtype", "steer"):
+        del older["model"][key]
+    del older["model"]["reinforce"]["gap"]
+    assert complete(older) == config
 
 
 def test_a_run_may_be_given_more_epochs(run_copy, config, data_dir, trained):

@@ -68,7 +68,13 @@ TABLE = {  # keywords of a table, all with a default but the first
     name: parameter.default
     for name, parameter in list(inspect.signature(load_table).parameters.items())[1:]
 }
-LATER = ("costs", "link", "steer")  # keywords of models that older runs do not have
+LATER = (
+    "costs",
+    "dtype",
+    "link",
+    "steer",
+)  # keywords of models that older runs do not have
+PRECISIONS = ("float32", "mixed_bfloat16")  # of the dynamics, see `tfcnf.precision`
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
 
 
@@ -82,7 +88,8 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
 
     Returns:
         ``data``: catalog name. ``model_name``. ``seed``: of weights, noise and data
-        order. ``model``: keywords of the model and of `build_flow`. ``optimizer``:
+        order. ``model``: keywords of the model and of `build_flow`;
+        ``dtype`` is ``"float32"`` or ``"mixed_bfloat16"``. ``optimizer``:
         Adam's ``learning_rate``, which grows in proportion to the batch where
         ``reference_batch`` is the batch it was chosen for (0: no scaling),
         ``warmup_epochs``, ``decay`` ("cosine" to zero or
@@ -124,6 +131,7 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         options["policy_options"] = made.options()
         options["reinforce"] = _defaults(Reinforce) if made.learns else {}
         options["costs"] = cost_weights()
+        options["dtype"] = PRECISIONS[0]
     else:
         training["passes"] = 1
     return {
@@ -227,11 +235,15 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     known = default_config(model)
     later = {key: known["model"][key] for key in LATER if key in known["model"]}
     known["model"] = later
-    return dict(config) | {
+    done = dict(config) | {
         group: known[group] | dict(config[group])
         for group in ("model", "optimizer", "training", "evaluation")
         if isinstance(config.get(group), Mapping)
     }
+    gates = done["model"].get("reinforce") if "model" in done else None
+    if gates and isinstance(gates, Mapping):
+        done["model"]["reinforce"] = _defaults(Reinforce) | dict(gates)
+    return done
 
 
 def parse_variant(
@@ -290,6 +302,8 @@ def check_config(config: Mapping[str, Any]) -> None:
         if not isinstance(value, (int, float)) or not value >= least:
             raise ValueError(f"{key} must be at least {least}. Received: {key}={value}")
     check_tolerance("evaluation.tol", config["evaluation"]["tol"])
+    if model in FRACTIONS:
+        check_choice("dtype", config["model"]["dtype"], PRECISIONS)
     Recovery(**config["training"]["recovery"])
     _check_honesty(config)
     for group, key in (("optimizer", "ema_momentum"), ("training", "validation")):
