@@ -213,6 +213,29 @@ def _draw_tables(record: Record) -> Figure:
     return figure
 
 
+def _draw_train(record: Record) -> Figure:
+    """Measures of the test images against the CPU time of training; targets."""
+    fits = [fit for fit in record["results"]["fits"] if "skipped" not in fit]
+    sizes = list(dict.fromkeys(fit["size"] for fit in fits))
+    units = record["results"]["units"]
+    figure = Figure(figsize=(9, 3.6 * len(sizes)), layout="constrained")
+    panels: Any = figure.subplots(len(sizes), 2, squeeze=False)
+    for row, size in zip(panels, sizes, strict=True):
+        for panel, (key, unit) in zip(row, units.items(), strict=True):
+            for fit in fits:
+                if fit["size"] == size:
+                    spent = [fit["start"]["cpu"], *(x["cpu"] for x in fit["curve"])]
+                    values = [x[key] for x in fit["curve"]]
+                    panel.plot(np.cumsum(spent)[1:], values, label=fit["contender"])
+            for name, limit in record["results"]["targets"]:
+                if name == key:
+                    panel.axhline(limit, color="grey", linewidth=0.5)
+            panel.set(xlabel="CPU seconds of training", ylabel=unit, xscale="log")
+            panel.set(title=size)
+    panels[0][0].legend()
+    return figure
+
+
 def _draw_hostile(record: Record) -> Figure:
     """Requests by the time of their answers, beside the dearest allowed."""
     figure = Figure(figsize=(5, 3.2), layout="constrained")
@@ -236,5 +259,7 @@ DRAW: dict[str, Callable[[Record], Figure]] = {
     "memory": _draw_memory,
     "serve": _draw_serve,
     "hostile": _draw_hostile,
+    "gpu": _draw_step,
+    "train": _draw_train,
     "tables": _draw_tables,
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    gpu,
     hostile,
     machine,
     memory,
@@ -24,6 +25,7 @@ from tfcnf.files import write_json
 
 SUITES = (
     *("solver", "step", "train", "start", "memory", "serve", "hostile", "tables"),
+    "gpu",
 )
 
 
@@ -36,6 +38,7 @@ def run(
     checkpoint: str | None = None,
     contenders: Sequence[str] = (),
     budget: float = 3600.0,
+    batch: int | None = None,
 ) -> None:
     """Runs a suite and writes its results, the machine described, to a JSON file.
 
@@ -48,6 +51,7 @@ def run(
         checkpoint: run folder of trained flows, for solver, step, serve and hostile.
         contenders: names of the step, train or tables suite's contenders; all if empty.
         budget: CPU seconds of each training of the train suite.
+        batch: images of a device in the gpu suite; each size's own if None.
 
     Raises:
         ValueError: if the file exists, or a size or contender is not known.
@@ -71,6 +75,15 @@ def run(
             checkpoint=checkpoint,
         )
         summary = step.summarise(results)
+    elif suite == "gpu":
+        results = gpu.run(
+            _log,
+            sizes=_named("sizes", sizes, gpu.SIZES),
+            contenders=_named("contenders", contenders, gpu.cases()),
+            rounds=rounds,
+            batch=batch,
+        )
+        summary = gpu.summarise(results)
     elif suite == "train":
         results = train.run(
             _log,

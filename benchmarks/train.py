@@ -111,7 +111,8 @@ def run(
             budget,
             log,
         )
-    return {"budget": budget, "tol": TIGHT, "fits": fits}
+    asked = {"budget": budget, "tol": TIGHT, "targets": TARGETS, "units": UNITS}
+    return asked | {"fits": fits}
 
 
 class Training:

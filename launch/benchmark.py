@@ -8,7 +8,7 @@ Suites: solver (evaluations against error), step (a training step), train (InfoC
 the digits to the same quality), start (from process start to the first step), memory
 (peak against the number of steps), serve (an exported run beside the model in memory),
 hostile (a model server under bad requests), tables (conditional densities beside zuko's
-flows).
+flows), gpu (a training step by precision, XLA and number of GPUs; on the CPU, too).
 """
 
 import sys
@@ -27,6 +27,7 @@ SIZES = flags.DEFINE_list(
     "sizes", [], "Only these sizes of the step suite, by number from 0, or tables."
 )
 BUDGET = flags.DEFINE_float("budget", 3600.0, "CPU seconds of a training of train.")
+BATCH = flags.DEFINE_integer("batch", None, "Images of a device in gpu.", 1)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Timings, or seeds, of each contender.", 1)
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Run folder of trained flows for solver, step, serve, hostile."
@@ -45,6 +46,7 @@ def main() -> None:
         checkpoint=CHECKPOINT.value,
         contenders=CONTENDERS.value,
         budget=BUDGET.value,
+        batch=BATCH.value,
     )
 
 

@@ -1,12 +1,13 @@
 """The benchmarks' networks agree with each other, and their files become reports."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import machine, memory, serve, start, step, suites
+from benchmarks import gpu, machine, memory, modules, serve, start, step, suites, train
 from benchmarks import report as drawn
 from benchmarks.network import Size, layers_of, make_arrays, plan, weight_names
 from benchmarks.tfcnf_contender import TfcnfContender
@@ -169,6 +170,48 @@ RESULTS = {
             }
         ]
     },
+    "gpu": {
+        "rows": [
+            {
+                "size": "8x8x1",
+                "contender": name,
+                "batch": 4,
+                "devices": devices,
+                "first": [9.0, 9.0],
+                "steps": [[2.0, cpu], [9.0, 9.0], [1.0, 0.1]],
+                "nfe_forward": 8.0,
+                "nfe_backward": 7.0,
+                "device": "CPU:0",
+                "peak_gib": None,
+            }
+            for name, devices, cpu in [
+                ("float32", 1, 1.0),
+                ("float32, 2 devices", 2, 1.0),
+            ]
+        ]
+    },
+    "train": {
+        "budget": 9.0,
+        "targets": train.TARGETS,
+        "units": train.UNITS,
+        "fits": [
+            {
+                "size": "digits",
+                "contender": "torch",
+                "start": {"cpu": 1.0, "wall": 2.0},
+                "curve": [
+                    {
+                        "bits_per_dim": 2.2,
+                        "test_error": 4.0,
+                        "cpu": 3.0,
+                        "wall": 3.0,
+                        "nfe_forward": 8.0,
+                        "nfe_backward": 7.0,
+                    }
+                ],
+            }
+        ],
+    },
     "tables": {
         "fits": [
             {
@@ -214,6 +257,41 @@ def test_the_serve_suite_measures_a_run(finished_run, data_dir, monkeypatch):
     assert len(lines) == 2
     with pytest.raises(ValueError, match="Received: checkpoint=None"):
         serve.run(None, lines.append)
+
+
+def test_steps_of_several_devices_are_compared_by_the_image():
+    one, two = gpu.summarise(RESULTS["gpu"])
+    assert (one["step_s"], one["step_cpu_s"], one["ratio"]) == (2.0, 1.0, 1.0)
+    assert (two["images"], two["images_per_s"]) == (8, 4.0)
+    assert (two["ratio"], two["cpu_ratio"]) == (0.5, 0.5)
+
+
+def test_a_case_of_the_gpu_suite_that_fails_says_why(monkeypatch):
+    def fails(module, asked):
+        if json.loads(asked)["compiled"]:
+            raise subprocess.CalledProcessError(1, module, stderr="x\nno XLA here\n")
+        return {"steps": [[2.0, 1.0]]}
+
+    monkeypatch.setattr(gpu, "answer", fails)
+    names = ["float32", "float32, XLA", "float32, 2 devices"]
+    results = gpu.run(lambda line: None, sizes=["8x8x1"], contenders=names, batch=2)
+    found = {row["contender"]: row.get("skipped") for row in results["rows"]}
+    assert found == dict.fromkeys(names) | {"float32, XLA": "no XLA here"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case", [{"devices": 2}, {"compiled": True}, {"dtype": "mixed_float16"}], ids=str
+)
+def test_a_step_is_timed_on_logical_cpus(case):
+    one = {"dtype": "float32", "compiled": False, "devices": 1, "steps": 2}
+    options = gpu.SIZES["8x8x1"]["options"] | {"num_scales": 1, "filters": 2}
+    size = {"event_shape": [8, 8, 1], "batch": 2, "options": options}
+    found = modules.answer("gpu_step", json.dumps(size | one | case))
+    assert len(found["steps"]) == 2
+    assert found["first"][0] > found["steps"][0][0]
+    assert np.isfinite(found["loss"])
+    assert (found["nfe_forward"], found["peak_gib"]) == (8.0, None)
 
 
 def test_stages_are_differences():
