@@ -36,7 +36,7 @@ CONTENDERS = {  # how their tolerances are chosen
     "torch": "fixed",
     "torch:seminorm": "fixed",
 }
-SIZES = {"digits": "", "smoke": "smoke,"}  # variants of configs/digits.py
+SIZES = {"digits": "papers,", "smoke": "papers,smoke,"}  # variants of configs/digits.py
 Log = Callable[[str], None]
 Fit = dict[str, Any]
 

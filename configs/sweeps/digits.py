@@ -83,7 +83,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
 def _arm(
     variant: str, different: dict[str, Any], batch: str, smoke: bool
 ) -> ml_collections.ConfigDict:
-    config = DIGITS(f"{variant},{batch}")
+    config = DIGITS(f"{variant},{batch},papers")
     config.update(SIZE)
     if smoke:
         config.update(SMOKE)

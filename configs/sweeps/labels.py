@@ -41,7 +41,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
 
 
 def _arm(variant: str, smoke: bool) -> ml_collections.ConfigDict:
-    config = DIGITS(f"policy=fixed,{variant}")
+    config = DIGITS(f"policy=fixed,papers,{variant}")
     config.update(SIZE)
     if smoke:
         config.update(SMOKE)

@@ -51,7 +51,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
 def _arm(
     policy: str, different: dict[str, Any], smoke: bool
 ) -> ml_collections.ConfigDict:
-    config = DIGITS(f"policy={policy}")
+    config = DIGITS(f"policy={policy},papers")
     config.update(SIZE)
     if smoke:
         config.update(SMOKE)

@@ -46,6 +46,7 @@ SMOKE = {  # what makes a configuration of images a matter of seconds, to see it
         "flows_per_block": 1,
         "tol": 1e-2,
         "alpha": 0.05,
+        "costs": {"kinetic_energy": 0.0},
     },
     "training": {"epochs": 1},
     "evaluation": {"tol": 1e-3, "draws": 1},
