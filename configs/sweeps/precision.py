@@ -37,7 +37,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
 
 
 def _arm(dtype: str, smoke: bool) -> ml_collections.ConfigDict:
-    config = DIGITS("policy=fixed")
+    config = DIGITS("policy=fixed,papers")
     config.update(SIZE)
     if smoke:
         config.update(SMOKE)
