@@ -243,11 +243,11 @@ def _draw_hostile(record: Record) -> Figure:
     seconds: dict[str, list[float]] = {"answered": [], "refused": []}
     for answer in record["results"]["answers"]:
         name = "answered" if answer["status"] == 200 else "refused"
-        seconds[name].append(answer["seconds"])
+        seconds[name].append(answer["cpu_seconds"])
     axes.hist(list(seconds.values()), 30, label=list(seconds), stacked=True, log=True)
-    worst = record["summary"][0]["worst_allowed_s"]
+    worst = record["summary"][0]["dearest_cpu_s"]
     axes.axvline(worst, color="black", label="dearest allowed")
-    axes.set(xlabel="seconds", ylabel="requests")
+    axes.set(xlabel="CPU seconds", ylabel="requests")
     axes.legend()
     return figure
 

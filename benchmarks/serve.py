@@ -19,12 +19,14 @@ from tfcnf.models.infocnf import InfoCNF
 from tfcnf.ode.trace import Exact, NoTrace, Trace, value_and_divergence
 from tfcnf.runs.folder import read_config
 from tfcnf.runs.run import Run
+from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.export import make_module
 from tfcnf.types import Control, On, Tensor
 
 BATCHES = (1, 64, 1000)
 TRACES = {"classify": NoTrace(), "log_prob": Exact()}  # of log-determinants
 TOL = 1e-5
+BOUNDS = Bounds(max_work=1_000_000)
 REPEATS = 8  # evaluations of a tight loop
 SAVED, GRAPH, EAGER = "saved model", "graph in memory", "model in memory"
 
@@ -50,10 +52,10 @@ def run(workdir: str | None, log: Log, rounds: int = 3) -> dict[str, Any]:
     model = Run(workdir).model
     with tempfile.TemporaryDirectory() as folder:
         exported = Run(workdir).export(
-            str(Path(folder, "saved")), tol=TOL, trace="exact"
+            str(Path(folder, "saved")), tol=TOL, trace="exact", bounds=BOUNDS
         )
         saved = tf.saved_model.load(str(exported))
-    module = make_module(model, 0.0, tol=TOL, trace="exact")
+    module = make_module(model, 0.0, tol=TOL, trace="exact", bounds=BOUNDS)
     cases = []
     for batch in BATCHES:
         levels = np.resize(source.test.x, (batch, *model.event_shape))

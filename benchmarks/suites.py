@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    each,
     gpu,
     hostile,
     machine,
     memory,
+    precision,
     serve,
     solver,
     start,
@@ -25,7 +27,7 @@ from tfcnf.files import write_json
 
 SUITES = (
     *("solver", "step", "train", "start", "memory", "serve", "hostile", "tables"),
-    "gpu",
+    *("gpu", "each", "precision"),
 )
 
 
@@ -108,6 +110,10 @@ def run(
     elif suite == "hostile":
         results = hostile.run(checkpoint, _log)
         summary = hostile.summarise(results)
+    elif suite in ("each", "precision"):
+        timed: Any = {"each": each, "precision": precision}[suite]
+        results = timed.run(_log, rounds)
+        summary = timed.summarise(results)
     else:
         module: Any = {"start": start, "memory": memory}[suite]
         results = module.run(_log)
