@@ -18,7 +18,7 @@ SCALES = {"num_levels": 17, "num_scales": 2, "alpha": 0.05}
 
 def trained(x, steps=2, *, eagerly=False, compiled=False, **options):
     """Measures of the first step, and the weights after some."""
-    model = tfcnf.InfoCNF(x.shape[1:], 3, **TINY, **options)
+    model = tfcnf.InfoCNF(x.shape[1:], 3, **(TINY | options))
     adam = keras.optimizers.Adam(1e-2, global_clipnorm=1.0)
     model.compile(adam, run_eagerly=eagerly, jit_compile=compiled)
     first = model.train_on_batch(x, Y, return_dict=True)
