@@ -85,11 +85,14 @@ def test_what_does_not_compile_is_refused():
         with pytest.raises(ValueError, match=f"alone. Received: .*'{gradient}'$"):
             model.compile(jit_compile=True)
     series = tfcnf.LatentODE(2, labels=[tfcnf.Binary()])
-    with pytest.raises(ValueError, match=r"flows alone; .* jit_compile=True$"):
+    with pytest.raises(ValueError, match=r"CNFs alone; .* jit_compile=True$"):
         series.compile(jit_compile=True)
 
 
-def test_keras_leaves_xla_out_by_itself():
+def test_xla_is_left_out_unless_it_is_asked_for(monkeypatch):
     model = tfcnf.CNF((2,), **TINY)
-    model.compile()
-    assert not model.jit_compile
+    # as on a machine with a GPU and without a layer that refuses
+    monkeypatch.setattr(type(model), "_resolve_auto_jit_compile", lambda _: True)
+    for options in ({}, {"jit_compile": "auto"}, {"jit_compile": False}):
+        model.compile(**options)
+        assert model.jit_compile is False

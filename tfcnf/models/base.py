@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from tfcnf.flows.cnf import CNFLayer
 from tfcnf.models.finite import require_finite_gradient, require_finite_loss
 from tfcnf.models.inputs import check_weights
 from tfcnf.models.measured import HONESTY, MeasuredModel
@@ -225,18 +224,6 @@ class FlowModel(MeasuredModel):
                 nfe=part.nfe,
                 nfe_backward=part.nfe_backward,
             )
-
-    def _allow_xla(self) -> None:
-        layers = self._flatten_layers()
-        used = [layer.gradient for layer in layers if isinstance(layer, CNFLayer)]
-        for gradient in used:
-            if not gradient.compiles:
-                raise ValueError(
-                    "XLA compiles the training step with gradient='adjoint' alone. "
-                    f"Received: jit_compile=True, gradient={str(gradient)!r}"
-                )
-        for layer in layers:  # by itself Keras leaves XLA out for flows
-            layer.supports_jit = True
 
     @property
     def _is_compiled(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from tfcnf.flows.cnf import CNFLayer
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
 from tfcnf.models.failures import NamesFailures
@@ -65,7 +66,9 @@ class OwnLossModel(NamesFailures, keras.Model):
                     "the loss and the measures are the model's own; compile takes "
                     f"none. Received: {name}={value!r}"
                 )
-        if options.get("jit_compile") is True:
+        # never by itself, as Keras' "auto" on GPUs would
+        options["jit_compile"] = options.get("jit_compile") is True
+        if options["jit_compile"]:
             self._allow_xla()
         super().compile(optimizer, **options)
         if self.jit_compile:  # XLA creates no variables
@@ -81,10 +84,21 @@ class OwnLossModel(NamesFailures, keras.Model):
 
     def _allow_xla(self) -> None:
         """Lets Keras compile the training step with XLA, or refuses to."""
-        raise ValueError(
-            "XLA compiles the training steps of flows alone; leave jit_compile out. "
-            "Received: jit_compile=True"
-        )
+        layers = self._flatten_layers()
+        gradients = [x.gradient for x in layers if isinstance(x, CNFLayer)]
+        if not gradients:
+            raise ValueError(
+                "XLA compiles the training steps of flows of CNFs alone; leave "
+                "jit_compile out. Received: jit_compile=True"
+            )
+        for gradient in gradients:
+            if not gradient.compiles:
+                raise ValueError(
+                    "XLA compiles the training step with gradient='adjoint' alone. "
+                    f"Received: jit_compile=True, gradient={str(gradient)!r}"
+                )
+        for layer in layers:  # else Keras warns and leaves XLA out
+            layer.supports_jit = True
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a model that was loaded."""
