@@ -8,8 +8,9 @@ Suites: solver (evaluations against error), step (a training step), train (InfoC
 the digits to the same quality), start (from process start to the first step), memory
 (peak against the number of steps), serve (an exported run beside the model in memory),
 hostile (a model server under bad requests), tables (conditional densities beside zuko's
-flows), gpu (a training step by precision, XLA and number of GPUs; on the CPU, too), each
-(steps of each example beside shared ones), precision (noise and time of half precision).
+flows), gpu (a training step by precision, XLA and number of GPUs; on the CPU, too),
+each (steps of each example beside shared ones), precision (noise and time of half
+precision).
 """
 
 import sys
