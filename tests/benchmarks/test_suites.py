@@ -221,6 +221,11 @@ RESULTS = {
                 "rate": 1e-3,
                 "test_nll": 5.5,
                 "seconds": 3.0,
+                "coverage": {
+                    f"{level} %/{name}": value
+                    for level in (50, 80, 95)
+                    for name, value in [("low", 0.0), ("coverage", 0.7), ("high", 1.0)]
+                },
             }
         ]
     },
