@@ -21,7 +21,8 @@ from benchmarks.table_data import Rows, Table, read
 from tfcnf.diagnostics.chance import coverage_measures, width_test
 from tfcnf.diagnostics.coverage import levels_of
 
-BATCH, PATIENCE = 128, 20
+BATCH = 128
+PATIENCE, LEAST = 20, 300  # looks without a better one, that are so many steps
 STEPS = 4_000  # at most
 LIMIT = 20.0  # CPU seconds of training at one learning rate, validation included
 EVERY = 50  # steps between two looks at the validation rows, or an epoch if shorter
@@ -99,7 +100,8 @@ def fit(contender: Contender, table: Table, seed: int, rate: float) -> dict[str,
     curve: list[list[float]] = []
     best, kept, waited, steps, seconds = np.inf, None, 0, 0, 0.0
     every = min(EVERY, len(table.train.x) // size)
-    while steps < STEPS and waited < PATIENCE and seconds < LIMIT:
+    patience = max(PATIENCE, LEAST // every)
+    while steps < STEPS and waited < patience and seconds < LIMIT:
         contender.step(*next(batches))
         steps += 1
         seconds = time.process_time() - begin

@@ -81,6 +81,7 @@ class Shrinking:
 def rows(monkeypatch):
     monkeypatch.setattr(table_worker, "BATCH", 5)
     monkeypatch.setattr(table_worker, "PATIENCE", 4)
+    monkeypatch.setattr(table_worker, "LEAST", 0)
     x = np.random.default_rng(0).normal(size=[15, 2]).astype(np.float32)
     part = Rows(x, np.zeros([15, 1], np.float32))
     return Table(part, part, part, 2.0)
