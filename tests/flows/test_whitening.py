@@ -42,12 +42,17 @@ def test_codes_of_the_training_rows_are_uncorrelated_and_tell_nothing_of_the_con
     data, model
 ):
     z = model.encode(data.train.x, context=data.train.context).numpy()
+    units = model.condition.units(data.train.context).numpy()
     context = model.condition(data.train.context).numpy()
     joint = np.cov(np.concatenate([z, context], 1), rowvar=False)
     # but for the noise of the counts
     np.testing.assert_allclose(z.mean(0), 0, atol=0.05)
     np.testing.assert_allclose(joint[:3, :3], np.eye(3), atol=0.05)
     np.testing.assert_allclose(joint[:3, 3:], 0, atol=0.05)
+    # the context is uncorrelated too: its three numbers have two degrees of freedom
+    spread = np.linalg.eigvalsh(joint[3:, 3:])
+    np.testing.assert_allclose(spread, [0.0, 1.0, 1.0], atol=0.02)
+    assert np.linalg.matrix_rank(np.column_stack([context, units - units.mean(0)])) == 2
 
 
 def test_the_density_is_that_of_the_linear_gaussian_in_the_units_of_the_table(data):

@@ -44,9 +44,9 @@ class Whitening(FlowLayer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.moments = {"mean": mean, "covariance": covariance}
         self.context_dims = count = context_dims
         means, joint = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
+        self.moments = {"mean": means.tolist(), "covariance": joint.tolist()}
         self.num_dims = means.size - count
         if self.num_dims < 1 or joint.shape != (means.size, means.size):
             raise ValueError(
@@ -99,10 +99,29 @@ class Whitening(FlowLayer):
         return super().get_config() | self.moments | context
 
 
+def whitened_context(
+    moments: Mapping[str, Any], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean ``[E]`` and matrix ``[E, E]`` of c' = (c - mean) matrix, uncorrelated.
+
+    The matrix is the symmetric inverse root of the covariance; what is constant, as the
+    sum of one-hot vectors is, becomes 0.
+
+    Args:
+        moments: ``mean`` and ``covariance``, see `Whitening`.
+        count: numbers of the context, E.
+    """
+    covariance = np.asarray(moments["covariance"], np.float64)[:count, :count]
+    sizes, axes = np.linalg.eigh(covariance)
+    varies = sizes > RIDGE
+    scale = np.where(varies, 1.0, 0.0) / np.sqrt(np.where(varies, sizes, 1.0))
+    return np.asarray(moments["mean"], np.float64)[:count], axes * scale @ axes.T
+
+
 def make_whitening(
     moments: Mapping[str, Any], num_dims: int, context_dims: int, dtype: Any
 ) -> Whitening:
-    """The step for columns, given a context if the moments are of that too.
+    """The step for columns, given a whitened context if the moments are of that too.
 
     Args:
         moments: ``mean`` and ``covariance``, see `Whitening`.
@@ -111,8 +130,10 @@ def make_whitening(
             not what the moments are of, so that only those of the columns are used.
         dtype: of the layer.
     """
-    start = 0 if context_dims else len(moments["mean"]) - num_dims
-    covariance = [row[start:] for row in moments["covariance"][start:]]
-    return Whitening(
-        moments["mean"][start:], covariance, context_dims=context_dims, dtype=dtype
-    )
+    means, joint = (np.array(moments[key]) for key in ("mean", "covariance"))
+    if not context_dims:
+        return Whitening(means[-num_dims:], joint[-num_dims:, -num_dims:], dtype=dtype)
+    change = np.eye(means.size)
+    _, change[:context_dims, :context_dims] = whitened_context(moments, context_dims)
+    means[:context_dims] = 0.0
+    return Whitening(means, change @ joint @ change, context_dims, dtype=dtype)

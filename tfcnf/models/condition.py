@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import unframed
@@ -26,6 +27,8 @@ class Condition(FullPrecision):
             with the flow; None takes the numbers themselves.
         columns: columns that the condition consists of, in their own units; the
             embedding gets numbers of unit size and one-hot vectors.
+        whitening: mean and matrix that bring these numbers to uncorrelated ones, where
+            there is no embedding; see `tfcnf.flows.whitening.whitened_context`.
 
     Attributes:
         width: numbers of the context, E.
@@ -40,6 +43,7 @@ class Condition(FullPrecision):
         shape: Sequence[int],
         embedding: Any = None,
         columns: Sequence[Column] = (),
+        whitening: tuple[Any, Any] | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -47,6 +51,7 @@ class Condition(FullPrecision):
             ConditionColumns(columns, dtype=self.dtype_policy) if columns else None
         )
         self.shape, self.embedding = tuple(shape), embedding
+        self.whitening = whitening
         if not isinstance(embedding, keras.layers.Layer | None):
             raise ValueError(
                 "embedding must be a Keras model or layer. "
@@ -80,9 +85,17 @@ class Condition(FullPrecision):
             condition = self.units(condition)
         if self.embedding is not None:
             return self.embedding(condition)
-        if self.units is not None:
+        condition = keras.ops.reshape(condition, [-1, self._flat_width()])
+        if self.whitening is None:
             return condition
-        return keras.ops.reshape(condition, [-1, math.prod(self.shape)])
+        mean, matrix = (np.asarray(a, self.compute_dtype) for a in self.whitening)
+        return keras.ops.matmul(condition - mean, matrix)
+
+    def _flat_width(self) -> int:
+        """Numbers of a condition before the embedding."""
+        if self.units is None:
+            return math.prod(self.shape)
+        return sum(column.width for column in self.units.columns)
 
     def read(self, condition: Any, count: Tensor, training: bool = False) -> Tensor:
         """The context of a batch of ``count`` examples, ``[count, E]``.

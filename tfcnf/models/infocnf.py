@@ -13,7 +13,7 @@ from tfcnf import losses
 from tfcnf.data.columns import make_columns
 from tfcnf.flows.base import Chain, FlowLayer, guarded
 from tfcnf.flows.columns import Columns
-from tfcnf.flows.whitening import make_whitening
+from tfcnf.flows.whitening import make_whitening, whitened_context
 from tfcnf.labels.base import split_values
 from tfcnf.labels.kinds import make_labels
 from tfcnf.latent.partition import Partition
@@ -67,8 +67,8 @@ class InfoCNF(Inference):
             and densities are in these units; see `tfcnf.flows.columns.Columns`.
         whitening: for vectors, ``mean`` and ``covariance`` of the numbers of unit size
             of the context and the columns, after which the flow has uncorrelated
-            numbers; see `tfcnf.flows.whitening.Whitening`. With an embedding, or
-            without a context, it is of the columns alone.
+            numbers and an uncorrelated context; see `tfcnf.flows.whitening.Whitening`.
+            With an embedding, or without a context, it is of the columns alone.
         beta: weight of the cross-entropy against bits/dim.
         dropout: dropout on the predictor's input.
         costs: weights of running costs (`tfcnf.ode.cost`) by name, such as
@@ -126,7 +126,11 @@ class InfoCNF(Inference):
         self.costs = check_weights(costs)
         self.given_flow = flow
         dtype = self.dtype_policy
-        self.condition = _make_condition(context, embedding, dtype)
+        whitened = None
+        if whitening and context is not None and embedding is None:
+            width = len(whitening["mean"]) - self.num_dims
+            whitened = whitened_context(whitening, width)
+        self.condition = _make_condition(context, embedding, whitened, dtype)
         if self.condition:
             flow_options = {**flow_options, "context_dims": self.condition.width}
         self.flow = flow or build_flow(
@@ -279,15 +283,15 @@ class InfoCNF(Inference):
 
 
 def _make_condition(
-    context: int | Sequence[Any] | None, embedding: Any, dtype: Any
+    context: int | Sequence[Any] | None, embedding: Any, whitened: Any, dtype: Any
 ) -> Condition | None:
     sizes = isinstance(context, Sequence) and all(isinstance(s, int) for s in context)
     if isinstance(context, Sequence) and not sizes:
         columns = make_columns(context)
-        return Condition((len(columns),), embedding, columns, dtype=dtype)
+        return Condition((len(columns),), embedding, columns, whitened, dtype=dtype)
     if context is not None:
         shape = _positive_integers("context", context)
-        return Condition(shape, embedding, dtype=dtype)
+        return Condition(shape, embedding, whitening=whitened, dtype=dtype)
     if embedding is not None:
         raise ValueError(
             "an embedding needs context, the shape of what it embeds. "
