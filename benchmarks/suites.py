@@ -47,11 +47,12 @@ def run(
     Args:
         suite: one of `SUITES`.
         out: the file; an existing one is refused.
-        sizes: numbers of the sizes of the step suite, or names of
-            tables or of the train suite's sizes; all if empty.
+        sizes: numbers of the sizes of the step suite, names of tables, or of the
+            sizes of the train and gpu suites; all if empty, of train the digits.
         rounds: timings of each contender; seeds of the tables suite.
         checkpoint: run folder of trained flows, for solver, step, serve and hostile.
-        contenders: names of the step, train or tables suite's contenders; all if empty.
+        contenders: names of the contenders of the step, train and tables suites, or of
+            the cases of the gpu suite; all if empty.
         budget: CPU seconds of each training of the train suite.
         batch: images of a device in the gpu suite; each size's own if None.
 

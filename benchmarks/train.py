@@ -161,7 +161,7 @@ class Training:
         done = len(curve) == self.epochs or self.seconds >= budget
         return reached or done or "skipped" in self.fit
 
-    def begin(self) -> None:
+    def begin(self) -> Process:
         """Starts the process, where it is to go on."""
         command = modules.command(
             "train_worker",
@@ -169,18 +169,18 @@ class Training:
             self.folder / "config.json",
             self.folder,
         )
-        self.process = Process(self.fit["contender"], command, modules.ONE_THREAD)
-        start = self.process.ask(f"prepare {len(self.fit['curve'])}")
+        process = Process(self.fit["contender"], command, modules.ONE_THREAD)
+        self.process = process
+        start = process.ask(f"prepare {len(self.fit['curve'])}")
         self.fit.setdefault("start", start)
+        return process
 
     def advance(self) -> None:
         """Trains an epoch and has it measured; says why where that fails."""
         weights = self.folder / "weights.npz"
         try:
-            if self.process is None:
-                self.begin()
-            assert self.process is not None
-            row = self.process.ask(f"epoch {len(self.fit['curve'])} {weights}")
+            process = self.process or self.begin()
+            row = process.ask(f"epoch {len(self.fit['curve'])} {weights}")
         except RuntimeError as error:
             self.fit["skipped"] = str(error)
             return
@@ -193,6 +193,7 @@ class Training:
         """Ends the process."""
         if self.process is not None:
             self.process.close()
+            self.process = None
 
 
 def _take_turns(trainings: Sequence[Training], budget: float, log: Log) -> list[Fit]:
@@ -201,7 +202,7 @@ def _take_turns(trainings: Sequence[Training], budget: float, log: Log) -> list[
         while going:
             for one in going:
                 one.advance()
-                last = one.fit["curve"][-1:] or one.fit["skipped"]
+                last = one.fit.get("skipped") or one.fit["curve"][-1]
                 log(f"{one.fit['contender']}: {len(one.fit['curve'])} epochs, {last}")
             for one in going:
                 if one.is_over(budget):
