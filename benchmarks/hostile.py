@@ -28,6 +28,7 @@ from tfcnf.serving.bounds import Bounds
 
 ROOT = Path(__file__).parents[1]
 PORT = 18_080
+PATIENCE = 300  # seconds
 COUNT = 1000
 BOUNDS = Bounds()
 Request = dict[str, Any]
@@ -117,14 +118,18 @@ def server(export_dir: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def ask(port: int, asked: Request) -> dict[str, Any]:
-    """Status, outputs or the text of the refusal, and seconds."""
+    """Status, outputs or the text of the refusal, and seconds.
+
+    Raises:
+        TimeoutError: where no answer comes for `PATIENCE` seconds.
+    """
     url = f"http://127.0.0.1:{port}/v2/models/flow/infer"
     body = asked.get("raw") or json.dumps(asked).encode()
     header = {"Content-Type": "application/json"}
     start = time.perf_counter()
     try:
         with urllib.request.urlopen(
-            urllib.request.Request(url, body, header)
+            urllib.request.Request(url, body, header), timeout=PATIENCE
         ) as response:
             status, text = response.status, response.read().decode()
     except urllib.error.HTTPError as refused:

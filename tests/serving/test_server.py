@@ -53,6 +53,13 @@ def test_what_is_refused_is_told_in_one_line(ask, name, change, words):
     assert "\n" not in answer["text"]
 
 
+@needs_server
+def test_a_refused_request_holds_no_other_up(ask):
+    for _ in range(10):
+        assert ask("log_prob", image=IMAGE)["status"] == 400
+        assert ask("log_prob", image=IMAGE, label=LABEL)["status"] == 200
+
+
 @pytest.mark.skipif(there, reason="mlserver is installed")
 def test_without_its_package_the_extra_is_named():
     command = [sys.executable, SCRIPT, "--export_dir=nowhere"]

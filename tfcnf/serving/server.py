@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ class FlowRuntime(MLModel):
     async def load(self) -> bool:
         """Loads the SavedModel of ``parameters.uri``."""
         self._saved = tf.saved_model.load(self.settings.parameters.uri)
-        self._turn = asyncio.Lock()
+        # one thread: a call that lacks an input keeps TensorFlow's lock of a function,
+        # for which another thread would wait for ever
+        self._worker = ThreadPoolExecutor(max_workers=1)
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
@@ -46,8 +49,8 @@ class FlowRuntime(MLModel):
                 f"signature_name must be one of {known}. Received: {name!r}"
             )
         given = {x.name: self._decode(x) for x in payload.inputs}
-        async with self._turn:
-            answer = await asyncio.to_thread(self._answer, name, given)
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._worker, self._answer, name, given)
         return InferenceResponse(
             id=payload.id,
             model_name=self.name,
