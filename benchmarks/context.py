@@ -10,20 +10,26 @@ the factor), ``zero`` (without it, and the maps start at zero).
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 from scipy.stats import norm
 
 import tfcnf
 
-STEPS = flags.DEFINE_integer("steps", 600, "optimizer steps")
-SEEDS = flags.DEFINE_integer("seeds", 2, "seeds")
-WAYS = flags.DEFINE_list("ways", ["film", "shift", "zero"], "see above")
-PROBLEMS = flags.DEFINE_list("problems", ["gaussian", "bent"], "densities")
+FLAGS = flags.FlagValues()  # its own: several of these modules may be imported
+STEPS = flags.DEFINE_integer("steps", 600, "optimizer steps", flag_values=FLAGS)
+SEEDS = flags.DEFINE_integer("seeds", 2, "seeds", flag_values=FLAGS)
+WAYS = flags.DEFINE_list(
+    "ways", ["film", "shift", "zero"], "see above", flag_values=FLAGS
+)
+PROBLEMS = flags.DEFINE_list(
+    "problems", ["gaussian", "bent"], "densities", flag_values=FLAGS
+)
 DIMS, CONTEXT, BATCH, HELD_OUT = 2, 3, 256, 4000
 
 
@@ -60,7 +66,7 @@ def make(way: str, seed: int) -> tfcnf.CNF:
     return model
 
 
-def main(_: Any) -> None:
+def main() -> None:
     """Trains each way on each problem and prints the gaps."""
     for problem in PROBLEMS.value:
         test_x, test_c, truth = draw(problem, HELD_OUT, 1000)
@@ -79,4 +85,5 @@ def main(_: Any) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    FLAGS(sys.argv)
+    main()

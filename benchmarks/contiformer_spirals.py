@@ -18,6 +18,7 @@ Scores are printed ten times on the way; theirs count the best step of the test.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from tfcnf.data.series import Series, make_series
 from tfcnf.data.spirals import END
@@ -34,10 +35,17 @@ from tfcnf.models.latent_starts import both_ways
 from tfcnf.training.schedules import learning_rate
 from tfcnf.types import Control, Tensor
 
-STEPS = flags.DEFINE_integer("steps", 1000, "training steps")
-SEED = flags.DEFINE_integer("seed", 27, "of data, weights and noise; theirs 27 42 1024")
-PEER = flags.DEFINE_bool("peer", False, "the latent ODE of their code, in torch")
-TARGETS = flags.DEFINE_enum("targets", "both", ["both", "observed"], "see above")
+FLAGS = flags.FlagValues()  # its own: several of these modules may be imported
+STEPS = flags.DEFINE_integer("steps", 1000, "training steps", flag_values=FLAGS)
+SEED = flags.DEFINE_integer(
+    "seed", 27, "of data, weights and noise; theirs 27 42 1024", flag_values=FLAGS
+)
+PEER = flags.DEFINE_bool(
+    "peer", False, "the latent ODE of their code, in torch", flag_values=FLAGS
+)
+TARGETS = flags.DEFINE_enum(
+    "targets", "both", ["both", "observed"], "see above", flag_values=FLAGS
+)
 TRAIN, TEST, POINTS, OBSERVED, NOISE = 200, 100, 150, 50, 0.05
 A, B, SPREAD = 0.0, 0.3, 0.02
 HALF = POINTS // 2
@@ -229,10 +237,11 @@ def run(make: Any, steps: int, seed: int, targets: str) -> list[dict[str, float]
     return found
 
 
-def main(_: Any) -> None:
+def main() -> None:
     """Runs one contender."""
     run(peer if PEER.value else ours, STEPS.value, SEED.value, TARGETS.value)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    FLAGS(sys.argv)
+    main()

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 import time
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from tfcnf.data.series import Series, SeriesSource, SeriesSplit
 from tfcnf.data.spirals import END, Design, draw, labels, starts, times
@@ -31,8 +32,13 @@ from tfcnf.evaluation.trajectories import TrajectoryEvaluator
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.training.schedules import learning_rate
 
-STEPS = flags.DEFINE_integer("steps", 3000, "optimizer steps of 250 spirals")
-OPTIONS = flags.DEFINE_string("options", "", "keywords of the model, NAME=VALUE,...")
+FLAGS = flags.FlagValues()  # its own: several of these modules may be imported
+STEPS = flags.DEFINE_integer(
+    "steps", 3000, "optimizer steps of 250 spirals", flag_values=FLAGS
+)
+OPTIONS = flags.DEFINE_string(
+    "options", "", "keywords of the model, NAME=VALUE,...", flag_values=FLAGS
+)
 DESIGN = Design(spirals=5000, length=200, window=40)
 BATCH, RATE, WARMUP, FURTHER = 250, 1e-2, 100, 5
 SHOWN = ("elbo", "kl", "rmse_window", "rmse_forward", "rmse_backward", "b_rmse")
@@ -75,7 +81,7 @@ def forward(model: LatentODE, split: SeriesSplit, edge: float) -> dict[str, floa
     }
 
 
-def main(_: Any) -> None:
+def main() -> None:
     """Trains a model and prints its scores."""
     call: Any = ast.parse(f"f({OPTIONS.value})", mode="eval").body
     options = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
@@ -98,4 +104,5 @@ def main(_: Any) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    FLAGS(sys.argv)
+    main()

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import json
 import runpy
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from tfcnf.data.series import Series, SeriesSource, make_series
 from tfcnf.data.series_units import SeriesUnits
@@ -29,10 +30,19 @@ from tfcnf.data.sktime_series import BUILDERS, load
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.training.schedules import learning_rate
 
-DATA = flags.DEFINE_enum("data", "japanese_vowels", [*BUILDERS], "of the catalog")
-EPOCHS = flags.DEFINE_integer("epochs", 200, "passes over the training split")
-SEED = flags.DEFINE_integer("seed", 0, "of weights, batches and hidden points")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "where prepared data are")
+FLAGS = flags.FlagValues()  # its own: several of these modules may be imported
+DATA = flags.DEFINE_enum(
+    "data", "japanese_vowels", [*BUILDERS], "of the catalog", flag_values=FLAGS
+)
+EPOCHS = flags.DEFINE_integer(
+    "epochs", 200, "passes over the training split", flag_values=FLAGS
+)
+SEED = flags.DEFINE_integer(
+    "seed", 0, "of weights, batches and hidden points", flag_values=FLAGS
+)
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "where prepared data are", flag_values=FLAGS
+)
 CONFIG = Path(__file__).parents[1] / "configs" / "series.py"
 HIDDEN_PART = 0.3
 
@@ -116,7 +126,7 @@ def class_error(found: np.ndarray, y: np.ndarray) -> float:
     return 100 * float(np.mean(found.ravel() != y[:, 0]))
 
 
-def main(_: Any) -> None:
+def main() -> None:
     """Prints the measures of each contender."""
     source = load(DATA.value, DATA_DIR.value)
     x, y = source.test.x, source.test.y
@@ -147,4 +157,5 @@ def main(_: Any) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    FLAGS(sys.argv)
+    main()

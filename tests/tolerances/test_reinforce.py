@@ -176,7 +176,7 @@ def estimates(draws, **options):
 
     def advantages(batch):
         loss, nfe, log_pi, gap = batch
-        loss += reinforce.cost_of_gap(lambda seed: gap, count)
+        loss = reinforce.charge_gap(loss, lambda seed: gap)
         return reinforce.advantages(loss, nfe, log_pi)
 
     grouped = [

@@ -203,7 +203,7 @@ class FlowModel(MeasuredModel):
                 ]
                 return tf.stack([_mean_loss(gap, weights, weight) for gap in apart])
 
-            mean += self.reinforce.cost_of_gap(gaps, len(outputs))
+            mean = self.reinforce.charge_gap(mean, gaps)
         return Part(gradients, mean, nfe, nfe_backward), decision
 
     def _loss_at(self, x: Any, y: Any, tol: Any, seed: Tensor) -> Tensor:

@@ -212,22 +212,24 @@ class Reinforce(FullPrecision):
         self.past_weight = remember("past_weight", ())
         self.built = True
 
-    def cost_of_gap(self, measure: Callable[[Tensor], Tensor], passes: int) -> Tensor:
-        """w G of each forward pass, ``[K]``; an estimate without bias, 0 in most steps.
+    def charge_gap(self, loss: Tensor, measure: Callable[[Tensor], Tensor]) -> Tensor:
+        """The losses ``[K]`` of the forward passes, and w G of each.
+
+        The estimate of w G has no bias; it is 0 in most steps.
 
         Args:
+            loss: mean loss of each pass.
             measure: from a seed ``[2]`` of this replica's noise to G, ``[K]``.
-            passes: K.
         """
         if self.seed_generator is None:
-            return tf.zeros([passes], self.compute_dtype)
+            return loss
         seed = shared_seed(self.seed_generator)
-        is_due = uniform([], fold_in(seed, 1), "float32") * self.gap_every < 1
+        is_due = uniform([], fold_in(seed, 1)) * self.gap_every < 1
         weight = self.gap * self.gap_every
-        return tf.cond(
+        return loss + tf.cond(
             is_due,
             lambda: weight * measure(replica_seed(fold_in(seed, 2))),
-            lambda: tf.zeros([passes], self.compute_dtype),
+            lambda: tf.zeros_like(loss),
         )
 
     def learn(
