@@ -42,6 +42,7 @@ from tfcnf.data.series import (
 from tfcnf.data.series_units import SeriesUnits
 from tfcnf.data.source import DataSource, Split
 from tfcnf.flows.multiscale import build_multiscale
+from tfcnf.flows.whitening import Whitening
 from tfcnf.runs.config import check_config, default_config
 from tfcnf.tolerances.policy import build_policies
 from tfcnf.tolerances.reinforce import Reinforce
@@ -378,6 +379,12 @@ CASES = [
     train("no filters", "--config.model.filters=0", "Received: hidden="),
     train("negative cost", "--config.model.costs.kinetic_energy=-1.", "energy=-1.0"),
     train("cost NaN", "--config.model.costs.jacobian_norm=nan", "norm=nan"),
+    train("unknown link", "--config.model.link=log", "link must be one of logit"),
+    train(
+        "unknown norm of a solver",
+        "--config.model.solver=dopri5:norm=mean",
+        "norm must be one of largest, joint",
+    ),
     train("end time that can reach zero", "--config.model.steer=1.", "steer=1.0"),
     train("too many scales", "--config.model.num_scales=5", "divisible by 16"),
     train("fraction above 1", "--config.model.supervised_fraction=1.5", "=1.5"),
@@ -811,6 +818,24 @@ CASES = [
         'InfoCNF((2,), costs={"energy": 0.1})',
         "costs='energy'",
         lambda: tiny(costs={"energy": 0.1}),
+    ),
+    library(
+        "negative gap",
+        "Reinforce(gap=-1.0)",
+        "gap=-1.0",
+        lambda: Reinforce(gap=-1.0),
+    ),
+    library(
+        "level of an interval",
+        "model.predict_labels(x, level=95)",
+        "level=95",
+        lambda: tiny().predict_labels(POINTS, level=95),
+    ),
+    library(
+        "moments of other columns",
+        "Whitening(zeros([2]), eye(2), context_dims=2)",
+        "context_dims=2",
+        lambda: Whitening(np.zeros(2), np.eye(2), context_dims=2),
     ),
     library(
         "unknown baseline",
