@@ -176,3 +176,11 @@ def test_a_trained_mixture_keeps_the_papers_claim():
             measures = dict(evaluator.run(tol))
             assert measures["quadrature_error"] < 1e-7
             assert measures["area_error"] <= most
+
+
+def test_a_flow_without_labels_has_samples_and_one_density(line):
+    source, _ = line
+    model = CNF((1,), filters=4, hidden_layers=1, flows_per_block=1, tol=1e-2, seed=0)
+    arrays = LearnedDensity().compute(model, source, tol=1e-2)
+    assert arrays["samples"].shape == arrays["data"].shape == (60, 1)
+    assert [name for name in arrays if "/" in name] == ["model/marginal"]

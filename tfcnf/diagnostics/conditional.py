@@ -32,6 +32,11 @@ def given(split: Split) -> dict[str, Any]:
     return {} if split.context is None else {"context": split.context}
 
 
+def asked(model: InfoCNF, y: np.ndarray) -> Any:
+    """Labels of rows as `sample` takes them, or the number of rows without labels."""
+    return y if model.labels else len(y)
+
+
 def standard_codes(model: InfoCNF, split: Split, tol: float) -> np.ndarray:
     """Codes of examples in units of their distribution, ``[n, D]``.
 
@@ -60,10 +65,9 @@ def draw(
         count: samples for each example.
         seed: the same seed gives the same samples.
     """
-    labels: Any = split.y if model.is_supervised else len(split)
     drawn = [
         model.sample(
-            labels, seed + i, tol=tol, batch_size=BATCH, **given(split)
+            asked(model, split.y), seed + i, tol=tol, batch_size=BATCH, **given(split)
         ).numpy()
         for i in range(count)
     ]

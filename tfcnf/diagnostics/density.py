@@ -10,6 +10,7 @@ import numpy as np
 
 from tfcnf.checks import check_choice
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
+from tfcnf.diagnostics.conditional import asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ class LearnedDensity(Diagnostic, key="density"):
         arrays |= {f"axis_{i}": axis for i, axis in enumerate(axes)}
         if density.log_prob is not None:
             arrays["truth"] = density.log_prob(grid).reshape(shape)
-        samples = model.sample(labels, seed=0, tol=tol).numpy()
+        samples = model.sample(asked(model, labels), seed=0, tol=tol).numpy()
         x = data.test.x[:SAMPLES]
         return arrays | {"data": x, "labels": labels, "samples": samples}
 

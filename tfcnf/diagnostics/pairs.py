@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfcnf.diagnostics.base import Arrays, Diagnostic, new_axes, new_figure
+from tfcnf.diagnostics.conditional import asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,8 +81,7 @@ class Pairs(Diagnostic):
             arrays["context"] = options["context"][:, kept]
             names = [data.conditions[i].name for i in kept]
             arrays["context_names"] = np.array(names, str)
-        given = y if model.is_supervised else len(x)
-        samples = model.sample(given, tol=tol, batch_size=500, **options)
+        samples = model.sample(asked(model, y), tol=tol, batch_size=500, **options)
         return arrays | {"samples": np.asarray(samples)}
 
     def measures(self, arrays: Arrays) -> Iterator[tuple[str, float]]:
