@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -25,10 +26,19 @@ from benchmarks import (
 from tfcnf.checks import check_choice
 from tfcnf.files import write_json
 
-SUITES = (
-    *("solver", "step", "train", "start", "memory", "serve", "hostile", "tables"),
-    *("gpu", "each", "precision"),
-)
+SUITES: dict[str, Any] = {  # each with its own `run` and `summarise`
+    "solver": solver,
+    "step": step,
+    "train": train,
+    "start": start,
+    "memory": memory,
+    "serve": serve,
+    "hostile": hostile,
+    "tables": tables,
+    "gpu": gpu,
+    "each": each,
+    "precision": precision,
+}
 
 
 def run(
@@ -63,62 +73,46 @@ def run(
     if path.exists():
         raise ValueError(f"the file exists; choose another. Received: out={out!r}")
     begin = time.time()
-    results: dict[str, Any]
-    summary: Any
+    names = functools.partial(_named, "contenders", contenders)
+    options: dict[str, Any] = {}
     if suite == "solver":
-        results = solver.run(checkpoint, _log)
-        summary = solver.summarise(results)
+        options = {"checkpoint": checkpoint}
     elif suite == "step":
-        names = _named("contenders", contenders, (*step.OURS, *step.PEERS))
-        results = step.run(
-            _log,
-            _choose(sizes),
-            contenders=names,
-            rounds=rounds,
-            checkpoint=checkpoint,
-        )
-        summary = step.summarise(results)
-    elif suite == "gpu":
-        results = gpu.run(
-            _log,
-            sizes=_named("sizes", sizes, gpu.SIZES),
-            contenders=_named("contenders", contenders, gpu.cases()),
-            rounds=rounds,
-            batch=batch,
-        )
-        summary = gpu.summarise(results)
+        options = {
+            "sizes": _choose(sizes),
+            "contenders": names((*step.OURS, *step.PEERS)),
+            "rounds": rounds,
+            "checkpoint": checkpoint,
+        }
     elif suite == "train":
-        results = train.run(
-            _log,
-            sizes=_named("sizes", sizes, train.SIZES) if sizes else ("digits",),
-            contenders=_named("contenders", contenders, train.CONTENDERS),
-            budget=budget,
-            folder=path.with_name(f"{path.stem}.trainings"),
-        )
-        summary = train.summarise(results)
+        options = {
+            "sizes": _named("sizes", sizes, train.SIZES) if sizes else ("digits",),
+            "contenders": names(train.CONTENDERS),
+            "budget": budget,
+            "folder": path.with_name(f"{path.stem}.trainings"),
+        }
+    elif suite == "gpu":
+        options = {
+            "sizes": _named("sizes", sizes, gpu.SIZES),
+            "contenders": names(gpu.cases()),
+            "rounds": rounds,
+            "batch": batch,
+        }
     elif suite == "tables":
-        results = tables.run(
-            _log,
-            tables=_named("sizes", sizes, tables.TABLES),
-            contenders=_named("contenders", contenders, tables.CONTENDERS),
-            seeds=rounds,
-            kept=path.with_name(f"{path.stem}.fits.json"),
-        )
-        summary = tables.summarise(results)
+        options = {
+            "tables": _named("sizes", sizes, tables.TABLES),
+            "contenders": names(tables.CONTENDERS),
+            "seeds": rounds,
+            "kept": path.with_name(f"{path.stem}.fits.json"),
+        }
     elif suite == "serve":
-        results = serve.run(checkpoint, _log, rounds)
-        summary = serve.summarise(results)
+        options = {"workdir": checkpoint, "rounds": rounds}
     elif suite == "hostile":
-        results = hostile.run(checkpoint, _log)
-        summary = hostile.summarise(results)
+        options = {"workdir": checkpoint}
     elif suite in ("each", "precision"):
-        timed: Any = {"each": each, "precision": precision}[suite]
-        results = timed.run(_log, rounds)
-        summary = timed.summarise(results)
-    else:
-        module: Any = {"start": start, "memory": memory}[suite]
-        results = module.run(_log)
-        summary = module.summarise(results)
+        options = {"rounds": rounds}
+    results = SUITES[suite].run(log=_log, **options)
+    summary = SUITES[suite].summarise(results)
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {
         "suite": suite,

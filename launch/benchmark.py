@@ -23,7 +23,7 @@ from tfcnf import command_line
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
 from benchmarks import suites
 
-SUITE = flags.DEFINE_enum("suite", None, suites.SUITES, "What to measure.")
+SUITE = flags.DEFINE_enum("suite", None, [*suites.SUITES], "What to measure.")
 OUT = flags.DEFINE_string("out", None, "JSON file to write; must not exist.")
 SIZES = flags.DEFINE_list(
     "sizes", [], "Only these sizes of the step suite, by number from 0, or tables."

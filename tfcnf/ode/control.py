@@ -120,9 +120,9 @@ class Integrator:
 
     A step is accepted when, for each tensor of the state or, by ``norm="joint"``, over
     all of them, the root mean square of ``err / (tol + tol * |state|)`` is at most 1.
-    The first step follows Hairer,
-    Norsett and Wanner, Solving ODEs I, II.4, more boldly. When less than two steps
-    remain the remainder is split evenly, so the last step lands on the end time.
+    The first step follows Hairer, Norsett and Wanner, Solving ODEs I, II.4, but is
+    bolder. When less than two steps remain the remainder is split evenly, so the last
+    step lands on the end time.
 
     Args:
         solver: the pair and its options.

@@ -69,12 +69,8 @@ TABLE = {  # keywords of a table, all with a default but the first
     name: parameter.default
     for name, parameter in list(inspect.signature(load_table).parameters.items())[1:]
 }
-LATER = (
-    "costs",
-    "dtype",
-    "link",
-    "steer",
-)  # keywords of models that older runs do not have
+# keywords of models that older runs do not have
+LATER = ("costs", "dtype", "link", "steer")
 PRECISIONS = ("float32", "mixed_bfloat16")  # of the dynamics, see `tfcnf.precision`
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
 
