@@ -52,9 +52,8 @@ HALF = POINTS // 2
 LATENT, UNITS, TOL = 8, 16, 1e-5  # of the peer; theirs, but for the tolerance
 OPTIONS: dict[str, Any] = {
     "latent_dims": LATENT,
-    "encoder": "regression",
-    "encoder_units": 64,
-    "dynamics_units": (),
+    "encoder": "regression:units=64",
+    "dynamics": "mlp:units=()",
     "decoder_units": 0,
     "tol": TOL,
 }

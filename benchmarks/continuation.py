@@ -48,7 +48,7 @@ def make(source: SeriesSource, options: dict[str, Any], steps: int) -> LatentODE
     """The compiled model of `configs/spirals.py:budget=short` with further options."""
     keywords: dict[str, Any] = source.model_keywords()
     keywords |= {"label_weights": (30.0,) * 3, "label_map": "identity"}
-    keywords |= {"encoder_start": "orthogonal", "seed": 0} | options
+    keywords |= {"encoder": "rnn:start=orthogonal", "seed": 0} | options
     model = LatentODE(**keywords)
     rate = learning_rate(
         RATE, total_steps=steps, warmup_steps=WARMUP, decay="cosine", drops=[]

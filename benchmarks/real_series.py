@@ -27,6 +27,7 @@ from absl import flags
 from tfcnf.data.series import Series, SeriesSource, make_series
 from tfcnf.data.series_units import SeriesUnits
 from tfcnf.data.sktime_series import BUILDERS, load
+from tfcnf.models.encoders.encoder import Encoder
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.training.schedules import learning_rate
 
@@ -113,8 +114,8 @@ def gru(source: SeriesSource, epochs: int) -> keras.Model:
     values = keras.Input((None, source.event_shape[-1]))
     mask = keras.Input((None,), dtype="bool")
     scaled = (values - np.array(units.mean)) / np.array(units.scale)
-    width = read_config("code").model.encoder_units
-    h = keras.layers.GRU(width)(scaled, mask=mask)
+    _, options = Encoder.parse(read_config("code").model.encoder)
+    h = keras.layers.GRU(options["units"])(scaled, mask=mask)
     logits = keras.layers.Dense(source.labels[0].num_classes)(h)
     x = source.train.x
     model = keras.Model([values, mask], logits)

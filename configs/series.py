@@ -31,10 +31,10 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict(default_config("latent_ode"))
     config.data = choice["data"]
     config.model.partition = choice["partition"]
-    config.model.update({"encoder": "gru", "encoder_units": 64})
-    config.model.update({"latent_dims": 16, "code_dims": 8, "sigma": 0.5})
-    config.model.update({"dynamics_units": (64,), "activation": "tanh"})
-    config.model.decoder_units = 64
+    config.model.encoder = "gru:units=64"
+    config.model.dynamics = "mlp:units=(64,),activation=tanh"
+    config.model.update({"latent_dims": 16, "code_dims": 8, "decoder_units": 64})
+    config.model.sigma = 0.5
     config.model.label_weights = (20.0,)
     config.optimizer.update({"learning_rate": 3e-3, "clipnorm": 100.0})
     config.optimizer.update({"decay": "cosine", "warmup_epochs": 2.0})

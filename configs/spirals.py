@@ -27,12 +27,9 @@ from tfcnf.models.latent_options import PARTITIONS
 from tfcnf.runs.config import default_config, parse_variant
 
 CONTINUED = {
-    "encoder": "regression",
-    "encoder_units": 64,
+    "encoder": "regression:units=64",
     "latent_dims": 6,
-    "dynamics_units": (64,),
-    "dynamics_skip": True,
-    "activation": "softplus",
+    "dynamics": "mlp:units=(64,),activation=softplus,skip=True",
     "decoder_units": 0,
     "random_start": 0.5,
     "consistency": 0.3,
@@ -57,11 +54,12 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.model.label_weights = (100.0, 100.0, 100.0)
     if choice["budget"] != "paper":
         config.model.label_map = "identity"
+    if choice["budget"] == "short":
+        config.model.encoder = "rnn:units=25,start=orthogonal"
     if choice["budget"] == "standard":
         config.model.update(CONTINUED)
         config.training.validation = 0.1
     if choice["budget"] in ("standard", "short"):
-        config.model.encoder_start = "orthogonal"
         # the first gradients are a hundred times the later ones, and Adam's mean of
         # squares would remember them for thousands of steps
         config.optimizer.update({"learning_rate": 1e-2, "clipnorm": 500.0})
@@ -74,7 +72,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
         config.evaluation.update({"every": 20, "batch_size": 1_000})
     if choice["budget"] == "parity":
         config.data = "spirals_reference"
-        config.model.dynamics_units = (20, 20)
+        config.model.dynamics = "mlp:units=(20,20)"
         config.model.tol = 1e-5
     if choice["smoke"]:
         config.training.update({"batch_size": 250, "epochs": 1, "passes": 1})

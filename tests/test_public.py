@@ -46,7 +46,7 @@ def test_all_names_are_there_and_every_class_of_them_is_public():
     for name in tfcnf.__all__:
         assert getattr(tfcnf, name) is not None
     families = [tfcnf.Solver, tfcnf.Gradient, tfcnf.Trace, tfcnf.TolerancePolicy]
-    for family in [*families, tfcnf.Cost]:
+    for family in [*families, tfcnf.Cost, tfcnf.AutonomousField]:
         for made in family.known.values():
             if made.__module__.startswith("tfcnf."):
                 assert getattr(tfcnf, made.__name__) is made

@@ -33,6 +33,7 @@ from tfcnf.models.finite import DivergenceError
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.ode.adjoint import Adjoint
+from tfcnf.ode.autonomous import AutonomousField, Perceptron
 from tfcnf.ode.cost import Cost
 from tfcnf.ode.costs.jacobian_norm import JacobianNorm
 from tfcnf.ode.costs.kinetic_energy import KineticEnergy
@@ -60,6 +61,7 @@ __all__ = [
     "CNF",
     "AdaptedTolerance",
     "Adjoint",
+    "AutonomousField",
     "Binary",
     "Bosh3",
     "CNFLayer",
@@ -93,6 +95,7 @@ __all__ = [
     "LearnedTolerance",
     "MultiscaleFlow",
     "On",
+    "Perceptron",
     "RandomTolerance",
     "Real",
     "Reference",

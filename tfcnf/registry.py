@@ -61,6 +61,31 @@ class Registered:
         check_choice(cls.kind, key, cls.known)
         return cls.known[key]
 
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        """The options of a class of this family, with their defaults."""
+        return {}
+
+    @classmethod
+    def parse(cls, value: Any) -> tuple[Any, dict[str, Any]]:
+        """The class that a text names and the options that it gives.
+
+        Args:
+            value: text like ``"tsit5:max_num_steps=500,pi_control=True"``.
+
+        Raises:
+            ValueError: for an unknown name or option.
+        """
+        name, _, text = value.partition(":") if isinstance(value, str) else (value,) * 3
+        made = cls.find(name)
+        options, known = _parse(cls.kind, value, text), made.options()
+        if not set(options) <= set(known):
+            raise ValueError(
+                f"options of {cls.kind}={name!r} are {', '.join(known) or 'none'}. "
+                f"Received: {cls.kind}={value!r}"
+            )
+        return made, options
+
 
 class Record(Registered, key=None):
     """Base of frozen dataclasses whose fields are the options of a choice.
@@ -90,16 +115,14 @@ class Record(Registered, key=None):
         """
         if isinstance(value, cls):
             return value
-        name, _, text = value.partition(":") if isinstance(value, str) else (value,) * 3
-        made = cls.find(name)
-        options = _parse(cls.kind, value, text)
-        known = [field.name for field in dataclasses.fields(made)]
-        if not set(options) <= set(known):
-            raise ValueError(
-                f"options of {cls.kind}={name!r} are {', '.join(known) or 'none'}. "
-                f"Received: {cls.kind}={value!r}"
-            )
+        made, options = cls.parse(value)
         return made(**options)
+
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        """The fields, with their defaults."""
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        return {field.name: field.default for field in fields}
 
     def __str__(self) -> str:
         options = [

@@ -27,7 +27,7 @@ def test_elbo_and_gradients_are_the_peers():
     torch = pytest.importorskip("torch", reason="torch is an extra for benchmarks")
     pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra for benchmarks")
     split = draw(Design(spirals=20, length=500, window=100), 0)
-    options = {"dynamics_units": (20, 20), "tol": 1e-11, "dtype": "float64"}
+    options = {"dynamics": "mlp:units=(20,20)", "tol": 1e-11, "dtype": "float64"}
     model = LatentODE(2, partition="none", seed=3, **options)
     parts = peer.torch_parts(2, (20, 20)).double()
     _copy(model, parts, torch)

@@ -69,7 +69,7 @@ def spirals():
     train, test = draw(design, 0), draw(design, 1)
     window = float(test.x.times.max())
     data = SeriesSource("few", train, test, {}, labels(), window)
-    small = {"encoder_units": 4, "dynamics_units": (3,), "decoder_units": 3}
+    small = {"encoder": "rnn:units=4", "dynamics": "mlp:units=(3,)", "decoder_units": 3}
     return LatentODE(**data.model_keywords(), **small, seed=0), data
 
 

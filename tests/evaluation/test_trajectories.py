@@ -24,7 +24,8 @@ def source():
 
 @pytest.fixture(scope="module")
 def model(source):
-    small = {"encoder_units": 6, "dynamics_units": (5,), "decoder_units": 5, "seed": 0}
+    small = {"encoder": "rnn:units=6", "dynamics": "mlp:units=(5,)"}
+    small |= {"decoder_units": 5, "seed": 0}
     return LatentODE(**source.model_keywords(), **small)
 
 

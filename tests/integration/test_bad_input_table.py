@@ -280,7 +280,7 @@ def series_source(y):
 
 
 def series_model(**options):
-    return LatentODE(1, partition="none", encoder_units=2, **options)
+    return LatentODE(1, partition="none", encoder="rnn:units=2", **options)
 
 
 EVALUATE = f"evaluate --workdir=RUN {DATA}"

@@ -85,7 +85,7 @@ def test_points_are_evaluated_in_both_float_types(few_points, points, tmp_path):
 
 def test_spirals_are_trained_resumed_evaluated_and_reported(few_spirals, tmp_path):
     config = default_config("latent_ode") | {"data": "spirals"}
-    config["model"] |= {"encoder_units": 6, "dynamics_units": (5,)}
+    config["model"] |= {"encoder": "rnn:units=6", "dynamics": "mlp:units=(5,)"}
     config["training"] |= {"batch_size": 15, "epochs": 2, "passes": 3}
     config["evaluation"] |= {"tol": 1e-3, "every": 5, "batch_size": 15}
     folder = tmp_path / "run"

@@ -12,7 +12,7 @@ from tfcnf.types import Control
 RNG = np.random.default_rng(0)
 VALUES, TIMES = RNG.normal(size=[3, 4, 2]), np.cumsum(RNG.uniform(0.2, 0.8, [3, 4]), 1)
 KEYS = sorted(k for k, v in Encoder.known.items() if v.__module__.startswith("tfcnf."))
-SMALL = {"units": 4, "encode_gaps": True, "encode_mask": True, "dtype": "float64"}
+SMALL = {"units": 4, "gaps": True, "encode_mask": True, "dtype": "float64"}
 
 
 def wide(x):
@@ -69,7 +69,7 @@ def test_each_observed_number_and_every_weight_counts(key, encoders):
 @pytest.mark.slow
 @pytest.mark.parametrize("key", [key for key in KEYS if key != "rnn"])
 def test_a_model_takes_an_encoder_by_its_key_and_is_rebuilt(key):
-    model = LatentODE(2, partition="none", encoder=key, encoder_units=5, seed=2)
+    model = LatentODE(2, partition="none", encoder=f"{key}:units=5", seed=2)
     twin = LatentODE.from_config(model.get_config())
     x = make_series(VALUES, TIMES)
     found = model.posterior(x)

@@ -64,7 +64,7 @@ def flow():
 
 @pytest.fixture(scope="module")
 def curves():
-    small = {"encoder_units": 2, "dynamics_units": (2,), "decoder_units": 2}
+    small = {"encoder": "rnn:units=2", "dynamics": "mlp:units=(2,)", "decoder_units": 2}
     model = LatentODE(1, [Real(1)], latent_dims=2, **small, **STIFF)
     model.compile("sgd")
     return model

@@ -14,7 +14,8 @@ from tfcnf.types import Control
 RNG = np.random.default_rng(0)
 VALUES, TIMES = RNG.normal(size=[3, 4, 2]), np.cumsum(RNG.uniform(0.2, 0.8, [3, 4]), 1)
 X = make_series(VALUES, TIMES)
-SMALL = {"encoder_units": 4, "dynamics_units": (4,), "decoder_units": 4, "seed": 1}
+SMALL = {"encoder": "rnn:units=4", "dynamics": "mlp:units=(4,)"}
+SMALL |= {"decoder_units": 4, "seed": 1}
 PLAIN = SMALL | {"partition": "none", "tol": 1e-8, "dtype": "float64"}
 UNITS = SeriesUnits((300.0, -2.0), (25.0, 0.5), 60.0)
 OWN = make_series(VALUES * UNITS.scale + UNITS.mean, TIMES * UNITS.duration)

@@ -21,7 +21,8 @@ LABELS = {
         Binary(title="clockwise"),
     ]
 }
-SMALL = {"encoder_units": 6, "dynamics_units": (5,), "decoder_units": 5, "seed": 0}
+SMALL = {"encoder": "rnn:units=6", "dynamics": "mlp:units=(5,)"}
+SMALL |= {"decoder_units": 5, "seed": 0}
 SPLIT = draw(Design(spirals=40, length=60, window=12), 0)
 X, Y = SPLIT.x, SPLIT.y
 SEED = Control(seed=tf.constant([0, 0]))
@@ -139,7 +140,7 @@ def test_a_saved_model_is_the_same_when_loaded(trained, tmp_path):
 
 
 def test_gradients_against_finite_differences():
-    model = make(dtype="float64", tol=1e-9, activation="tanh")
+    model = make(dtype="float64", tol=1e-9, dynamics="mlp:units=(5,),activation=tanh")
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(model.terms(X, Y, SEED, True)[0]["loss"])
     weights = model.trainable_variables
@@ -159,7 +160,7 @@ def test_gradients_against_finite_differences():
 
 
 def test_masked_points_do_not_count():
-    model, mask = make(encode_gaps=True), np.ones([40, 12])
+    model, mask = make(encoder="rnn:units=6,gaps=True"), np.ones([40, 12])
     mask[:, [3, 7, 11]] = 0
     dirty = np.where(mask[..., None] > 0, X.values, np.nan)
     holes = make_series(dirty, X.times, mask)
@@ -172,7 +173,7 @@ def test_a_batch_of_unequal_lengths_is_as_its_series_alone():
     lengths = [12, 5, 8]
     series = [X.values[i, :n] for i, n in enumerate(lengths)]
     times = [X.times[i, :n] * (1 + 0.1 * i) for i, n in enumerate(lengths)]
-    model = make(tol=1e-7, encode_gaps=True)
+    model = make(tol=1e-7, encoder="rnn:units=6,gaps=True")
     together = parts(model, pad_series(series, times), Y[:3])
     first = parts(model, pad_series(series[:1], times[:1]), Y[:1])
     np.testing.assert_allclose(together["elbo"][:1], first["elbo"], rtol=1e-4)
@@ -187,7 +188,7 @@ STARTS = [5.0, np.random.default_rng(0).integers(-9, 9, [40, 1]), 1_764_000_000]
 @pytest.mark.parametrize("gaps", [False, True])
 @pytest.mark.parametrize("first", STARTS, ids=["5", "irregular", "unix"])
 def test_series_that_start_at_another_time_are_the_same_series(first, gaps):
-    model, times = make(encode_gaps=gaps), np.arange(12.0) / 8
+    model, times = make(encoder=f"rnn:units=6,gaps={gaps}"), np.arange(12.0) / 8
     expected = parts(model, make_series(X.values, times))
     made = make_series(X.values, np.broadcast_to(times + first, [40, 12]))
     by_hand = X64._replace(times=np.broadcast_to(times + first, [40, 12]))
@@ -285,8 +286,8 @@ def test_decoding_runs_both_ways_in_the_order_of_the_times():
 
 
 def test_linear_dynamics_follow_the_matrix_exponential():
-    options = {"dynamics_units": (), "dynamics_skip": True, "decoder_units": 0}
-    model = LatentODE(2, partition="none", tol=1e-8, seed=0, dtype="float64", **options)
+    options = {"dynamics": "mlp:units=(),skip=True", "decoder_units": 0, "tol": 1e-8}
+    model = LatentODE(2, partition="none", seed=0, dtype="float64", **options)
     kernel, bias, skip = model.flow.dynamics.weights
     for start in (kernel.numpy(), skip.numpy()):  # nothing grows at first
         np.testing.assert_allclose(start, -start.T, atol=1e-12)
@@ -378,7 +379,9 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"label_map": "cubic"}, "linear, identity. Received: label_map='cubic'"),
         ({"encoder": "lstm"}, "Received: encoder='lstm'"),
         ({"units": 3.0}, "Received: units=3.0"),
-        ({"encoder_start": "zero"}, "orthogonal. Received: encoder_start='zero'"),
+        ({"encoder": "rnn:start=zero"}, "orthogonal. Received: start='zero'"),
+        ({"encoder": "gru:start=zero"}, "units, gaps. Received: encoder='gru:start=ze"),
+        ({"encoder": "gru:units=0"}, "Received: units=0"),
         ({"beta": -1.0}, "Received: beta=-1.0"),
         ({"decoder_units": -1}, "Received: decoder_units=-1"),
         ({"refine": -1}, "Received: refine=-1"),
@@ -388,8 +391,9 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"kl_warmup_steps": -1}, "Received: kl_warmup_steps=-1"),
         ({"label_weights": (1.0,)}, "Received: label_weights=(1.0,), 3 labels"),
         ({"labels": ("gauss",) * 3}, "registered kinds. Received: label='gauss'"),
-        ({"dynamics_units": (0,)}, "Received: hidden=(0,)"),
-        ({"activation": "relu"}, "Received: activation='relu'"),
+        ({"dynamics": "mlp:units=(0,)"}, "Received: units=0"),
+        ({"dynamics": "mlp:units=20"}, "as (64,). Received: units=20"),
+        ({"dynamics": "mlp:activation=relu"}, "Received: activation='relu'"),
         ({"tol": 0.0}, "Received: tol=0.0"),
     ],
 )

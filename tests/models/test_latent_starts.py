@@ -40,9 +40,10 @@ def test_from_a_point_on_a_series_is_what_it_is_without_the_points_before():
 
 @pytest.fixture(scope="module")
 def model():
-    small = {"encoder_units": 4, "dynamics_units": (4,), "decoder_units": 4}
-    options = {"latent_dims": 3, "activation": "tanh", "tol": 1e-8, "dtype": "float64"}
-    options |= {"random_start": 1.0, "consistency": 2.0, "encode_gaps": True}
+    small = {"encoder": "rnn:units=4,gaps=True", "decoder_units": 4, "latent_dims": 3}
+    small["dynamics"] = "mlp:units=(4,),activation=tanh"
+    options = {"tol": 1e-8, "dtype": "float64"}
+    options |= {"random_start": 1.0, "consistency": 2.0}
     return LatentODE(2, partition="none", seed=1, **small, **options)
 
 

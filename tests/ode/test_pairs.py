@@ -10,7 +10,7 @@ from tensorflow_probability.python.math.ode import dormand_prince
 
 from tfcnf.ode import tableau as tableaus
 from tfcnf.ode.adjoint import Adjoint
-from tfcnf.ode.autonomous import AutonomousField
+from tfcnf.ode.autonomous import Perceptron
 from tfcnf.ode.control import NORMS
 from tfcnf.ode.discrete import Checkpoint, Store
 from tfcnf.ode.quadrature import Quadrature
@@ -214,14 +214,14 @@ def test_gradients_of_every_pair_are_those_of_the_closed_form(pair, gradient):
         assert int(nfe) == each * accepted
 
 
-class Linear(AutonomousField):
+class Linear(Perceptron, key=None):
     """z W + b with its directional derivative."""
 
     def jvp(self, theta, t, z, probes):
         return self.value(theta, t, z), probes @ theta[0]
 
 
-LINEAR = Linear("tanh")
+LINEAR = Linear(units=())
 
 
 @pairs

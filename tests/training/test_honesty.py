@@ -89,6 +89,6 @@ def test_honesty_that_cannot_be_is_refused(model, policy, every, message):
 
 
 def test_a_callback_for_a_latent_ode_is_refused():
-    model = tfcnf.LatentODE(obs_dims=1, partition="none", encoder_units=2)
+    model = tfcnf.LatentODE(obs_dims=1, partition="none", encoder="rnn:units=2")
     with pytest.raises(ValueError, match=r"honesty is of flows.* model='latent"):
         Honesty(SPLIT, 4).set_model(model)

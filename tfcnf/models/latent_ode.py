@@ -11,6 +11,7 @@ from tfcnf.data.series_units import SeriesUnits
 from tfcnf.latent.partition import Partition
 from tfcnf.models.latent_forecasts import LatentForecasts
 from tfcnf.models.latent_options import check_options, check_units
+from tfcnf.ode.autonomous import AutonomousField
 from tfcnf.ode.solver import Solver
 from tfcnf.registry import plain
 
@@ -44,13 +45,11 @@ class LatentODE(LatentForecasts):
         code_dims: dimensions of the code of each label, for ``"code"``.
         encoder: ``"rnn"`` (the paper's), ``"gru"``, ``"bidirectional"`` (two GRUs),
             ``"attention"`` (over time and value), ``"regression"`` (on waves in time)
-            or an `Encoder` of your own, by its key.
-        encoder_units: width of the encoder.
-        encoder_start: of the recurrent weights of ``"rnn"``, see `RNNEncoder`.
-        dynamics_units: widths of the hidden layers of f; none make it linear.
-        dynamics_skip: add a linear map of z to f, see `AutonomousDynamics`.
+            or an `Encoder` of your own, by its key, with options: ``units``, its
+            width; ``gaps=True``, it sees the time to the next observation too, for
+            irregular times; ``start``, see `RNNEncoder`.
+        dynamics: f as an `AutonomousField` such as `Perceptron`, or its text.
         decoder_units: units of the decoder's hidden layer; 0 for a linear decoder.
-        activation: of f, see `AutonomousDynamics`.
         sigma: standard deviation of p(x | z).
         beta: weight of the KL divergence.
         kl_warmup_steps: steps over which that weight grows from 0; 0 for none.
@@ -62,8 +61,6 @@ class LatentODE(LatentForecasts):
             both directions; 0 for none. A step then takes about twice as long.
         consistency: weight of the divergence between a code at one such point and the
             code at another that the path from the first leads to; 0 for none.
-        encode_gaps: give the encoder the time to the next observation too; for
-            irregular times.
         encode_mask: give the encoder of each value whether it was observed, for values
             that are missing one by one.
         regular: all series have the same times and no missing point; saves work.
@@ -88,13 +85,9 @@ class LatentODE(LatentForecasts):
         partition: str = "code",
         latent_dims: int = 5,
         code_dims: int = 1,
-        encoder: str = "rnn",
-        encoder_units: int = 25,
-        encoder_start: str = "uniform",
-        dynamics_units: Sequence[int] = (20,),
+        encoder: str = "rnn:units=25",
+        dynamics: str | AutonomousField = "mlp:units=(20,),activation=elu",
         decoder_units: int = 20,
-        activation: str = "elu",
-        dynamics_skip: bool = False,
         sigma: float = 0.3,
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
@@ -102,7 +95,6 @@ class LatentODE(LatentForecasts):
         label_map: str = "linear",
         random_start: float = 0.0,
         consistency: float = 0.0,
-        encode_gaps: bool = False,
         encode_mask: bool = False,
         regular: bool = False,
         units: SeriesUnits | Mapping[str, Any] | None = None,
@@ -120,12 +112,8 @@ class LatentODE(LatentForecasts):
             "latent_dims": latent_dims,
             "code_dims": code_dims,
             "encoder": encoder,
-            "encoder_units": encoder_units,
-            "encoder_start": encoder_start,
-            "dynamics_units": tuple(dynamics_units),
+            "dynamics": plain(dynamics),
             "decoder_units": decoder_units,
-            "activation": activation,
-            "dynamics_skip": dynamics_skip,
             "sigma": sigma,
             "beta": beta,
             "kl_warmup_steps": kl_warmup_steps,
@@ -133,7 +121,6 @@ class LatentODE(LatentForecasts):
             "label_map": label_map,
             "random_start": random_start,
             "consistency": consistency,
-            "encode_gaps": encode_gaps,
             "encode_mask": encode_mask,
             "regular": regular,
             "refine": refine,

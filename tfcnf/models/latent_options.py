@@ -21,8 +21,8 @@ def check_options(options: dict[str, Any], labels: int) -> None:
         ValueError: for one that is out of range, or does not fit the others.
     """
     check_choice("partition", options["partition"], PARTITIONS)
-    Encoder.find(options["encoder"])
-    for name in ("obs_dims", "latent_dims", "code_dims", "encoder_units"):
+    Encoder.parse(options["encoder"])
+    for name in ("obs_dims", "latent_dims", "code_dims"):
         if not isinstance(options[name], int) or options[name] < 1:
             raise ValueError(
                 f"{name} must be a positive integer. Received: {name}={options[name]!r}"

@@ -56,23 +56,16 @@ class LatentParts(FlowModel):
         seeds = keras.random.SeedGenerator(options["seed"])
         obs, latent = options["obs_dims"], options["latent_dims"]
         self.noise = keras.random.SeedGenerator(next_int(seeds))
-        self.recognition = Encoder.find(options["encoder"])(
+        encoder, chosen = Encoder.parse(options["encoder"])
+        self.recognition = encoder(
             obs,
             latent,
-            units=options["encoder_units"],
-            encode_gaps=options["encode_gaps"],
             encode_mask=options["encode_mask"],
             seed=next_int(seeds),
-            start=options["encoder_start"],
             dtype=dtype,
+            **chosen,
         )
-        dynamics = AutonomousDynamics(
-            options["dynamics_units"],
-            options["activation"],
-            next_int(seeds),
-            skip=options["dynamics_skip"],
-            dtype=dtype,
-        )
+        dynamics = AutonomousDynamics(options["dynamics"], next_int(seeds), dtype=dtype)
         dynamics.build((None, latent))
         self.flow = LatentPath(
             dynamics, options["tol"], Solver.get(options["solver"]), dtype=dtype

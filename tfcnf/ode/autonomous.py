@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfcnf.checks import check_choice
+from tfcnf.checks import check_choice, check_positive_integer
 from tfcnf.ode.dynamics import Dynamics
+from tfcnf.registry import Record
 from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
 
@@ -22,88 +24,128 @@ from tfcnf.types import Tensor
 ACTIVATIONS = {"elu": tf.nn.elu, "softplus": tf.nn.softplus, "tanh": tf.tanh}
 
 
-class AutonomousField(NamedTuple):
-    """Affine maps with an activation after all but the last; theta is [W, b] each.
+Start = tuple[str, tuple[int, ...], keras.initializers.Initializer]
 
-    With ``skip`` theta ends with a matrix; its product with z is added to the last map.
+
+@dataclass(frozen=True)
+class AutonomousField(Record, kind="dynamics"):
+    """A field f(z) of a latent ODE as a record; theta are the weights of `starts`.
+
+    ```python
+    @dataclass(frozen=True)
+    class Diagonal(tfcnf.AutonomousField):
+        def starts(self, dims, seeds):
+            return [("rates", (dims,), keras.initializers.Zeros())]
+
+        def value(self, theta, t, z):
+            return theta[0] * z
+
+
+    model = tfcnf.LatentODE(obs_dims=2, partition="none", dynamics="diagonal")
+    ```
     """
 
-    activation: str
-    skip: bool = False
+    def starts(self, dims: int, seeds: keras.random.SeedGenerator) -> list[Start]:
+        """Name, shape and initializer of each weight, for states ``[B, dims]``."""
+        raise NotImplementedError
 
     def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt, of the shape of z ``[B, D]``; ``t`` is not looked at."""
-        function = ACTIVATIONS[self.activation]
-        layers = len(theta) // 2
-        h = z
-        for i in range(layers):
-            h = tf.nn.bias_add(tf.matmul(h, theta[2 * i]), theta[2 * i + 1])
-            if i < layers - 1:
-                h = function(h)
-        return h + tf.matmul(z, theta[-1]) if self.skip else h
+        raise NotImplementedError
 
 
-@keras.saving.register_keras_serializable("tfcnf")
-class AutonomousDynamics(Dynamics):
-    """A multi-layer perceptron for dz/dt = f(z).
+@dataclass(frozen=True)
+class Perceptron(AutonomousField, key="mlp"):
+    """Affine maps with an activation after all but the last: dz/dt = f(z).
 
     With ``skip`` dz/dt = A z + f(z): beyond the states of training, where f may
     saturate, what turns or grows goes on. Weights and biases of f start from
     U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as the authors', linear fields from `Turning`.
 
+    ```python
+    field = tfcnf.AutonomousField.get("mlp:units=(64,),activation=softplus,skip=True")
+    ```
+
     Args:
-        hidden: widths of the hidden layers; none make f linear.
+        units: widths of the hidden layers; none make f linear.
         activation: ``"elu"`` (the authors), ``"softplus"`` or ``"tanh"``.
-        seed: integer seed of the initial weights.
         skip: add a linear map of z.
 
     Raises:
         ValueError: for an unknown activation or a width below 1.
     """
 
+    units: tuple[int, ...] = (20,)
+    activation: str = "elu"
+    skip: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("activation", self.activation, ACTIVATIONS)
+        if not isinstance(self.units, tuple):
+            raise ValueError(
+                "units must be a tuple of widths, as (64,). "
+                f"Received: units={self.units!r}"
+            )
+        for width in self.units:
+            check_positive_integer("units", width)
+
+    def starts(self, dims: int, seeds: keras.random.SeedGenerator) -> list[Start]:
+        """Kernel and bias of each affine map, and A."""
+        made: list[Start] = []
+        widths = itertools.pairwise([dims, *self.units, dims])
+        for i, (n_in, n_out) in enumerate(widths):
+            start = uniform(n_in, next_int(seeds))
+            kernel = start if self.units else Turning(start)
+            made.append((f"kernel_{i}", (n_in, n_out), kernel))
+            made.append((f"bias_{i}", (n_out,), uniform(n_in, next_int(seeds))))
+        if self.skip:
+            start = Turning(uniform(dims, next_int(seeds)))
+            made.append(("skip", (dims, dims), start))
+        return made
+
+    def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
+        """dz/dt, of the shape of z ``[B, D]``; ``t`` is not looked at."""
+        function, h = ACTIVATIONS[self.activation], z
+        for i in range(len(self.units) + 1):
+            h = function(h) if i else h
+            h = tf.nn.bias_add(tf.matmul(h, theta[2 * i]), theta[2 * i + 1])
+        return h + tf.matmul(z, theta[-1]) if self.skip else h
+
+
+@keras.saving.register_keras_serializable("tfcnf")
+class AutonomousDynamics(Dynamics):
+    """The weights of an `AutonomousField`.
+
+    Args:
+        field: the field, or its text.
+        seed: integer seed of the initial weights.
+
+    Raises:
+        ValueError: for an unknown field or an option out of range.
+    """
+
     def __init__(
         self,
-        hidden: Sequence[int] = (20,),
-        activation: str = "elu",
+        field: str | AutonomousField = "mlp",
         seed: int | None = None,
-        *,
-        skip: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        check_choice("activation", activation, ACTIVATIONS)
-        if not all(isinstance(n, int) and n > 0 for n in hidden):
-            raise ValueError(
-                f"hidden must be positive integers. Received: hidden={hidden!r}"
-            )
-        self.hidden, self.activation, self.seed = tuple(hidden), activation, seed
-        self.skip = skip
+        self.field, self.seed = AutonomousField.get(field), seed
 
     def build(self, shape: Sequence[int | None]) -> None:
         """Creates the weights for states of this shape, ``[B, D]``."""
         seeds, dims = keras.random.SeedGenerator(self.seed), int(shape[-1] or 0)
-        widths = itertools.pairwise([dims, *self.hidden, dims])
-        self.stack = []
-        for i, (n_in, n_out) in enumerate(widths):
-            for name, size in (("kernel", (n_in, n_out)), ("bias", (n_out,))):
-                start = uniform(n_in, next_int(seeds))
-                if name == "kernel" and not self.hidden:
-                    start = Turning(start)
-                self.stack.append(
-                    self.add_weight(name=f"{name}_{i}", shape=size, initializer=start)
-                )
-        if self.skip:
-            start = Turning(uniform(dims, next_int(seeds)))
-            self.stack.append(
-                self.add_weight(name="skip", shape=(dims, dims), initializer=start)
-            )
+        self.stack = [
+            self.add_weight(name=name, shape=size, initializer=start)
+            for name, size, start in self.field.starts(dims, seeds)
+        ]
         self.built = True
 
     def prepare(self, context: Tensor = None) -> tuple[AutonomousField, list[Tensor]]:
         """The field and its parameters for one solve; it takes no context."""
         self.check_context(context)
-        field = AutonomousField(self.activation, self.skip)
-        return field, [v.value for v in self.stack]
+        return self.field, [v.value for v in self.stack]
 
     def call(self, t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at the state ``z``."""
@@ -112,12 +154,8 @@ class AutonomousDynamics(Dynamics):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""
-        return super().get_config() | {
-            "hidden": self.hidden,
-            "activation": self.activation,
-            "seed": self.seed,
-            "skip": self.skip,
-        }
+        config = {"field": str(self.field), "seed": self.seed}
+        return super().get_config() | config
 
 
 class Turning(keras.initializers.Initializer):

@@ -1,16 +1,18 @@
 """Encoders of a latent ODE: from a series to q(z(0) | x).
 
 A new encoder is one file with a subclass of `Encoder`, which a model finds by its
-name: ``LatentODE(..., encoder="gru")``.
+name: ``LatentODE(..., encoder="gru:units=64")``.
 """
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import check_positive_integer
 from tfcnf.data.series import Series
 from tfcnf.models.affine import dense
 from tfcnf.models.latent_inputs import seen_points
@@ -19,13 +21,16 @@ from tfcnf.registry import Registered
 from tfcnf.types import Tensor
 
 NEVER = 1e30
+COMMON = ("encode_mask", "seed", "dtype")  # keywords that the model decides
 
 
 class Encoder(Registered, FullPrecision, kind="encoder"):
     """Parameters of q(z(0) | x) of series with missing points and values.
 
     A subclass defines `make` and `read`. Points that were not observed must not change
-    what it reads.
+    what it reads. Keywords of `make` that have a default are options, as ``units``, the
+    width, and ``gaps``, read the time to the next observed point too:
+    ``"rnn:units=25,gaps=True,start=orthogonal"``.
 
     ```python
     class MeanEncoder(tfcnf.Encoder, key="mean"):
@@ -46,13 +51,15 @@ class Encoder(Registered, FullPrecision, kind="encoder"):
         obs_dims: dimensions of an observation.
         latent_dims: dimensions of z.
         units: width of the encoder.
-        encode_gaps: read the time to the next observed point too.
+        gaps: see above.
         encode_mask: read of each value too whether it was observed.
         seed: integer seed of the initial weights.
-        start: of recurrent weights, for encoders that look at it.
+        dtype: of the layer.
+        **options: of `make`.
 
     Raises:
-        ValueError: for an unknown start.
+        ValueError: for a width that is not a positive integer, or an option out of
+            range.
     """
 
     def __init__(
@@ -61,22 +68,33 @@ class Encoder(Registered, FullPrecision, kind="encoder"):
         latent_dims: int,
         *,
         units: int = 25,
-        encode_gaps: bool = False,
+        gaps: bool = False,
         encode_mask: bool = False,
         seed: int | None = None,
-        start: str = "uniform",
-        **kwargs: Any,
+        dtype: Any = None,
+        **options: Any,
     ):
-        super().__init__(**kwargs)
-        self.encode_gaps, self.encode_mask = encode_gaps, encode_mask
-        self.start = start
+        super().__init__(dtype=dtype)
+        check_positive_integer("units", units)
+        self.gaps, self.encode_mask = gaps, encode_mask
         seeds = keras.random.SeedGenerator(seed)
-        inputs = obs_dims * (1 + int(encode_mask)) + int(encode_gaps)
-        features = self.make(inputs, units, seeds)
+        inputs = obs_dims * (1 + int(encode_mask)) + int(gaps)
+        features = self.make(inputs, units, seeds, **options)
         self.output_map = dense(
             2 * latent_dims, features, seeds=seeds, dtype=self.dtype_policy
         )
         self.built = True
+
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        """The options, with their defaults."""
+        functions: list[Any] = [Encoder.__init__, cls.make]
+        return {
+            p.name: p.default
+            for function in functions
+            for p in inspect.signature(function).parameters.values()
+            if p.default is not p.empty and p.name not in COMMON
+        }
 
     def make(self, inputs: int, units: int, seeds: keras.random.SeedGenerator) -> int:
         """Makes the layers and returns the number F of features that `read` gives.
@@ -110,7 +128,7 @@ class Encoder(Registered, FullPrecision, kind="encoder"):
         if self.encode_mask:
             mask = x.mask if len(x.mask.shape) == 3 else x.mask[..., None]
             parts.append(tf.broadcast_to(mask, tf.shape(x.values)))
-        if self.encode_gaps:
+        if self.gaps:
             parts.append(_gaps(x)[..., None])
         inputs = tf.concat(parts, -1) if len(parts) > 1 else x.values
         features = self.read(inputs, x.times, seen)

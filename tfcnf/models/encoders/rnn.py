@@ -18,20 +18,31 @@ STARTS = ("uniform", "orthogonal")
 class RNNEncoder(Encoder, key="rnn"):
     """The state of a tanh RNN that reads the series backwards (InfoCNF App. E).
 
-    Points that were not observed leave the state of the RNN as it is. ``start`` of the
-    recurrent weights: ``"uniform"`` as the authors', which forgets within a few points,
-    or ``"orthogonal"``, which remembers all.
+    Points that were not observed leave the state of the RNN as it is. Option ``start``
+    of the recurrent weights: ``"uniform"`` as the authors', which forgets within a few
+    points, or ``"orthogonal"``, which remembers all.
     """
 
-    def make(self, inputs: int, units: int, seeds: keras.random.SeedGenerator) -> int:
-        """The RNN; its state has ``units`` numbers."""
-        check_choice("encoder_start", self.start, STARTS)
+    def make(
+        self,
+        inputs: int,
+        units: int,
+        seeds: keras.random.SeedGenerator,
+        *,
+        start: str = "uniform",
+    ) -> int:
+        """The RNN; its state has ``units`` numbers.
+
+        Raises:
+            ValueError: for an unknown start.
+        """
+        check_choice("start", start, STARTS)
 
         def plain() -> keras.initializers.Initializer:
             return uniform(inputs + units, next_int(seeds))
 
         recurrent = plain()
-        if self.start == "orthogonal":
+        if start == "orthogonal":
             recurrent = keras.initializers.Orthogonal(seed=next_int(seeds))
         self.rnn = keras.layers.SimpleRNN(
             units,
