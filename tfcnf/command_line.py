@@ -59,7 +59,21 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(arguments)
     except BAD_FLAGS as failure:
-        _exit(failure, BAD_INPUT)
+        _exit(_unknown_key(failure, arguments) or failure, BAD_INPUT)
+
+
+def _unknown_key(failure: Exception, arguments: Sequence[str]) -> ValueError | None:
+    """What the flags say of a key that a configuration has not, in whole words."""
+    if not isinstance(failure, (AttributeError, LookupError)):
+        return None
+    said = re.match(r"\W*(\w+)\W*(?:(Did you mean) \W*(\w+))?", _one_line(failure))
+    for given in arguments if said else ():
+        if said[1] in given.partition("=")[0].split(".")[1:]:
+            near = f" {said[2]} {said[3]!r}?" if said[2] else ""
+            return ValueError(
+                f"the configuration has no such key.{near} Received: {given}"
+            )
+    return None
 
 
 def _call(main: Callable[[], None]) -> None:

@@ -554,8 +554,9 @@ def test_a_mistake_in_the_program_keeps_its_traceback(run):
         (["extra"], ["Received: ['extra']"]),
         (["--tol=abc"], ["tol", "abc"]),
         ([digits_config(), "--config.training.epochs=abc"], ["epochs", "abc"]),
-        ([digits_config(), "--config.model.filtrs=3"], ["filtrs", '"filters"']),
-        ([digits_config(), "--config.modl.filters=3"], ["modl", '"model"']),
+        ([digits_config(), "--config.model.filtrs=3"], ["filtrs", "'filters'?"]),
+        ([digits_config(), "--config.model.xyz=3"], ["no such key. Received: --"]),
+        ([digits_config(), "--config.modl.filters=3"], ["modl", "'model'?"]),
         (
             [digits_config(":smoky")],
             ["Did you mean 'smoke'?", "Received: 'smoky'"],
@@ -670,7 +671,7 @@ def test_sample_refuses_a_label_out_of_range(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["--config.model.filtrs=3"], ["filtrs", '"filters"']),
+        (["--config.model.filtrs=3"], ["filtrs", "'filters'?"]),
         ([], ["not of a run", "Received: workdir="]),
     ],
     ids=["unknown key", "foreign folder"],

@@ -371,8 +371,8 @@ CASES = [
         f"train --config=configs/digits.py:model=cnnf {NEW}",
         "infocnf, ccnf, cnf",
     ),
-    train("unknown key", "--config.model.filtrs=3", "filters"),
-    train("unknown group", "--config.modl.filters=3", "model"),
+    train("unknown key", "--config.model.filtrs=3", "mean 'filters'? R"),
+    train("unknown group", "--config.modl.filters=3", "mean 'model'? R"),
     train("text for a number", "--config.training.epochs=abc", "abc"),
     train("tolerance 0", "--config.model.tol=0.", "Received: tol=0.0"),
     train("tolerance NaN", "--config.model.tol=nan", "Received: tol=nan"),
@@ -406,6 +406,16 @@ CASES = [
         "3 accumulation steps",
     ),
     train("no parts", "--config.training.accumulation_steps=0", "steps=0"),
+    train(
+        "XLA for parts of a batch",
+        "--config.training.jit_compile=True --config.training.accumulation_steps=2",
+        "in one part",
+    ),
+    train(
+        "XLA for a gradient that it does not compile",
+        "--config.training.jit_compile=True --config.model.gradient=store",
+        "gradient='adjoint' alone",
+    ),
     train(
         "unknown recovery",
         "--config.training.recovery.action=ignore",

@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfcnf
-from tfcnf.data.pipeline import training_batches
+from tfcnf.models.failures import DivergenceError, named_failures
 from tfcnf.training.accumulation import make_step
 from tfcnf.training.strategy import get_strategy
 
@@ -27,7 +28,32 @@ def trained(x, steps=2, *, eagerly=False, compiled=False, **options):
     return first, [weight.numpy() for weight in model.flow_weights]
 
 
-def test_a_compiled_step_is_the_step():
+def test_a_compiled_step_of_the_packages_loop_is_the_step_and_fails_as_it_does():
+    expected, weights = trained(X, steps=1, eagerly=True)
+    model = tfcnf.InfoCNF(X.shape[1:], 3, **TINY)
+    model.compile(keras.optimizers.Adam(1e-2, global_clipnorm=1.0), jit_compile=True)
+    strategy = get_strategy("one_device")
+    with pytest.raises(ValueError, match=r"one part. Received: .*, 1 replicas, .*=2"):
+        make_step(model, strategy, parts=2)
+    step, batch = make_step(model, strategy), (tf.constant(X), tf.constant(Y))
+    step(batch)
+    for tracker in model.metrics:
+        np.testing.assert_allclose(
+            tracker.result(), expected[tracker.name], atol=1e-5, err_msg=tracker.name
+        )
+    found = [weight.numpy() for weight in model.flow_weights]
+    for a, b in zip(found, weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    model.flow_weights[0].assign(np.full_like(found[0], np.nan))
+    with pytest.raises(DivergenceError, match="loss is not f"), named_failures():
+        step(batch)
+    assert int(model.optimizer.iterations) == 1
+    for weight, value in zip(model.flow_weights[1:], found[1:], strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_of_keras_is_the_step():
     expected, weights = trained(X, eagerly=True)
     measures, found = trained(X, compiled=True)
     assert measures.keys() == expected.keys()
@@ -64,19 +90,6 @@ def test_half_precision_compiles():
     measures, _ = trained(X, compiled=True, dtype="mixed_bfloat16", tol=1e-2)
     expected, _ = trained(X, dtype="mixed_bfloat16", tol=1e-2)
     np.testing.assert_allclose(measures["loss"], expected["loss"], atol=0.05)
-
-
-@pytest.mark.slow
-def test_the_packages_own_loop_compiles_too(digits):
-    model = tfcnf.CNF((8, 8, 1), num_levels=17, num_scales=1, **TINY)
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
-    strategy = get_strategy("one_device")
-    with pytest.raises(ValueError, match=r"one part. Received: .*, 1 replicas, .*=2"):
-        make_step(model, strategy, parts=2)
-    batch = next(iter(training_batches(digits, 4, seed=0, epoch=0)))
-    make_step(model, strategy)(batch)
-    assert np.isfinite(float(model.metrics[0].result()))
-    assert int(model.optimizer.iterations) == 1
 
 
 def test_what_does_not_compile_is_refused():

@@ -74,7 +74,8 @@ def build_model(config: Mapping[str, Any], data: Source | DataRecord) -> Any:
             global_clipnorm=optimizer["clipnorm"] or None,
             use_ema=optimizer["ema_momentum"] > 0,
             ema_momentum=optimizer["ema_momentum"],
-        )
+        ),
+        jit_compile=training.get("jit_compile", False),
     )
     if training["honesty"]:
         model.track_honesty()

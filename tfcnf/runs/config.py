@@ -101,7 +101,8 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         ``honesty`` (steps between measures of `tfcnf.training.honesty`, 0 for none),
         ``recovery`` (keywords of
         `tfcnf.training.recovery.Recovery`), for flows ``labels`` and
-        ``labelled_part`` as `tfcnf.data.labels.hide_labels` has them, and for latent
+        ``labelled_part`` as `tfcnf.data.labels.hide_labels` has them and
+        ``jit_compile`` (XLA compiles the step of one device), and for latent
         ODEs the ``passes`` over the data that make an epoch.
         ``evaluation``: ``tol``, ``batch_size``, ``every`` epochs, and the ``draws`` of
         noise that the closing evaluation averages.
@@ -120,7 +121,7 @@ def default_config(model: str = "infocnf", policy: str = "fixed") -> dict[str, A
         "recovery": _defaults(Recovery),
     }
     if is_flow:
-        training |= {"labels": 0, "labelled_part": 0.5}
+        training |= {"labels": 0, "labelled_part": 0.5, "jit_compile": False}
         options["supervised_fraction"] = FRACTIONS[model]
         options["adjoint_tol"] = None  # as the forward solve's
         options["policy"] = policy

@@ -15,7 +15,7 @@ from tfcnf.data.record import DataRecord
 from tfcnf.runs.data import check_data, renew_folder
 from tfcnf.runs.folder import check_folder, hold_folder, open_folder
 from tfcnf.runs.warm_start import FirstWeights
-from tfcnf.training.accumulation import check_parts
+from tfcnf.training.accumulation import check_compiled, check_parts
 from tfcnf.training.agreement import check_agreement, facts_of_code
 from tfcnf.training.checkpoints import START, Checkpoints, Position
 from tfcnf.training.strategy import cluster_of
@@ -44,15 +44,15 @@ def check_batches(scope: tf.distribute.Strategy, config: Mapping[str, Any]) -> N
     """Checks that a batch can be divided, and that its failures can be dealt with.
 
     Raises:
-        ValueError: where replicas and parts do not divide a batch, or one of several
-            workers is asked to recover from a failed step.
+        ValueError: where replicas and parts do not divide a batch, or XLA is to compile
+            a step of several of them, or one of several workers is asked to recover
+            from a failed step.
     """
     training = config["training"]
-    check_parts(
-        training["batch_size"],
-        scope.num_replicas_in_sync,
-        training["accumulation_steps"],
-    )
+    replicas, parts = scope.num_replicas_in_sync, training["accumulation_steps"]
+    check_parts(training["batch_size"], replicas, parts)
+    if training.get("jit_compile"):
+        check_compiled(replicas, parts)
     workers, action = len(cluster_of(scope).addresses), training["recovery"]["action"]
     if workers > 1 and action != "stop":
         raise ValueError(

@@ -19,6 +19,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcnf.models.base import FlowModel, Part
+from tfcnf.models.finite import require_finite_gradient, require_finite_loss
 from tfcnf.tolerances.reinforce import Decision
 from tfcnf.types import Tensor
 
@@ -29,6 +30,15 @@ def check_parts(batch_size: int, replicas: int, parts: int) -> None:
         raise ValueError(
             f"batch_size must be divisible by the {replicas} replicas times the "
             f"{parts} accumulation steps. Received: batch_size={batch_size}"
+        )
+
+
+def check_compiled(replicas: int, parts: int) -> None:
+    """Raises a ValueError unless a step is one that XLA compiles."""
+    if replicas > 1 or parts > 1:
+        raise ValueError(
+            "XLA compiles the step of one device on a batch in one part. Received: "
+            f"jit_compile=True, {replicas} replicas, accumulation_steps={parts}"
         )
 
 
@@ -45,19 +55,13 @@ def make_step(
     Raises:
         ValueError: where XLA is to compile a step of several replicas or parts.
     """
-    replicas = strategy.num_replicas_in_sync
-    if model.jit_compile and (parts > 1 or replicas > 1):
-        raise ValueError(
-            "XLA compiles the step of one device on a batch in one part. Received: "
-            f"jit_compile=True, {replicas} replicas, accumulation_steps={parts}"
-        )
+    if model.jit_compile:
+        check_compiled(strategy.num_replicas_in_sync, parts)
     with strategy.scope():
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
     if parts == 1:
-        train_step = model.train_step
-        if model.jit_compile:
-            train_step = tf.function(train_step, autograph=False, jit_compile=True)
+        train_step = _compiled(model) if model.jit_compile else model.train_step
 
         @tf.function(autograph=False)
         def whole(batch: Any) -> None:
@@ -80,6 +84,25 @@ def make_step(
         for i in range(parts):
             add(batch, tf.constant(i), model.samples_tolerances and i > 0)
         apply()
+
+    return step
+
+
+def _compiled(model: FlowModel) -> Callable[[Any], None]:
+    """The step in two compiled halves; the checks between them XLA would drop."""
+    differentiate, apply = (
+        tf.function(half, autograph=False, jit_compile=True)
+        for half in (model.differentiate, model.apply)
+    )
+
+    def step(batch: Any) -> None:
+        part, decision = differentiate(batch)
+        finite = [
+            require_finite_loss(part.loss),
+            require_finite_gradient(part.gradients, model.flow_weights),
+        ]
+        with tf.control_dependencies(finite):
+            apply(part, decision)
 
     return step
 
