@@ -67,7 +67,9 @@ def _unknown_key(failure: Exception, arguments: Sequence[str]) -> ValueError | N
     if not isinstance(failure, (AttributeError, LookupError)):
         return None
     said = re.match(r"\W*(\w+)\W*(?:(Did you mean) \W*(\w+))?", _one_line(failure))
-    for given in arguments if said else ():
+    if said is None:
+        return None
+    for given in arguments:
         if said[1] in given.partition("=")[0].split(".")[1:]:
             near = f" {said[2]} {said[3]!r}?" if said[2] else ""
             return ValueError(
