@@ -63,7 +63,7 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
 
 
 def _unknown_key(failure: Exception, arguments: Sequence[str]) -> ValueError | None:
-    """What the flags say of a key that a configuration has not, in whole words."""
+    """The failure of a key that the configuration lacks, in whole words; else None."""
     if not isinstance(failure, (AttributeError, LookupError)):
         return None
     said = re.match(r"\W*(\w+)\W*(?:(Did you mean) \W*(\w+))?", _one_line(failure))
