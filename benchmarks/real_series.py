@@ -1,4 +1,4 @@
-"""Real series: class and hidden points by a latent ODE, a GRU and lines.
+"""Real series: class and hidden points by a latent ODE, a GRU, lines and processes.
 
     pip install "tfcnf[series]"
     python -m benchmarks.real_series --data=japanese_vowels --epochs=200
@@ -8,7 +8,9 @@ class (``code``), or for the points alone (``none``); a GRU of as many units to 
 class, for as many epochs. Errors of the class are of whole test series. Then three of
 ten points of each test series are hidden, never the first or the last, and distances to
 them are root mean squares in deviations of each dimension, beside those of lines
-between the points that are left. Both models see whole series in training.
+between the points that are left and of a Gaussian process with a smooth kernel and
+noise, whose length and sizes are the medians of fits to training series. Both models
+see whole series in training.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ DATA_DIR = flags.DEFINE_string(
 )
 CONFIG = Path(__file__).parents[1] / "configs" / "series.py"
 HIDDEN_PART = 0.3
+FITTED, FIT_POINTS = 20, 200  # training series, and first points, of the processes' fit
 
 
 def hide(x: Series, rng: np.random.Generator) -> tuple[Series, np.ndarray]:
@@ -65,6 +68,27 @@ def lines(x: Series, stamps: np.ndarray) -> np.ndarray:
             at, values = x.times[i, seen], x.values[i, seen, k]
             found[i, :, k] = np.interp(stamps, at, values)
     return found
+
+
+def gaussian_processes(train: Series, x: Series, stamps: np.ndarray) -> np.ndarray:
+    """Posterior means ``[n, T, C]`` at times, of each series given its points."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+    def fitted(x: Series, i: int, points: int | None = None, **options: Any) -> Any:
+        seen = np.flatnonzero(x.mask[i] > 0)[:points]
+        process = GaussianProcessRegressor(normalize_y=True, **options)
+        return process.fit(x.times[i, seen, None], x.values[i, seen])
+
+    kernel = ConstantKernel() * RBF() + WhiteKernel(0.1, (1e-9, 10.0))
+    some = min(FITTED, len(train.values))
+    found = [fitted(train, i, FIT_POINTS, kernel=kernel).kernel_ for i in range(some)]
+    kernel = kernel.clone_with_theta(np.median([k.theta for k in found], 0))
+    means = [
+        fitted(x, i, kernel=kernel, optimizer=None).predict(stamps[:, None])
+        for i in range(len(x.values))
+    ]
+    return np.reshape(means, [len(x.values), len(stamps), -1])
 
 
 def distance(curves: np.ndarray, x: Series, hidden: np.ndarray) -> float:
@@ -133,8 +157,10 @@ def main() -> None:
     x, y = source.test.x, source.test.y
     seen, hidden = hide(x, np.random.default_rng(SEED.value))
     stamps = np.arange(x.values.shape[1], dtype=np.float64)
+    processes = gaussian_processes(source.train.x, seen, stamps)
     found: dict[str, dict[str, float]] = {
-        "lines": {"hidden": distance(lines(seen, stamps), x, hidden)}
+        "lines": {"hidden": distance(lines(seen, stamps), x, hidden)},
+        "Gaussian processes": {"hidden": distance(processes, x, hidden)},
     }
     for partition in ("code", "none"):
         started = time.process_time()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import real_series as bench
-from tfcnf.data.series import pad_series
+from tfcnf.data.series import make_series, pad_series
 
 
 def series():
@@ -31,6 +31,19 @@ def test_lines_meet_the_hidden_points_of_lines():
     shift = np.array([x.values[..., 0][x.mask > 0].std(), 0.0])
     off = bench.distance(curves + shift, x, hidden)
     assert off == pytest.approx(0.5**0.5, rel=1e-5)
+
+
+def test_gaussian_processes_meet_the_hidden_points_of_waves():
+    times = np.arange(12.0)
+    phase = np.linspace(0, 3, 6)[:, None]
+    values = np.stack([np.sin(times + phase), 5 + np.cos(times + phase)], -1)
+    x = make_series(values, times)
+    seen, hidden = bench.hide(x, np.random.default_rng(0))
+    curves = bench.gaussian_processes(x, seen, times)
+    smooth, straight = (
+        bench.distance(found, x, hidden) for found in (curves, bench.lines(seen, times))
+    )
+    assert smooth < 0.3 * straight
 
 
 def test_errors_of_the_class_are_in_percent():
