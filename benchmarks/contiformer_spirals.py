@@ -13,14 +13,18 @@ the first half of the points (interpolation) and the second (extrapolation).
 Theirs are trained on the noise-free curves of both halves (``--targets=both``). With
 ``--targets=observed`` a model is told the 50 noisy points of a step and nothing else.
 Scores are printed ten times on the way; theirs count the best step of the test.
+Their 10,000 steps need not be made at a time: with ``--state=FILE`` a run is kept there
+every 100 steps, and goes on from there as if it had not been stopped.
 """
 
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -30,8 +34,11 @@ from absl import flags
 
 from tfcnf.data.series import Series, make_series
 from tfcnf.data.spirals import END
+from tfcnf.files import replace_file
 from tfcnf.models.latent_ode import LatentODE
 from tfcnf.models.latent_starts import both_ways
+from tfcnf.seeds import next_seed, normal
+from tfcnf.training.checkpoints import training_state
 from tfcnf.training.schedules import learning_rate
 from tfcnf.types import Control, Tensor
 
@@ -46,6 +53,10 @@ PEER = flags.DEFINE_bool(
 TARGETS = flags.DEFINE_enum(
     "targets", "both", ["both", "observed"], "see above", flag_values=FLAGS
 )
+STATE = flags.DEFINE_string(
+    "state", None, "file of a run that is made in parts", flag_values=FLAGS
+)
+KEPT_EVERY = 100  # steps
 TRAIN, TEST, POINTS, OBSERVED, NOISE = 200, 100, 150, 50, 0.05
 A, B, SPREAD = 0.0, 0.3, 0.02
 HALF = POINTS // 2
@@ -81,10 +92,14 @@ class Contender(NamedTuple):
     Attributes:
         train: takes the indices of the points that are read, and makes a step.
         predict: the curves ``[100, 150, 2]`` of the test from such points.
+        state: all that training changes, to be pickled.
+        restore: takes such a state.
     """
 
     train: Callable[[np.ndarray], None]
     predict: Callable[[np.ndarray], np.ndarray]
+    state: Callable[[], Any]
+    restore: Callable[[Any], None]
 
 
 def draw(rng: np.random.Generator) -> Spirals:
@@ -131,7 +146,9 @@ def ours(data: Spirals, steps: int, seed: int, targets: str) -> Contender:
     def both(x: Series, stamps: Tensor) -> None:
         with tf.GradientTape() as tape:
             posterior = model.posterior(x)
-            z = posterior.sample()
+            mean = posterior.mean()
+            noise = normal(tf.shape(mean), next_seed(model.noise), mean.dtype)
+            z = mean + posterior.stddev() * noise
             square = tf.square(curves(z, stamps) - data.truth[:TRAIN])
             fit = 0.5 * tf.reduce_sum(square, [1, 2]) / data.sigma**2
             kl = posterior.kl_divergence(model.prior.distribution(tf.zeros([TRAIN, 0])))
@@ -165,7 +182,14 @@ def ours(data: Spirals, steps: int, seed: int, targets: str) -> Contender:
         z = model.posterior(read(slice(TRAIN, None), index)).mean()
         return model.decode(z, since(index).numpy().tolist()).numpy()
 
-    return Contender(train, predict)
+    model.optimizer.build(model.trainable_variables)
+    variables = training_state(model)["variables"]
+
+    def restore(arrays: Any) -> None:
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+
+    return Contender(train, predict, lambda: [v.numpy() for v in variables], restore)
 
 
 def peer(data: Spirals, steps: int, seed: int, targets: str) -> Contender:
@@ -216,29 +240,65 @@ def peer(data: Spirals, steps: int, seed: int, targets: str) -> Contender:
         with torch.no_grad():
             return forward(slice(TRAIN, None), index, 0.0)[0].numpy()
 
-    return Contender(train, predict)
+    def state() -> Any:
+        return parts.state_dict(), optimizer.state_dict(), torch.get_rng_state()
+
+    def restore(state: Any) -> None:
+        parts.load_state_dict(state[0])
+        optimizer.load_state_dict(state[1])
+        torch.set_rng_state(state[2])
+
+    return Contender(train, predict, state, restore)
 
 
-def run(make: Any, steps: int, seed: int, targets: str) -> list[dict[str, float]]:
-    """Trains a contender; its scores on the way, ten times, the last ones last."""
+def run(
+    make: Any, steps: int, seed: int, targets: str, path: Path | None = None
+) -> list[dict[str, float]]:
+    """Trains a contender; its scores on the way, ten times, the last ones last.
+
+    Args:
+        make: makes the contender.
+        steps: of the whole training.
+        seed: of data, weights and noise.
+        targets: ``"both"`` or ``"observed"``.
+        path: file where the run is kept, and from where it goes on.
+
+    Raises:
+        ValueError: for a file of another run.
+    """
     rng = np.random.default_rng(seed)
     data = draw(rng)
     shown = some(rng)
     contender = make(data, steps, seed, targets)
-    found, started = [], time.process_time()
-    for step in range(1, steps + 1):
+    asked = {"of": make.__name__, "steps": steps, "seed": seed, "targets": targets}
+    done, spent, found = 0, 0.0, []
+    if path is not None and path.exists():
+        known, done, spent, found, drawn, state = pickle.loads(path.read_bytes())
+        if known != asked:
+            raise ValueError(f"state is of another run, {known}. Received: {asked}")
+        rng.bit_generator.state = drawn
+        contender.restore(state)
+    started = time.process_time() - spent
+    for step in range(done + 1, steps + 1):
         contender.train(some(rng))
+        spent = time.process_time() - started
         if step % max(steps // 10, 1) == 0 or step == steps:
             part = scores(contender.predict(shown), data.truth[TRAIN:])
-            spent = time.process_time() - started
             found.append({"step": step, **part, "cpu_seconds": round(spent, 1)})
             print(json.dumps(found[-1]), flush=True)
+        if path is not None and (step % KEPT_EVERY == 0 or step == steps):
+            drawn = rng.bit_generator.state
+            kept = asked, step, spent, found, drawn, contender.state()
+            with replace_file(path) as temporary:
+                temporary.write_bytes(pickle.dumps(kept))
     return found
 
 
 def main() -> None:
     """Runs one contender."""
-    run(peer if PEER.value else ours, STEPS.value, SEED.value, TARGETS.value)
+    contender = peer if PEER.value else ours
+    path = Path(STATE.value) if STATE.value else None
+    run(contender, STEPS.value, SEED.value, TARGETS.value, path)
 
 
 if __name__ == "__main__":
