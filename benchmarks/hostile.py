@@ -25,6 +25,8 @@ import numpy as np
 from tfcnf.models.passes import STEPS
 from tfcnf.runs.run import Run
 from tfcnf.serving.bounds import Bounds
+from tfcnf.serving.export import make_module
+from tfcnf.serving.worst import dearest
 
 ROOT = Path(__file__).parents[1]
 PORT = 18_080
@@ -55,7 +57,7 @@ def run(workdir: str | None, log: Callable[[str], None]) -> dict[str, Any]:
         saved = trained.export(str(Path(folder, "saved")), bounds=BOUNDS)
         with server(str(saved), PORT) as process:
             worst = []
-            for asked in dearest(shape, classes):
+            for asked in dear_requests(trained):
                 worst.append(_time(asked, process.pid))
                 name = asked["parameters"]["signature_name"]
                 status, seconds = worst[-1]["status"], worst[-1]["cpu_seconds"]
@@ -152,23 +154,16 @@ def _time(asked: Request, pid: int) -> dict[str, Any]:
     return answer | {"cpu_seconds": _cpu_seconds(pid) - before}
 
 
-def dearest(shape: Any, classes: int) -> Iterator[Request]:
-    """The dearest requests within the bounds: stiff images, tightest tolerance.
+def dear_requests(trained: Run) -> Iterator[Request]:
+    """The dearest requests within the bounds, of several sizes.
 
-    They are of several sizes, as a larger one fails earlier; the first makes kernels.
+    A larger one fails at fewer steps; the first makes kernels.
     """
-    rng = np.random.default_rng(1)
-    tol = np.float32(BOUNDS.min_tol * 1.001)
+    answers = make_module(trained.model, None, tol=1e-5, bounds=BOUNDS).answers
     for part in (64, 1, 2, 4, 5, 6, 8):
-        most = BOUNDS.max_batch // part
-        image = rng.choice([0.0, 1.0], (most, *shape)).astype(np.float32)
-        label = rng.integers(classes, size=most).astype(np.int32)
-        code = 100 * rng.normal(size=(most, int(np.prod(shape)))).astype(np.float32)
-        for steps in STEPS:
-            ways = {"tol": tol, "steps": [steps]}
-            yield request("log_prob", image=image, label=label, **ways)
-            yield request("sample", label=label, temperature=np.float32(50), **ways)
-            yield request("decode", code=code, **ways)
+        count = BOUNDS.max_batch // part
+        for name, given in dearest(answers, trained.source.train, count):
+            yield request(name, **given | {"steps": given["steps"][None]})
 
 
 def requests(shape: Any, classes: int, count: int) -> Iterator[Request]:

@@ -46,6 +46,11 @@ STEPS = flags.DEFINE_list(
     "Steps that a request may choose from, the default first: shared (one step size "
     "for all its examples), each (of its own for each); both if the solver can.",
 )
+WORST = flags.DEFINE_bool(
+    "measure_worst",
+    False,
+    "Time the dearest requests that the bounds allow, for the model card.",
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an older export.")
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of tensorflow-datasets; its own default if not given."
@@ -73,6 +78,7 @@ def main() -> None:
         draws=DRAWS.value,
         bounds=bounds.Bounds(MAX_BATCH.value, MIN_TOL.value, MAX_WORK.value),
         steps=STEPS.value,
+        worst=WORST.value,
         overwrite=OVERWRITE.value,
     )
     print(f"exported to {made}")

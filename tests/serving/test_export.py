@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf import CNF, InfoCNF
+from tfcnf import CNF, Column, InfoCNF
 from tfcnf.data.record import record_of
+from tfcnf.data.source import Split
 from tfcnf.diagnostics.typicality import Entropy
 from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.export import export_run, make_module
+from tfcnf.serving.worst import dearest, measure_worst
 
 SIZES = (1, 7, 64, 200)
 TOL = 1e-5
@@ -335,6 +337,29 @@ def test_a_request_of_more_work_than_the_bound_fails_in_a_line(in_memory, given)
     for steps in ("shared", "each"):
         with pytest.raises(tf.errors.InvalidArgumentError, match="`max_work` of an ex"):
             small.encode(image, steps=steps)
+
+
+def test_the_dearest_requests_are_answered_unless_they_are_too_much_work():
+    columns = Column("mass", low=0.0), Column("visits", "integer", low=0, high=9)
+    rows = np.array([[0.5, 0], [1.5, 9], [1.0, 4]], np.float32)
+    model = InfoCNF(
+        *((2,), 2), columns=columns, context=1, filters=2, hidden_layers=1, seed=0
+    )
+    for weight in model.flow.trainable_variables:
+        weight.assign(4.0 * weight)
+    data = Split(rows, np.array([[0], [1], [0]]), context=rows[:, :1])
+    bounds = Bounds(max_batch=8, min_tol=1e-4, max_work=40)
+    ways = {"draws": 2, "steps": ["shared"]}
+    module = make_module(model, None, tol=1e-2, bounds=bounds, **ways)
+    for name, given in dearest(module.answers, data, 1):
+        module.functions[name](**given)
+    for name, given in dearest(module.answers, data, 8):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="`max_work` of an ex"):
+            module.functions[name](**given)
+    worst = measure_worst(module, data)
+    assert (worst.requests, worst.steps) == (4 * 3, "shared")
+    assert worst.examples in {8, 4, 2, 1}
+    assert worst.function in {"log_prob", "sample", "decode"}
 
 
 def test_image_files_are_read_as_their_grey_levels():

@@ -275,6 +275,7 @@ class Run:
         draws: int = DRAWS,
         bounds: Bounds = Bounds(),  # noqa: B008
         steps: Sequence[str] | None = None,
+        worst: bool = False,
         overwrite: bool = False,
     ) -> Path:
         """Exports the run as a SavedModel, see `export_run`.
@@ -302,5 +303,6 @@ class Run:
             draws=draws,
             bounds=bounds,
             steps=steps,
+            worst=worst,
             overwrite=overwrite,
         )

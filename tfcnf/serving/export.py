@@ -27,6 +27,7 @@ from tfcnf.serving.bounds import Bounds
 from tfcnf.serving.image_answers import ImageAnswers
 from tfcnf.serving.model_card import CARD, model_card
 from tfcnf.serving.module import FlowModule
+from tfcnf.serving.worst import measure_worst
 from tfcnf.tolerances.policy import check_tolerance
 
 TRACES = ("auto", "exact", "estimate")
@@ -126,6 +127,7 @@ def export_run(
     draws: int = DRAWS,
     bounds: Bounds = Bounds(),  # noqa: B008
     steps: Sequence[str] | None = None,
+    worst: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Writes the SavedModel of a run; the folder is whole or not there.
@@ -142,10 +144,13 @@ def export_run(
         draws: see `make_module`.
         bounds: see `make_module`.
         steps: see `make_module`.
+        worst: whether the dearest requests are timed and told of in the model card, see
+            `measure_worst`.
         overwrite: whether an older export at this place is replaced.
 
     Raises:
-        ValueError: for a folder that exists, or a keyword out of range.
+        ValueError: for a folder that exists, a keyword out of range, or requests to be
+            timed without the training data.
     """
     target = Path(export_dir)
     _check_target(target, overwrite)
@@ -157,12 +162,14 @@ def export_run(
     if has_marginal(model):
         entropy = kept_entropy(workdir, model, read=read, tol=tol, batch_size=size)
     module = make_module(model, entropy and entropy.nats, **options)
+    measures = _measures(Path(workdir))
+    measures["entropy"] = entropy and entropy._asdict()
+    if worst:
+        measures["worst_request"] = _worst(module, read())
     target.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(target.parent, ".export-") as folder:
         assets = folder / "assets"
         assets.mkdir()
-        measures = _measures(Path(workdir))
-        measures["entropy"] = entropy and entropy._asdict()
         write_json(assets / "labels.json", data.class_names)
         _write_examples(assets, model)
         write_json(assets / "run_config.json", config)
@@ -181,6 +188,15 @@ def export_run(
         _forget_gradients(saved / "saved_model.pb")
         _move(saved, target)
     return target
+
+
+def _worst(module: FlowModule, data: Split | None) -> dict[str, Any]:
+    if data is None:
+        raise ValueError(
+            "the dearest requests are made of the training data, which are not here. "
+            "Received: worst=True"
+        )
+    return measure_worst(module, data)._asdict()
 
 
 def _write_examples(assets: Path, model: InfoCNF) -> None:

@@ -60,7 +60,8 @@ def model_card(
         module: what is saved.
         config: of the run.
         measures: ``"entropy"``, which may be None, and, of a finished run,
-            ``"evaluation"``, ``"metadata"`` and, where it has one, ``"certificate"``.
+            ``"evaluation"``, ``"metadata"`` and, where it has one, ``"certificate"``;
+            ``"worst_request"`` where it was measured.
         data: record of the run's data.
         tol: default tolerance.
     """
@@ -87,6 +88,7 @@ def model_card(
         _functions(module),
         "## Bounds",
         _bounds(module.answers),
+        *_worst(measures.get("worst_request")),
         "## Limits",
         OF_IMAGES if images else OF_VECTORS,
         *([SHARED] if "shared" in module.answers.steps else []),
@@ -260,6 +262,20 @@ def _bounds(answers: Answers) -> str:
         "/ 3 where log-determinants take P directions, in all passes of an answer "
         f"together. What is beyond a bound is refused, or fails, in "
         "one line that names it."
+    )
+
+
+def _worst(worst: dict[str, Any] | None) -> Iterator[str]:
+    """Seconds of the dearest requests, where they were measured."""
+    if worst is None:
+        return
+    end = "was answered" if worst["answered"] else "failed in its solve"
+    yield (
+        f"Of {worst['requests']} requests made as dear as the bounds allow the slowest "
+        f"took {worst['seconds']:.1f} s ({worst['cpu_seconds']:.1f} s of CPU): "
+        f"`{worst['function']}` of {worst['examples']} examples with steps "
+        f"`{worst['steps']}`, which {end}. Measured when this export was made, on "
+        f"{_plain(worst['machine'])}."
     )
 
 
