@@ -24,6 +24,20 @@ def check_positive_integer(name: str, value: Any) -> None:
         )
 
 
+def check_count(name: str, value: Any) -> None:
+    """Raises a ValueError for what is not an integer of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(
+            f"{name} must be an integer, not negative. Received: {name}={value!r}"
+        )
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raises a ValueError for what is not True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False. Received: {name}={value!r}")
+
+
 def unframed(text: str) -> str:
     """An error's message without Keras' frame around that of a layer's call."""
     if "\x1b[1m" not in text:

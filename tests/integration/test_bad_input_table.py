@@ -280,7 +280,7 @@ def series_source(y):
 
 
 def series_model(**options):
-    return LatentODE(1, partition="none", encoder="rnn:units=2", **options)
+    return LatentODE(1, partition="none", **{"encoder": "rnn:units=2"} | options)
 
 
 EVALUATE = f"evaluate --workdir=RUN {DATA}"
@@ -792,6 +792,18 @@ CASES = [
         "LatentODE(1, encoder='lstm')",
         "Received: encoder='lstm'",
         lambda: series_model(encoder="lstm"),
+    ),
+    library(
+        "an option that an encoder does not have",
+        "LatentODE(1, encoder='gru:start=orthogonal')",
+        "options of encoder='gru' are units, gaps",
+        lambda: series_model(encoder="gru:start=orthogonal"),
+    ),
+    library(
+        "widths of the dynamics that are one number",
+        "LatentODE(1, dynamics='mlp:units=64')",
+        "a tuple of widths",
+        lambda: series_model(dynamics="mlp:units=64"),
     ),
     library(
         "consistency of codes at one point alone",

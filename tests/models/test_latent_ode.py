@@ -382,8 +382,11 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"encoder": "rnn:start=zero"}, "orthogonal. Received: start='zero'"),
         ({"encoder": "gru:start=zero"}, "units, gaps. Received: encoder='gru:start=ze"),
         ({"encoder": "gru:units=0"}, "Received: units=0"),
+        ({"encoder": "gru:gaps=2"}, "gaps must be True or False. Received: gaps=2"),
         ({"beta": -1.0}, "Received: beta=-1.0"),
+        ({"sigma": "a"}, "sigma must be a number. Received: sigma='a'"),
         ({"decoder_units": -1}, "Received: decoder_units=-1"),
+        ({"decoder_units": 2.5}, "integer, not negative. Received: decoder_units=2.5"),
         ({"refine": -1}, "Received: refine=-1"),
         ({"random_start": 1.5}, "Received: random_start=1.5"),
         ({"consistency": -1.0}, "Received: consistency=-1.0"),
@@ -393,6 +396,7 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"labels": ("gauss",) * 3}, "registered kinds. Received: label='gauss'"),
         ({"dynamics": "mlp:units=(0,)"}, "Received: units=0"),
         ({"dynamics": "mlp:units=20"}, "as (64,). Received: units=20"),
+        ({"dynamics": "mlp:skip=1"}, "skip must be True or False. Received: skip=1"),
         ({"dynamics": "mlp:activation=relu"}, "Received: activation='relu'"),
         ({"tol": 0.0}, "Received: tol=0.0"),
     ],
@@ -403,8 +407,8 @@ def test_bad_keywords_are_refused(options, message):
     assert message in str(failure.value)
 
 
-@pytest.mark.parametrize("times", [[], [np.nan], [[0.0, 1.0]]])
+@pytest.mark.parametrize("times", [[], [np.nan], [[0.0, 1.0]], ["noon"]])
 def test_bad_times_are_refused(times):
     model = make()
-    with pytest.raises(ValueError, match="Received: times="):
+    with pytest.raises(ValueError, match="Received: times"):
         model.decode(tf.zeros([1, 5]), times)

@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfcnf.checks import check_count
+from tfcnf.data.observations import numbers
 from tfcnf.data.series import Series
 from tfcnf.models.latent_loss import LatentLoss
 from tfcnf.models.latent_refine import ascend, log_prior
@@ -57,11 +59,11 @@ class LatentForecasts(LatentLoss):
             tol: solver tolerance; the model's own if None.
 
         Raises:
-            ValueError: for series that do not fit the model, or a negative number.
+            ValueError: for series that do not fit the model, or a number of steps that
+                is not an integer of at least 0.
         """
         steps = self.options["refine"] if refine is None else refine
-        if steps < 0:
-            raise ValueError(f"refine must not be negative. Received: refine={steps}")
+        check_count("refine", steps)
         x = self._read(x)
         posterior = self._encode(x)
         if not steps:
@@ -96,7 +98,7 @@ class LatentForecasts(LatentLoss):
         Raises:
             ValueError: for times that are not finite.
         """
-        stamps = np.asarray(times, np.float64)
+        stamps: np.ndarray = numbers("times", times).astype(np.float64)
         if stamps.ndim != 1 or not stamps.size or not np.isfinite(stamps).all():
             raise ValueError(
                 f"times must be finite, one at least. Received: times={times!s:.200}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tfcnf.checks import check_choice
+from tfcnf.checks import check_choice, check_count, check_positive_integer
 from tfcnf.data.series_units import SeriesUnits
 from tfcnf.models.encoders.encoder import Encoder
 from tfcnf.ode.solver import Solver, check_keeps_steps
@@ -23,16 +23,20 @@ def check_options(options: dict[str, Any], labels: int) -> None:
     check_choice("partition", options["partition"], PARTITIONS)
     Encoder.parse(options["encoder"])
     for name in ("obs_dims", "latent_dims", "code_dims"):
-        if not isinstance(options[name], int) or options[name] < 1:
+        check_positive_integer(name, options[name])
+    for name in ("sigma", "beta", "consistency", "random_start"):
+        if not isinstance(options[name], (int, float)):
             raise ValueError(
-                f"{name} must be a positive integer. Received: {name}={options[name]!r}"
+                f"{name} must be a number. Received: {name}={options[name]!r}"
             )
     if not options["sigma"] > 0:
         raise ValueError(
             f"sigma must be positive. Received: sigma={options['sigma']!r}"
         )
+    for name in ("kl_warmup_steps", "refine", "decoder_units"):
+        check_count(name, options[name])
     check_keeps_steps("a latent ODE", Solver.get(options["solver"]))
-    for name in ("beta", "kl_warmup_steps", "consistency", "refine", "decoder_units"):
+    for name in ("beta", "consistency"):
         if not options[name] >= 0:
             raise ValueError(
                 f"{name} must not be negative. Received: {name}={options[name]!r}"

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.checks import check_choice, check_positive_integer
+from tfcnf.checks import check_choice, check_flag, check_positive_integer
 from tfcnf.ode.dynamics import Dynamics
 from tfcnf.registry import Record
 from tfcnf.seeds import next_int
@@ -86,6 +86,7 @@ class Perceptron(AutonomousField, key="mlp"):
                 "units must be a tuple of widths, as (64,). "
                 f"Received: units={self.units!r}"
             )
+        check_flag("skip", self.skip)
         for width in self.units:
             check_positive_integer("units", width)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tfcnf.checks import check_choice, check_positive_integer
+from tfcnf.checks import check_choice, check_flag, check_positive_integer
 from tfcnf.ode.control import NORMS, Integrator
 from tfcnf.ode.tableau import Tableau
 from tfcnf.registry import Record
@@ -90,11 +90,7 @@ class RungeKutta(Solver, key=None):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.pi_control, bool):
-            raise ValueError(
-                "pi_control must be True or False. "
-                f"Received: pi_control={self.pi_control!r}"
-            )
+        check_flag("pi_control", self.pi_control)
         check_choice("norm", self.norm, tuple(NORMS))
 
     def integrator(self, tol: Tensor) -> Integrator:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.checks import check_positive_integer
+from tfcnf.checks import check_flag, check_positive_integer
 from tfcnf.data.series import Series
 from tfcnf.models.affine import dense
 from tfcnf.models.latent_inputs import seen_points
@@ -76,6 +76,7 @@ class Encoder(Registered, FullPrecision, kind="encoder"):
     ):
         super().__init__(dtype=dtype)
         check_positive_integer("units", units)
+        check_flag("gaps", gaps)
         self.gaps, self.encode_mask = gaps, encode_mask
         seeds = keras.random.SeedGenerator(seed)
         inputs = obs_dims * (1 + int(encode_mask)) + int(gaps)
