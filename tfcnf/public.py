@@ -40,6 +40,7 @@ from tfcnf.ode.costs.kinetic_energy import KineticEnergy
 from tfcnf.ode.discrete import Checkpoint, Store
 from tfcnf.ode.dynamics import ConvDynamics, DenseDynamics, Dynamics
 from tfcnf.ode.gradient import Gradient
+from tfcnf.ode.oscillators import Oscillators
 from tfcnf.ode.solver import RungeKutta, Solver
 from tfcnf.ode.solvers.bosh3 import Bosh3
 from tfcnf.ode.solvers.dopri5 import Dopri5
@@ -95,6 +96,7 @@ __all__ = [
     "LearnedTolerance",
     "MultiscaleFlow",
     "On",
+    "Oscillators",
     "Perceptron",
     "RandomTolerance",
     "Real",

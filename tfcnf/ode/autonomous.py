@@ -7,7 +7,7 @@ never trained at.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,6 @@ from tfcnf.types import Tensor
 
 # as single operations: no derivative along a direction is asked for here
 ACTIVATIONS = {"elu": tf.nn.elu, "softplus": tf.nn.softplus, "tanh": tf.tanh}
-
-
 Start = tuple[str, tuple[int, ...], keras.initializers.Initializer]
 
 
@@ -81,36 +79,25 @@ class Perceptron(AutonomousField, key="mlp"):
 
     def __post_init__(self) -> None:
         check_choice("activation", self.activation, ACTIVATIONS)
-        if not isinstance(self.units, tuple):
-            raise ValueError(
-                "units must be a tuple of widths, as (64,). "
-                f"Received: units={self.units!r}"
-            )
         check_flag("skip", self.skip)
-        for width in self.units:
-            check_positive_integer("units", width)
+        check_units(self.units)
 
     def starts(self, dims: int, seeds: keras.random.SeedGenerator) -> list[Start]:
         """Kernel and bias of each affine map, and A."""
-        made: list[Start] = []
-        widths = itertools.pairwise([dims, *self.units, dims])
-        for i, (n_in, n_out) in enumerate(widths):
-            start = uniform(n_in, next_int(seeds))
-            kernel = start if self.units else Turning(start)
-            made.append((f"kernel_{i}", (n_in, n_out), kernel))
-            made.append((f"bias_{i}", (n_out,), uniform(n_in, next_int(seeds))))
+        made = affine_starts((dims, *self.units, dims), seeds)
+        if not self.units:
+            name, shape, start = made[0]
+            made[0] = name, shape, Turning(start)
         if self.skip:
-            start = Turning(uniform(dims, next_int(seeds)))
-            made.append(("skip", (dims, dims), start))
+            turning = Turning(uniform(dims, next_int(seeds)))
+            made.append(("skip", (dims, dims), turning))
         return made
 
     def value(self, theta: Sequence[Tensor], t: Tensor, z: Tensor) -> Tensor:
         """dz/dt, of the shape of z ``[B, D]``; ``t`` is not looked at."""
-        function, h = ACTIVATIONS[self.activation], z
-        for i in range(len(self.units) + 1):
-            h = function(h) if i else h
-            h = tf.nn.bias_add(tf.matmul(h, theta[2 * i]), theta[2 * i + 1])
-        return h + tf.matmul(z, theta[-1]) if self.skip else h
+        maps = theta[:-1] if self.skip else theta
+        dz = affine_maps(maps, z, ACTIVATIONS[self.activation])
+        return dz + tf.matmul(z, theta[-1]) if self.skip else dz
 
 
 @keras.saving.register_keras_serializable("tfcnf")
@@ -173,6 +160,43 @@ class Turning(keras.initializers.Initializer):
         """The matrix, ``[D, D]``."""
         kernel = tf.convert_to_tensor(self.start(shape, dtype))
         return kernel - tf.transpose(kernel)
+
+
+def check_units(units: Any) -> None:
+    """Raises a ValueError for what are not widths of hidden layers."""
+    if not isinstance(units, tuple):
+        raise ValueError(
+            f"units must be a tuple of widths, as (64,). Received: units={units!r}"
+        )
+    for width in units:
+        check_positive_integer("units", width)
+
+
+def affine_starts(
+    widths: Sequence[int], seeds: keras.random.SeedGenerator
+) -> list[Start]:
+    """Kernels ``kernel_i`` and biases ``bias_i`` of affine maps between widths."""
+    made: list[Start] = []
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
+        for name, shape in (("kernel", (n_in, n_out)), ("bias", (n_out,))):
+            made.append((f"{name}_{i}", shape, uniform(n_in, next_int(seeds))))
+    return made
+
+
+def affine_maps(
+    theta: Sequence[Tensor], h: Tensor, activation: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Affine maps one after the other, with an activation between them.
+
+    Args:
+        theta: kernel and bias of each.
+        h: ``[B, width]``.
+        activation: of all but the last.
+    """
+    for i in range(0, len(theta), 2):
+        h = tf.nn.bias_add(tf.matmul(h, theta[i]), theta[i + 1])
+        h = activation(h) if i < len(theta) - 2 else h
+    return h
 
 
 def uniform(fan_in: int, seed: int) -> keras.initializers.Initializer:
