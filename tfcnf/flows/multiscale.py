@@ -36,7 +36,8 @@ class MultiscaleFlow(FlowLayer):
     """Images ``[B, H, W, C]`` to codes ``[B, D]``.
 
     Every scale but the last is ``[flows] squeeze [flows] split``; half of the
-    channels go on and half are factored out. The last scale is ``[flows]`` alone.
+    channels go on and half are factored out. The last scale is ``[flows]`` alone. A
+    squeeze may come before them all.
     The code is the concatenation of the factored-out parts, first scale first,
     each flattened channel by channel.
 
@@ -132,6 +133,7 @@ def build_multiscale(
     make_flow: Callable[[], FlowLayer],
     num_scales: int | None = None,
     flows_per_block: int = 2,
+    squeeze_first: bool = False,
 ) -> MultiscaleFlow:
     """The multiscale flow whose every CNF is made by ``make_flow``.
 
@@ -139,13 +141,16 @@ def build_multiscale(
         image_shape: (H, W, C).
         make_flow: returns a new, unbuilt flow layer.
         num_scales: scales; as many as `default_num_scales` if None.
-        flows_per_block: flows before, and after, each squeeze.
+        flows_per_block: flows before, and after, each squeeze of a scale.
+        squeeze_first: squeeze the images before the first flow. A flow of as many
+            filters then costs a quarter, and sees twice as far.
 
     Raises:
         ValueError: where a side cannot be halved as often as the scales ask.
     """
+    halved = 2 if squeeze_first else 1
     if num_scales is None:
-        num_scales = default_num_scales(image_shape)
+        num_scales = default_num_scales([side // halved for side in image_shape[:2]])
     for name, value in [
         ("num_scales", num_scales),
         ("flows_per_block", flows_per_block),
@@ -154,15 +159,17 @@ def build_multiscale(
             raise ValueError(
                 f"{name} must be a positive integer. Received: {name}={value!r}"
             )
-    factor = 2 ** (num_scales - 1)
+    factor = halved * 2 ** (num_scales - 1)
     if image_shape[0] % factor or image_shape[1] % factor:
+        after = " after a first squeeze" if squeeze_first else ""
         raise ValueError(
-            f"num_scales={num_scales} needs a height and width divisible by {factor}. "
-            f"Received: image_shape={tuple(image_shape)}"
+            f"num_scales={num_scales}{after} needs a height and width divisible by "
+            f"{factor}. Received: image_shape={tuple(image_shape)}"
         )
     scales = []
     for i in range(num_scales):
-        layers = [make_flow() for _ in range(flows_per_block)]
+        layers: list[FlowLayer] = [Squeeze()] if squeeze_first and not i else []
+        layers += [make_flow() for _ in range(flows_per_block)]
         if i < num_scales - 1:
             layers += [Squeeze(), *(make_flow() for _ in range(flows_per_block))]
         scales.append(Chain(layers, name=f"scale_{i}"))

@@ -31,6 +31,7 @@ def build_flow(
     link: str = "logit",
     num_scales: int | None = None,
     flows_per_block: int = 2,
+    squeeze_first: bool = False,
     filters: int = 64,
     hidden_layers: int = 3,
     activation: str = "softplus",
@@ -61,6 +62,7 @@ def build_flow(
         link: of grey levels to the line, see `Dequantize`; not used for vectors.
         num_scales: scales of the multiscale flow; the reference's rule if None.
         flows_per_block: CNFs before, and after, each squeeze; for vectors, in all.
+        squeeze_first: see `build_multiscale`; not used for vectors.
         filters: filters (for vectors, units) of each hidden layer of the dynamics.
         hidden_layers: hidden layers of the dynamics.
         activation: see `tfcnf.ode.dynamics.StackDynamics`.
@@ -130,7 +132,7 @@ def build_flow(
             num_levels, alpha, next_int(seeds), link=link, dtype=dtype
         )
         multiscale = build_multiscale(
-            event_shape, make_flow, num_scales, flows_per_block
+            event_shape, make_flow, num_scales, flows_per_block, squeeze_first
         )
         flow = Chain([dequantize, multiscale], dtype=dtype)
     else:
