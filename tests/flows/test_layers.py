@@ -211,6 +211,7 @@ def test_squeeze_channel_order_is_channel_row_column():
         (lambda: Dequantize(link="log"), "link must be one of logit, probit"),
         (lambda: Squeeze()(tf.zeros([1, 3, 4, 1])), "even height and width"),
         (lambda: build_multiscale((6, 6, 1), cnf, 3), "divisible by 4"),
+        (lambda: build_multiscale((6, 6, 1), cnf, 2, 1, True), "first squeeze .* by 4"),
         (lambda: build_multiscale((8, 8, 1), cnf, 1, 0), "flows_per_block"),
     ],
 )

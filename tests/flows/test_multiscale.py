@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfcnf import CCNF, CNF, InfoCNF
 from tfcnf.flows.base import FlowLayer, unsolved
 from tfcnf.flows.multiscale import build_multiscale, default_num_scales
+from tfcnf.flows.reshape import Squeeze
 
 
 class Scale(FlowLayer):
@@ -111,3 +112,22 @@ def test_deeper_scales_do_not_move_the_first_factored_code():
         codes.append(flow(x).z.numpy())
     np.testing.assert_array_equal(codes[0][:, :32], codes[1][:, :32])
     assert (codes[0][:, 32:] != codes[1][:, 32:]).all()
+
+
+def test_squeeze_first_is_the_flow_of_the_squeezed_image():
+    squeezed, flow = [
+        build_multiscale(shape, lambda f=factors: Scale(next(f)), 2, 1, first)
+        for shape, first in [((4, 4, 4), False), ((8, 8, 1), True)]
+        for factors in [iter([2.0, 3.0, 5.0])]
+    ]
+    squeezed.build()
+    flow.build()
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, 8, 8, 1)), tf.float32)
+    out, inner = flow(x), squeezed(Squeeze()(x).z)
+    np.testing.assert_array_equal(out.z, inner.z)
+    np.testing.assert_array_equal(out.log_det, inner.log_det)
+    np.testing.assert_allclose(flow(out.z, inverse=True).z, x, rtol=1e-5)
+    assert (
+        len(build_multiscale((28, 28, 1), lambda: Scale(2.0), None, 1, True).scales)
+        == 2
+    )
