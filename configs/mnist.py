@@ -40,19 +40,23 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.data = choice["data"]
     config.model.num_scales = 3
     if choice["size"] == "small":
+        config.model.squeeze_first = True
         config.model.num_scales = 2
         config.model.flows_per_block = 1
-        config.model.filters = 32
         config.model.hidden_layers = 2
-    config.model.alpha = 0.05
-    config.model.tol = 1e-3
+    config.model.link = "probit"
+    config.model.alpha = 1e-6
+    config.model.tol = 1e-2
     config.model.adjoint_tol = placeholder(float)
-    # at 1e-2, and with a tolerance of 1e-2, the loss spiked after 200 steps
-    config.optimizer.learning_rate = 3e-3
+    config.model.solver = "dopri5:norm=joint"
+    config.model.costs.kinetic_energy = 0.05
+    config.optimizer.learning_rate = 5e-3
+    config.optimizer.clipnorm = 5.0
     config.optimizer.decay = "cosine"
     config.training.batch_size = 128
-    config.training.epochs = 30 if choice["data"] == "mnist_5k" else 6
-    config.optimizer.warmup_epochs = 1.0 if choice["data"] == "mnist_5k" else 0.1
+    config.training.epochs = 60 if choice["data"] == "mnist_5k" else 12
+    config.optimizer.warmup_epochs = 3.0 if choice["data"] == "mnist_5k" else 0.2
+    config.evaluation.every = 6
     if choice["smoke"]:
         config.update(SMOKE)
     return config.lock()
