@@ -9,7 +9,7 @@ error test, and every evaluation is counted.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
@@ -172,19 +172,19 @@ class Integrator:
         if dt is None:
             dt = self._first_step(plain, initial_state, f0, end)
         trail = _empty_trail(initial_state) if keep_trail else []
+        is_free = quadrature is not None and quadrature.is_free
+        is_positive = quadrature is not None and quadrature.is_positive
+        weights = self.tableau.positive if is_positive else self.tableau.b
         stage = functools.partial(
-            stage_of,
-            plain,
-            full,
-            weights=self.tableau.b,
-            is_free=quadrature is not None and quadrature.is_free,
+            stage_of, plain, full, weights=weights, is_free=is_free
         )
+        attempt = functools.partial(self._attempt, stage, weights, end)
         progress = _Progress(
             Clock.start(dt), initial_state, f0, q0, initial_total, trail
         )
         (progress,) = tf.while_loop(
             lambda p: (p.clock.s < end) & tf.equal(p.clock.status, SOLVED),
-            lambda p: [self._attempt(stage, end, p)],
+            lambda p: [attempt(p)],
             [progress],
             parallel_iterations=1,
         )
@@ -198,7 +198,11 @@ class Integrator:
         return Solution(y, progress.total, stats, clock.step, kept)
 
     def _attempt(
-        self, evaluate: Callable[..., Any], end: Tensor, p: _Progress
+        self,
+        evaluate: Callable[..., Any],
+        weights: Sequence[float],
+        end: Tensor,
+        p: _Progress,
     ) -> _Progress:
         """One step from p, accepted or not."""
         dt, lands = self._step_size(p.clock, end)
@@ -221,7 +225,7 @@ class Integrator:
             y,
             f,
             integrands[-1],
-            accumulate(p.total, dt, self.tableau.b, integrands),
+            accumulate(p.total, dt, weights, integrands),
         )
         y, f, q, total = runge_kutta_util.nest_where(
             accept, taken, (p.y, p.f, p.q, p.total)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfcnf.ode.control import Integrator, Solution
 from tfcnf.ode.gradient import CNFSolve, Gradient
-from tfcnf.ode.runge_kutta import advance, back_along, pull_back
+from tfcnf.ode.runge_kutta import advance, back_along, moved, pull_back
 from tfcnf.types import Tensor
 
 
@@ -44,7 +44,11 @@ class Checkpoint(Gradient):
 
         def step(s: Tensor, dt: Tensor, y: Any, theta: Sequence[Tensor]) -> Any:
             stage, t = functools.partial(solve.ode_fn, theta), solve.start + sign * s
-            return advance(tableau, stage, t=t, dt=sign * dt, y=y, f=stage(t, y))[0]
+            after, stages = advance(
+                tableau, stage, t=t, dt=sign * dt, y=y, f=stage(t, y)
+            )
+            rates = [k[2:] for k in stages]
+            return *after[:2], *moved(y[2:], sign * dt, tableau.positive[:-1], rates)
 
         @tf.function(autograph=False)
         def step_back(
@@ -79,7 +83,7 @@ class Store(Gradient):
         """As `Gradient.run`; TensorFlow differentiates the loop."""
         integrator = DifferentiableIntegrator(solve.solver, solve.tol)
         ode_fn = integrator.bind(solve.ode_fn, theta)
-        solution = solve.integrate(integrator, ode_fn, z)
+        solution = solve.integrate(integrator, ode_fn, z, is_discrete=True)
         z1, log_det = solution.y
         log_det += 0.0 * nfe_probe
         return z1, log_det, *solution.total, solution.stats

@@ -60,11 +60,17 @@ class CNFSolve(NamedTuple):
         return (zero,) * len(self.costs)
 
     def integrate(
-        self, integrator: Any, ode_fn: Any, z: Tensor, **options: Any
+        self,
+        integrator: Any,
+        ode_fn: Any,
+        z: Tensor,
+        is_discrete: bool = False,
+        **options: Any,
     ) -> Solution:
         """The solution from state z with log-determinant 0, both of the start.
 
-        The costs are its quadrature; NaN where the solve failed.
+        The costs are its quadrature; NaN where the solve failed. Where the gradient is
+        that of the steps, ``is_discrete``, its weights are `Tableau.positive`.
         """
         count = tf.shape(z)[:1]
         initial = (z, tf.zeros(count, z.dtype))
@@ -85,7 +91,7 @@ class CNFSolve(NamedTuple):
             self.start,
             self.end,
             initial,
-            quadrature=Quadrature(full, self.nothing(z), is_free=True),
+            quadrature=Quadrature(full, self.nothing(z), True, is_discrete),
             **options,
         )
         failed = tf.not_equal(solution.stats.status, SOLVED)
@@ -141,7 +147,9 @@ class Gradient(Record, kind="gradient"):
 
             integrator = solve.solver.integrator(solve.tol)
             keep = self.keeps_trail
-            solution = solve.integrate(integrator, ode_fn, z, keep_trail=keep)
+            solution = solve.integrate(
+                integrator, ode_fn, z, is_discrete=keep, keep_trail=keep
+            )
 
             def gradient(*adjoints: Tensor, variables: Any = ()) -> Any:
                 check_captured(variables)

@@ -23,11 +23,14 @@ class Quadrature(NamedTuple):
         initial: tuple of tensors, the integral at the start.
         is_free: the integrand costs nothing beside dy, and may be computed at every
             stage.
+        is_positive: take weights of the stages of which none is negative, see
+            `Tableau.positive`, instead of those of the solution.
     """
 
     ode_fn: Callable[[Tensor, Any], tuple[Any, Any]]
     initial: Any
     is_free: bool = False
+    is_positive: bool = False
 
 
 def directed(
@@ -101,7 +104,7 @@ def _where(condition: Tensor, function: Callable[[], Any], otherwise: Any) -> An
 def accumulate(
     total: Any, dt: Tensor, weights: Sequence[float], stages: list[Any]
 ) -> Any:
-    """The quadrature after a step, by the weights of the solution."""
+    """The quadrature after a step, by the weights of its stages."""
     if not tf.nest.flatten(total):
         return total
     factors = [1.0, *(dt * c if c else 0.0 for c in weights)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,39 @@ class Tableau:
                 "its own weight in b 0; add such a stage. "
                 f"Received: a[-1]={self.a[-1]}, b={self.b}"
             )
+
+    @functools.cached_property
+    def positive(self) -> Row:
+        """Weights of the stages, ``[s]``, none of them negative, for running costs.
+
+        Those of the solution, unless one of them is negative, as in `Dopri5` and
+        `Tsit5`: a positive cost can then come out negative, and a training that pays
+        for it, with the gradient of the steps, makes it so. In their place are weights
+        that fulfil the conditions of the highest order that they can have, and miss
+        those of the higher ones, up to 4, by the smallest sum.
+        """
+        if min(self.b) >= 0:
+            return self.b
+        from scipy.optimize import linprog
+
+        stages = self.evaluations
+        a = np.zeros([stages, stages])
+        for i, row in enumerate(self.a[:-1], 1):
+            a[i, :i] = row
+        c = np.asarray(self.c[:-1])
+        # a sum for each rooted tree of at most four nodes, and what it must be
+        trees = [c**0, c, c**2, a @ c, c**3, c * (a @ c), a @ c**2, a @ a @ c]
+        sums = 1 / np.array([1, 2, 3, 6, 4, 8, 12, 24])
+        for exact in (8, 4, 2):
+            missed = np.eye(8)[:, exact:]
+            found = linprog(
+                [0.0] * stages + [1.0] * (2 * missed.shape[1]),
+                A_eq=np.hstack([trees, missed, -missed]),
+                b_eq=sums,
+            )
+            if found.success:
+                break
+        return (*found.x[:stages], np.float64(0.0))
 
     @property
     def evaluations(self) -> int:
