@@ -235,11 +235,15 @@ def test_the_card_names_the_classes(digits):
 
 def test_keys_that_came_later_have_their_defaults():
     config = default_config("infocnf", "learned")
+    config["model"]["costs"]["kinetic_energy"] = 0.1
     older = copy.deepcopy(config)
-    for key in ("costs", "dtype", "steer"):
+    for key in ("dtype", "squeeze_first"):
         del older["model"][key]
     del older["model"]["reinforce"]["gap"]
+    del older["model"]["costs"]["jacobian_norm"]
+    del older["training"]["jit_compile"]
     assert complete(older) == config
+    assert complete(older | {"model_name": "glow"}) == older | {"model_name": "glow"}
 
 
 def test_a_run_may_be_given_more_epochs(run_copy, config, data_dir, trained):

@@ -69,8 +69,6 @@ TABLE = {  # keywords of a table, all with a default but the first
     name: parameter.default
     for name, parameter in list(inspect.signature(load_table).parameters.items())[1:]
 }
-# keywords of models that older runs do not have
-LATER = ("costs", "dtype", "link", "steer")
 PRECISIONS = ("float32", "mixed_bfloat16")  # of the dynamics, see `tfcnf.precision`
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
 
@@ -226,22 +224,34 @@ def points_config(data: str, smoke: bool = False) -> dict[str, Any]:
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a run, with the keys that later versions added."""
-    model = config.get("model_name")
-    if model not in tuple(MODELS):
-        return dict(config)
-    known = default_config(model)
-    later = {key: known["model"][key] for key in LATER if key in known["model"]}
-    known["model"] = later
-    done = dict(config) | {
-        group: known[group] | dict(config[group])
-        for group in ("model", "optimizer", "training", "evaluation")
-        if isinstance(config.get(group), Mapping)
+    """The configuration of a run, with the keys that later versions added.
+
+    In the groups that it has, what is missing gets its default, which has to leave a
+    run as it was.
+    """
+    known = _known(config)
+    return dict(config) | {
+        group: _filled(config[group], known[group])
+        for group in known
+        if isinstance(known[group], dict) and isinstance(config.get(group), Mapping)
     }
-    gates = done["model"].get("reinforce") if "model" in done else None
-    if gates and isinstance(gates, Mapping):
-        done["model"]["reinforce"] = _defaults(Reinforce) | dict(gates)
-    return done
+
+
+def _known(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of the configuration's model; none of an unknown one."""
+    model, options = config.get("model_name"), config.get("model")
+    if model not in tuple(MODELS) or not isinstance(options, Mapping):
+        return {}
+    return default_config(model, options.get("policy", "fixed"))
+
+
+def _filled(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    groups = {
+        key: _filled(value, known[key])
+        for key, value in given.items()
+        if isinstance(value, Mapping) and isinstance(known.get(key), dict)
+    }
+    return dict(known) | dict(given) | groups
 
 
 def parse_variant(

@@ -135,8 +135,9 @@ def read_config(workdir: str) -> dict[str, Any]:
     path = Path(workdir) / "config.json"
     if not path.is_file():
         raise ValueError(f"no run in this folder. Received: workdir={workdir!r}")
-    config = complete(read_record(path))
+    config = read_record(path)
     try:
+        config = complete(config)
         check_config(config)
     except ValueError as failure:
         raise ValueError(f"{failure} in {path}") from None
