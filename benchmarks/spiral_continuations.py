@@ -6,27 +6,30 @@ The last window ends at t = 0.8 * 6 pi. A model that knows every spiral up to th
 beyond that how fast it turns, must guess how its radius goes on: as a constant, a line,
 a parabola, or an exponential with the same slope and curvature, as a linear field has
 it. The counter-clockwise radius is a line, the clockwise one a + 50 b / s with s down
-to 1.
+to 1. The second line is for windows that end at 0.6 * 6 pi and curves up to 0.8 * 6 pi,
+as `benchmarks.continuation` has them with ``--design=edge``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from tfcnf.data.spirals import DESIGNS, curve, draw, starts, times
+from tfcnf.data.spirals import Design, curve, draw, starts, times
 
-SPIRALS = 20_000
+DESIGNS = {
+    "whole": Design(spirals=20_000),
+    "edge": Design(spirals=20_000, room_after=400),
+}
 STEP = 1e-3
 
 
-def remaining(seed: int = 0) -> dict[str, float]:
+def remaining(design: Design, seed: int = 0) -> dict[str, float]:
     """Root mean squares of the distance forward for each way to go on."""
-    design = DESIGNS["spirals"]._replace(spirals=SPIRALS)
     n, grid = design.window, times(design)
     edge = grid[starts(design)[-1] + n - 1]
     y: np.ndarray = draw(design, seed).y.astype(np.float64)
     a, b, clockwise = np.split(y, 3, 1)
-    chosen = np.random.default_rng(seed).choice(starts(design), SPIRALS)
+    chosen = np.random.default_rng(seed).choice(starts(design), design.spirals)
     t = grid[chosen[:, None] + np.arange(n, 2 * n)]
 
     def radius(t: np.ndarray) -> np.ndarray:
@@ -54,8 +57,9 @@ def remaining(seed: int = 0) -> dict[str, float]:
 
 def main() -> None:
     """Prints them."""
-    for name, value in remaining().items():
-        print(f"{name}: {value:.3f}")
+    for name, design in DESIGNS.items():
+        found = remaining(design).items()
+        print(name, ", ".join(f"{way}: {value:.3f}" for way, value in found))
 
 
 if __name__ == "__main__":

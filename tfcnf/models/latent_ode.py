@@ -48,7 +48,7 @@ class LatentODE(LatentForecasts):
             or an `Encoder` of your own, by its key, with options: ``units``, its
             width; ``gaps=True``, it sees the time to the next observation too, for
             irregular times; ``start``, see `RNNEncoder`.
-        dynamics: f as an `AutonomousField` such as `Perceptron`, or its text.
+        dynamics: f as an `AutonomousField`, `Perceptron` or `Oscillators`, or its text.
         decoder_units: units of the decoder's hidden layer; 0 for a linear decoder.
         sigma: standard deviation of p(x | z).
         beta: weight of the KL divergence.
