@@ -243,6 +243,7 @@ FILES = {
         b"a,b\n": "must have rows",
         b"a;b\n1;2\n": "separated by commas.*';'",
         b"a,b\n1,2\n3,4,5\n": "not of equal length: Expected 2 fields in line 3",
+        b"a,b\n1,2\n\n3\n": "not of equal length: expected 2 fields in row 2, saw 1",
         b"a,b\n1,2,3\n3,4,5\n": "longer than the line of names",
         b"a,a\n1,2\n": "'a' more than once",
         b"a,,b\n1,2,3\n": "without a name for column 1",

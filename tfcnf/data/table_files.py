@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -43,11 +45,13 @@ def read_table(path: str | Path) -> DataFrame:
         ".npz": _read_arrays,
     }
     kind = next((end for end in readers if name.endswith(end)), None)
-    if kind is None or not Path(name).is_file():
+    if kind is None:
         raise ValueError(
             f"a table must be a file of the kind {', '.join(readers)}. "
             f"Received: data={name!r}"
         )
+    if not Path(name).is_file():
+        raise ValueError(f"there is no such file. Received: data={name!r}")
     with train_extra("reading tables", "table"):
         frame = readers[kind](name)
     if not len(frame) or not len(frame.columns):
@@ -66,7 +70,10 @@ def _read_csv(name: str) -> DataFrame:
             header = pd.read_csv(name, header=None, nrows=1, dtype=str, **options)
             names = header.iloc[0].tolist()
             _check_names(name, names)
-            return pd.read_csv(name, **options, low_memory=False)
+            frame = pd.read_csv(name, **options, low_memory=False)
+            if frame.iloc[:, -1].isna().any():  # pandas fills short rows
+                _check_lengths(name, len(names))
+            return frame
     except pd.errors.EmptyDataError:
         failure = "it is empty"
     except UnicodeError:
@@ -79,6 +86,19 @@ def _read_csv(name: str) -> DataFrame:
     except (OSError, EOFError) as broken:
         failure = f"it is damaged: {broken}"
     raise ValueError(f"a table cannot be read, {failure}. Received: data={name!r}")
+
+
+def _check_lengths(name: str, width: int) -> None:
+    """Refuses rows that are shorter than the line of names."""
+    opened = gzip.open if name.endswith(".gz") else open
+    with opened(name, "rt", encoding="utf-8-sig", newline="") as lines:
+        for number, row in enumerate(filter(None, csv.reader(lines))):
+            if len(row) < width:
+                raise ValueError(
+                    "a table cannot be read, its rows are not of equal length: "
+                    f"expected {width} fields in row {number}, saw {len(row)}. "
+                    f"Received: data={name!r}"
+                )
 
 
 def _check_names(name: str, names: list[Any]) -> None:
