@@ -189,7 +189,7 @@ class Integrator:
             parallel_iterations=1,
         )
         clock = progress.clock
-        begun = 2 if first_step is None else 1
+        begun = self.solver.begun if first_step is None else 1
         stats = clock.stats(begun, self.tableau.evaluations, progress.y[0])
         failed = tf.not_equal(clock.status, SOLVED)
         nan = tf.constant(float("nan"), dtype)
@@ -286,7 +286,7 @@ class Integrator:
     def _first_step(
         self, ode_fn: Callable[..., Any], y: Any, f: Any, end: Tensor
     ) -> Tensor:
-        """Hairer's automatic first step, or the whole interval; one evaluation.
+        """The first step to try, see `RungeKutta`.
 
         The whole interval is tried where Hairer's cautious guess reaches a small part
         of it (`WHOLE`), or where f vanishes: what a rejected first try costs is less
@@ -294,6 +294,8 @@ class Integrator:
         """
         scale = tf.nest.map_structure(lambda x: self.tol * (1.0 + tf.abs(x)), y)
         d0, d1 = self._norm(y, scale), self._norm(f, scale)
+        if self.solver.first_step == "whole":
+            return end + tf.zeros_like(d0)
         tiny = tf.constant(1e-6, end.dtype)
         h0 = tf.where(tf.minimum(d0, d1) < 1e-5, tiny, 0.01 * d0 / d1)
         h0 = tf.minimum(h0, end)

@@ -93,7 +93,7 @@ class GridIntegrator(Integrator):
         steps = Steps(
             *(a.gather(tf.range(size)) for a, size in zip(kept, sizes, strict=True))
         )
-        return steps, clock.stats(2, self.tableau.evaluations, last)
+        return steps, clock.stats(self.solver.begun, self.tableau.evaluations, last)
 
 
 def interpolate(steps: Steps, s: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ def _solve(
     nan = tf.constant(float("nan"), z.dtype)
     solved = tf.equal(clock.status[:count], SOLVED)
     clock = Clock(*(tf.reshape(x[:count], [-1]) for x in clock))
-    stats = clock.stats(2, solver.tableau.evaluations, z1)
+    stats = clock.stats(solver.begun, solver.tableau.evaluations, z1)
     z1, log_det = tf.where(solved, z1, nan), tf.where(solved, log_det, nan)
     return z1, tf.reshape(log_det, [-1]), stats
 

@@ -15,6 +15,8 @@ from tfcnf.ode.tableau import Tableau
 from tfcnf.registry import Record
 from tfcnf.types import Tensor
 
+FIRST_STEPS = ("guess", "whole")
+
 
 @dataclass(frozen=True)
 class Solver(Record, kind="solver"):
@@ -77,6 +79,8 @@ class RungeKutta(Solver, key=None):
             ``"joint"``, the root mean square over all numbers of all tensors, as
             TensorFlow Probability and later torchdiffeq have it. The log-determinant
             is one tensor of the two, and one number among the D + 1 of an example.
+        first_step: that is tried: ``"guess"``, Hairer's automatic choice, which takes
+            an evaluation and is cautious, or ``"whole"``, the whole interval.
 
     Attributes:
         tableau: coefficients of the pair.
@@ -87,15 +91,22 @@ class RungeKutta(Solver, key=None):
     scales_adjoints: ClassVar[bool] = True
     pi_control: bool = False
     norm: str = "largest"
+    first_step: str = "guess"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_flag("pi_control", self.pi_control)
         check_choice("norm", self.norm, tuple(NORMS))
+        check_choice("first_step", self.first_step, FIRST_STEPS)
 
     def integrator(self, tol: Tensor) -> Integrator:
         """The integrator to this tolerance."""
         return Integrator(self, tol)
+
+    @property
+    def begun(self) -> int:
+        """Evaluations before the first step."""
+        return 1 if self.first_step == "whole" else 2
 
     @property
     def exponents(self) -> tuple[float, float]:
