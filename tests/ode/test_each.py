@@ -13,6 +13,7 @@ PAIRS = [
     made(
         pi_control=made.key == "tsit5",
         norm="joint" if made.key == "bosh3" else "largest",
+        first_step="whole" if made.key == "bosh3" else "guess",
     )
     for made in Solver.known.values()
     if made.keeps_steps

@@ -143,6 +143,26 @@ def test_one_step_errs_as_its_order_says(pair):
     assert slope == pytest.approx(5 if pair.tableau.order == 5 else 4, abs=0.35)
 
 
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_whole_interval_is_tried_first_on_request(pair):
+    calls = []
+
+    def counted(t, y):
+        calls.append(t)
+        return swing(t, y)
+
+    start = (tf.constant(START),)
+    each = pair.tableau.evaluations
+    solver = Solver.get(f"{pair.key}:first_step=whole")
+    loose = solver.integrator(tf.constant(1e3, tf.float64))
+    solution = loose.integrate(counted, 0.0, 4.0, start)
+    assert len(calls) == int(solution.stats.nfe) == 1 + each
+    tight = solver.integrator(tf.constant(1e-7, tf.float64))
+    solution = tight.integrate(swing, 4.0, 0.0, (tf.constant(closed_form(4.0)),))
+    assert int(solution.stats.nfe) % each == 1 % each
+    np.testing.assert_allclose(solution.y[0], START, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("pair", "pi_control"), [(Dopri5, True), *((pair, False) for pair in PAIRS)]
 )
@@ -283,6 +303,7 @@ def test_a_record_is_written_as_text(family, text, canonical):
         ("tsit5:max_num_steps=", "solver must be a name, with options like"),
         ("tsit5:max_num_steps=0", "max_num_steps must be a positive integer"),
         ("tsit5:pi_control=2", "pi_control must be True or False"),
+        ("bosh3:first_step=all", "first_step must be one of guess, whole"),
         ("tsit5:norm=mean", "norm must be one of largest, joint"),
     ],
 )
