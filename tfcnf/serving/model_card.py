@@ -272,7 +272,7 @@ def _worst(worst: dict[str, Any] | None) -> Iterator[str]:
     end = "was answered" if worst["answered"] else "failed in its solve"
     yield (
         f"Of {worst['requests']} requests made as dear as the bounds allow the slowest "
-        f"took {worst['seconds']:.1f} s ({worst['cpu_seconds']:.1f} s of CPU): "
+        f"took {worst['seconds']:.2g} s ({worst['cpu_seconds']:.2g} s of CPU): "
         f"`{worst['function']}` of {worst['examples']} examples with steps "
         f"`{worst['steps']}`, which {end}. Measured when this export was made, on "
         f"{_plain(worst['machine'])}."
