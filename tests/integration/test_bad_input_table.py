@@ -1024,8 +1024,8 @@ CASES = [
     rows_of(
         "column of an answer",
         "rename it. Received: columns log_prob",
-        "town",
-        "town,log_prob",
+        PEOPLE,
+        PEOPLE.replace("\n", ",0\n").replace(",0", ",log_prob", 1),
     ),
     rows_of("unknown question", "'logprob'", change="--questions=logprob"),
     rows_of(
