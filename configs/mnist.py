@@ -50,13 +50,13 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.model.adjoint_tol = placeholder(float)
     config.model.solver = "dopri5:norm=joint,first_step=whole"
     config.model.costs.kinetic_energy = 0.05
-    config.optimizer.learning_rate = 5e-3
+    config.optimizer.learning_rate = 3e-3
     config.model.gradient = "checkpoint"
     config.optimizer.clipnorm = 5.0
     config.optimizer.decay = "cosine"
     config.training.batch_size = 128
-    config.training.epochs = 60 if choice["data"] == "mnist_5k" else 11
-    config.optimizer.warmup_epochs = 3.0 if choice["data"] == "mnist_5k" else 0.2
+    config.training.epochs = 60 if choice["data"] == "mnist_5k" else 24
+    config.optimizer.warmup_epochs = 3.0 if choice["data"] == "mnist_5k" else 0.5
     config.evaluation.every = 6
     if choice["smoke"]:
         config.update(SMOKE)
