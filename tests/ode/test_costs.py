@@ -108,6 +108,20 @@ def test_no_weight_of_a_cost_is_negative(solver):
     assert moments[2] == pytest.approx(1 / 3, abs=0.01)
 
 
+def test_a_solve_without_costs_does_not_ask_for_their_weights(dynamics, monkeypatch):
+    def refuse(tableau):
+        raise AssertionError("weights of costs")
+
+    monkeypatch.setattr(type(tfcnf.Dopri5.tableau), "positive", property(refuse))
+    field, theta = dynamics.prepare()
+    way = {"gradient": Gradient.get("checkpoint"), "costs": ()}
+    with tf.GradientTape() as tape:
+        tape.watch(theta)
+        z1, log_det, _ = run(field, theta, tol=1e-3, **way)
+        value = tf.reduce_sum(z1) + tf.reduce_sum(log_det)
+    assert all(np.abs(g).max() > 0 for g in tape.gradient(value, theta))
+
+
 class Late(NamedTuple):
     """dz/dt = theta[0] from t = 0.85 to 0.95, and 0 elsewhere."""
 

@@ -47,6 +47,8 @@ class Checkpoint(Gradient):
             after, stages = advance(
                 tableau, stage, t=t, dt=sign * dt, y=y, f=stage(t, y)
             )
+            if not solve.costs:
+                return after
             rates = [k[2:] for k in stages]
             return *after[:2], *moved(y[2:], sign * dt, tableau.positive[:-1], rates)
 
