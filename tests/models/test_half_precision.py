@@ -121,3 +121,16 @@ def test_a_state_in_half_precision_is_refused_and_noise_is_told_once():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         CNF((2,), dtype="mixed_bfloat16", tol=1e-4, **OPTIONS)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "float32"])
+def test_gradients_of_a_scaled_loss_may_overflow(policy):
+    model, optimizer = make(policy), keras.optimizers.SGD(0.1)
+    gradients = [tf.fill(w.shape, np.inf) for w in model.flow_weights]
+    if policy == "mixed_float16":
+        model.compile(keras.optimizers.LossScaleOptimizer(optimizer))
+        model.require_finite(gradients)
+        return
+    model.compile(optimizer)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not finite"):
+        model.require_finite(gradients)

@@ -178,9 +178,8 @@ class FlowModel(MeasuredModel):
             one,
             tf.UnconnectedGradients.ZERO,
         )
-        # where the loss is scaled, the optimizer leaves out steps that are not finite
-        checked = [] if self._is_compiled or scale is not None else gradients
-        with tf.control_dependencies([require_finite_gradient(checked, trained)]):
+        checks = [] if self._is_compiled else [self.require_finite(gradients)]
+        with tf.control_dependencies(checks):
             gradients, terms = tf.nest.map_structure(tf.identity, (gradients, terms))
         outputs = [out, *(other for _, other in others)]
         nfe = tf.stack([output.nfe for output in outputs])
@@ -224,6 +223,14 @@ class FlowModel(MeasuredModel):
                 nfe=part.nfe,
                 nfe_backward=part.nfe_backward,
             )
+
+    def require_finite(self, gradients: list[Tensor]) -> Any:
+        """Asserts that the gradients of `flow_weights` are finite.
+
+        Where the loss is scaled it does not: the optimizer leaves out such steps.
+        """
+        scaled = self._loss_scale is not None
+        return require_finite_gradient([] if scaled else gradients, self.flow_weights)
 
     @property
     def _is_compiled(self) -> bool:

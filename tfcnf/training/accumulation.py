@@ -19,7 +19,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcnf.models.base import FlowModel, Part
-from tfcnf.models.finite import require_finite_gradient, require_finite_loss
+from tfcnf.models.finite import require_finite_loss
 from tfcnf.tolerances.reinforce import Decision
 from tfcnf.types import Tensor
 
@@ -97,10 +97,7 @@ def _compiled(model: FlowModel) -> Callable[[Any], None]:
 
     def step(batch: Any) -> None:
         part, decision = differentiate(batch)
-        finite = [
-            require_finite_loss(part.loss),
-            require_finite_gradient(part.gradients, model.flow_weights),
-        ]
+        finite = require_finite_loss(part.loss), model.require_finite(part.gradients)
         with tf.control_dependencies(finite):
             apply(part, decision)
 
