@@ -81,6 +81,7 @@ def test_a_pair_at_rest_stays_and_has_a_slope():
         ("oscillators:pairs=0", "Received: pairs=0"),
         ("oscillators:units=8", "Received: units=8"),
         ("oscillators:limit=0", "Received: limit=0"),
+        ("oscillators:limit=1e999", "Received: limit=inf"),
         ("oscillators:pairs=3", "Received: latent_dims=6, pairs=3"),
     ],
 )

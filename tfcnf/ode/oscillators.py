@@ -6,6 +6,7 @@ nothing of a phase at a radius where it has not been. Here a rotation is one num
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,7 @@ class Oscillators(AutonomousField):
     def __post_init__(self) -> None:
         check_positive_integer("pairs", self.pairs)
         check_units(self.units)
-        if not isinstance(self.limit, (int, float)) or not self.limit > 0:
+        if not isinstance(self.limit, (int, float)) or not 0 < self.limit < math.inf:
             raise ValueError(
                 f"limit must be a positive number. Received: limit={self.limit!r}"
             )
