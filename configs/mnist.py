@@ -52,9 +52,9 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.model.tol = 1e-2
     config.model.adjoint_tol = placeholder(float)
     config.model.solver = "dopri5:norm=joint,first_step=whole"
+    config.model.gradient = "checkpoint"
     config.model.costs.kinetic_energy = 0.05
     config.optimizer.learning_rate = 3e-3
-    config.model.gradient = "checkpoint"
     config.optimizer.clipnorm = 5.0
     config.optimizer.decay = "cosine"
     config.training.batch_size = 128
