@@ -21,6 +21,24 @@ def test_the_loose_kind_pays_for_evaluations_without_a_bound(data):
     assert not bench.trained("tight", 0, data, epochs=0).samples_tolerances
 
 
+@pytest.mark.parametrize("last", ["Warning: too loose.", "The model was trained well."])
+def test_a_model_is_warned_of_where_a_sentence_says_so(monkeypatch, last):
+    class Stub:
+        def compute(self, model, data):
+            return {}
+
+        def measures(self, arrays):
+            return iter(())
+
+        def verdict(self, measures):
+            return ["The loosest tolerance is 0.1.", last]
+
+    monkeypatch.setattr(bench, "Certificate", Stub)
+    found = bench.certify(None, None)
+    assert found["warned"] == last.startswith("Warning")
+    assert found["verdict"][1] == last
+
+
 def test_a_run_goes_on_from_its_file(tmp_path, monkeypatch, capsys):
     path, made = tmp_path / "found.json", []
     path.write_text(json.dumps({"loose/0": {"warned": True}}))
