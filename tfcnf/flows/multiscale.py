@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import check_positive_integer
 from tfcnf.flows.base import (
     Chain,
     FlowLayer,
@@ -151,14 +152,8 @@ def build_multiscale(
     halved = 2 if squeeze_first else 1
     if num_scales is None:
         num_scales = default_num_scales([side // halved for side in image_shape[:2]])
-    for name, value in [
-        ("num_scales", num_scales),
-        ("flows_per_block", flows_per_block),
-    ]:
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{name} must be a positive integer. Received: {name}={value!r}"
-            )
+    check_positive_integer("num_scales", num_scales)
+    check_positive_integer("flows_per_block", flows_per_block)
     factor = halved * 2 ** (num_scales - 1)
     if image_shape[0] % factor or image_shape[1] % factor:
         after = " after a first squeeze" if squeeze_first else ""

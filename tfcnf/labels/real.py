@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfcnf.checks import check_positive_integer
 from tfcnf.labels.base import Label
 from tfcnf.seeds import normal, uniform
 from tfcnf.types import Tensor
@@ -68,8 +69,7 @@ class Real(Label):
         **options: Any,
     ):
         super().__init__(**options)
-        if not isinstance(dims, int) or dims < 1:
-            raise ValueError(f"dims must be a positive integer. Received: dims={dims}")
+        check_positive_integer("dims", dims)
         self.dims = self.columns = dims
         self.mean = tuple(map(float, [0.0] * dims if mean is None else mean))
         self.scale = tuple(map(float, [1.0] * dims if scale is None else scale))

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfcnf.checks import check_positive_integer
 from tfcnf.ode.clocks import GROUP
 from tfcnf.types import Tensor
 
@@ -35,14 +36,14 @@ def in_batches(
     """
     if batch_size is None:
         return list(function(None, *inputs))
-    size = _positive(batch_size)
+    check_positive_integer("batch_size", batch_size)
     inputs = [_sliceable(x) for x in inputs]
     total = _rows(inputs)
-    count = tf.maximum(-(-total // size), 1)  # a batch of nothing, of nothing
+    count = tf.maximum(-(-total // batch_size), 1)  # a batch of nothing, of nothing
 
     def solve(i: Tensor, arrays: list[tf.TensorArray]) -> tuple[Tensor, Any]:
-        first = i * size
-        parts = [x[first : tf.minimum(first + size, total)] for x in inputs]
+        first = i * batch_size
+        parts = [x[first : tf.minimum(first + batch_size, total)] for x in inputs]
         answers = function(tf.stack([first, total]), *parts)
         return i + 1, [a.write(i, x) for a, x in zip(arrays, answers, strict=True)]
 
@@ -89,16 +90,6 @@ def _rows(inputs: Sequence[Any]) -> Tensor:
             f"Received: {' and '.join(str(x.shape[0]) for x in inputs)} rows"
         )
     return tf.constant(lengths.pop()) if lengths else tf.shape(inputs[0])[0]
-
-
-def _positive(batch_size: Any) -> int:
-    good = isinstance(batch_size, int) and not isinstance(batch_size, bool)
-    if not good or batch_size < 1:
-        raise ValueError(
-            "batch_size must be a positive integer. "
-            f"Received: batch_size={batch_size!r}"
-        )
-    return batch_size
 
 
 def _sliceable(x: Any) -> Any:

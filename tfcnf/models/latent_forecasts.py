@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfcnf.checks import check_count
+from tfcnf.checks import check_count, check_positive_integer
 from tfcnf.data.observations import numbers
 from tfcnf.data.series import Series
 from tfcnf.models.latent_loss import LatentLoss
@@ -142,10 +142,7 @@ class LatentForecasts(LatentLoss):
         Raises:
             ValueError: for an argument out of range.
         """
-        if not isinstance(draws, int) or draws < 1:
-            raise ValueError(
-                f"draws must be a positive integer. Received: draws={draws!r}"
-            )
+        check_positive_integer("draws", draws)
         mean, scale = self.codes(x, refine, tol), self.posterior(x).stddev()
         count, dims = tf.shape(mean)[0], mean.shape[1]
         unit = normal([draws, count, dims], tf.constant([seed, 0]), mean.dtype)

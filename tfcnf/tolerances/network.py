@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfcnf.checks import check_positive_integer
 from tfcnf.precision import FullPrecision
 from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
@@ -38,10 +39,7 @@ class GateNetwork(FullPrecision):
         self, outputs: int = 2, width: int = 10, seed: int | None = None, **kwargs: Any
     ):
         super().__init__(**kwargs)
-        if not isinstance(width, int) or width < 1:
-            raise ValueError(
-                f"width must be a positive integer. Received: width={width!r}"
-            )
+        check_positive_integer("width", width)
         self.outputs, self.width, self.seed = outputs, width, seed
 
     def build(self, shape: Sequence[int | None]) -> None:
