@@ -131,3 +131,11 @@ def test_squeeze_first_is_the_flow_of_the_squeezed_image():
         len(build_multiscale((28, 28, 1), lambda: Scale(2.0), None, 1, True).scales)
         == 2
     )
+
+
+def test_a_model_squeezes_first_on_request():
+    small = {"filters": 2, "hidden_layers": 1, "num_scales": 1, "flows_per_block": 1}
+    model = CNF((8, 8, 1), squeeze_first=True, **small)
+    channels = 4 + 1  # of the squeezed image, and time
+    assert model.trainable_variables[0].shape == (3, 3, channels, 2)
+    assert model.trainable_variables[-1].shape == (4,)

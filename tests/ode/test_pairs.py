@@ -157,6 +157,14 @@ def test_the_whole_interval_is_tried_first_on_request(pair):
     loose = solver.integrator(tf.constant(1e3, tf.float64))
     solution = loose.integrate(counted, 0.0, 4.0, start)
     assert len(calls) == int(solution.stats.nfe) == 1 + each
+    theta, times = (
+        [RATE, tf.zeros([2], tf.float64)],
+        tf.constant([0.5, 2.0], tf.float64),
+    )
+    _, stats = solve_on_grid(
+        LINEAR, theta, z=Z, times=times, tol=loose.tol, solver=solver
+    )
+    assert int(stats.nfe) == 1 + each
     tight = solver.integrator(tf.constant(1e-7, tf.float64))
     solution = tight.integrate(swing, 4.0, 0.0, (tf.constant(closed_form(4.0)),))
     assert int(solution.stats.nfe) % each == 1 % each
