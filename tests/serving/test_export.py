@@ -339,7 +339,7 @@ def test_a_request_of_more_work_than_the_bound_fails_in_a_line(in_memory, given)
             small.encode(image, steps=steps)
 
 
-def test_the_dearest_requests_are_answered_unless_they_are_too_much_work():
+def test_the_dearest_requests_are_answered_unless_they_are_too_much_work(monkeypatch):
     columns = Column("mass", low=0.0), Column("visits", "integer", low=0, high=9)
     rows = np.array([[0.5, 0], [1.5, 9], [1.0, 4]], np.float32)
     model = InfoCNF(
@@ -360,6 +360,13 @@ def test_the_dearest_requests_are_answered_unless_they_are_too_much_work():
     assert (worst.requests, worst.steps) == (4 * 3, "shared")
     assert worst.examples in {8, 4, 2, 1}
     assert worst.function in {"log_prob", "sample", "decode"}
+    seconds = {"log_prob": 1.0, "sample": 3.0, "decode": 2.0}
+    monkeypatch.setattr(
+        "tfcnf.serving.worst._seconds",
+        lambda module, name, given: (seconds[name], 0.5, name == "sample"),
+    )
+    told = measure_worst(module, data)
+    assert (told.function, told.seconds, told.answered) == ("sample", 3.0, True)
 
 
 def test_image_files_are_read_as_their_grey_levels():
