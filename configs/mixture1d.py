@@ -37,8 +37,8 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     if choice["policy"] == "learned":
         # at the default of 0.1 a saved evaluation is worth more than a good fit
         config.model.reinforce.price = 1e-3
-        # at looser ones the flow learns to gain by the solver's error
-        config.model.policy_options.high = 1e-3
+        # without it the flow learns to gain by the error of a loose solver
+        config.model.reinforce.gap = 2.0
     if choice["model"] == "infocnf":
         config.model.supervised_fraction = 1.0
     return config.lock()
