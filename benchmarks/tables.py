@@ -22,7 +22,7 @@ from benchmarks.table_data import TABLES
 from benchmarks.table_worker import LIMIT
 from tfcnf.files import write_json
 
-CONTENDERS = ("tfcnf", "zuko cnf", "zuko nsf", "gaussian")
+CONTENDERS = ("tfcnf", "zuko cnf", "zuko cnf 1e-3", "zuko nsf", "gaussian")
 RATES = (1e-3, 5e-3)
 MOST = 7_200  # seconds by the clock for one process
 Log = Callable[[str], None]
