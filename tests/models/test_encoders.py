@@ -51,8 +51,8 @@ def test_each_observed_number_and_every_weight_counts(key, encoders):
     x = wide(make_series(values, TIMES))
     with tf.GradientTape() as tape:
         tape.watch([x.values, x.times])
-        mean, log_variance = encoders[key](x)
-        total = tf.reduce_sum(tf.sin(mean) + tf.cos(log_variance))
+        mean, scale = encoders[key](x)
+        total = tf.reduce_sum(tf.sin(mean) + tf.cos(scale))
     slopes = tape.gradient(
         total, [x.values, x.times, *encoders[key].trainable_variables]
     )

@@ -37,8 +37,8 @@ class LatentForecasts(LatentLoss):
 
     _refined: Any = None  # traced when first asked for
 
-    def posterior(self, x: Series) -> tfp.distributions.MultivariateNormalDiag:
-        """q(z(0) | x): batch ``[B]``, event ``[D]``.
+    def posterior(self, x: Series) -> tfp.distributions.Distribution:
+        """q(z(0) | x), a normal distribution: batch ``[B]``, event ``[D]``.
 
         Raises:
             ValueError: for series that do not fit the model, see `read_series`.
@@ -143,10 +143,10 @@ class LatentForecasts(LatentLoss):
             ValueError: for an argument out of range.
         """
         check_positive_integer("draws", draws)
-        mean, scale = self.codes(x, refine, tol), self.posterior(x).stddev()
+        mean, scale = self.codes(x, refine, tol), self.posterior(x).scale
         count, dims = tf.shape(mean)[0], mean.shape[1]
         unit = normal([draws, count, dims], tf.constant([seed, 0]), mean.dtype)
-        z = tf.reshape(mean + scale * unit, [-1, dims])
+        z = tf.reshape(mean + scale.matvec(unit), [-1, dims])
         curves = self.decode(z, times, tol)
         curves = tf.reshape(curves, [draws, count, *curves.shape[1:]])
         return self._add_noise(curves, seed, tf.shape(curves)) if noise else curves

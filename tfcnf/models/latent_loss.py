@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.data.series import Series
-from tfcnf.models.latent_parts import LatentParts
+from tfcnf.models.latent_parts import LatentParts, gaussian
 from tfcnf.models.latent_starts import (
     at_start,
     both_ways,
@@ -33,7 +33,7 @@ class Drawn(NamedTuple):
         penalty: of codes that do not agree, ``[B]`` nats, or None.
     """
 
-    posterior: tfp.distributions.MultivariateNormalDiag
+    posterior: tfp.distributions.Distribution
     z: Tensor
     path: Tensor
     out: FlowOutput
@@ -98,14 +98,11 @@ class LatentLoss(LatentParts):
         starts = [start, other] if self.options["consistency"] else [start]
         parts = [from_start(x, at) for at in starts]
         together = Series(*(tf.concat(same, 0) for same in zip(*parts, strict=True)))
-        both = self._encode(together, complete=False)
-        means, stddevs = (
-            tf.split(part, len(starts)) for part in (both.mean(), both.stddev())
+        means, scales = (
+            tf.split(part, len(starts))
+            for part in self.recognition(together, complete=False)
         )
-        posterior, *others = (
-            tfd.MultivariateNormalDiag(mean, stddev)
-            for mean, stddev in zip(means, stddevs, strict=True)
-        )
+        posterior, *others = map(gaussian, means, scales)
         z = _sample(posterior, seed)
         outs = []
 
@@ -138,8 +135,7 @@ class LatentLoss(LatentParts):
         return beta * tf.minimum(done / steps, 1.0)
 
 
-def _sample(
-    posterior: tfp.distributions.MultivariateNormalDiag, seed: Tensor
-) -> Tensor:
+def _sample(posterior: tfp.distributions.Distribution, seed: Tensor) -> Tensor:
     mean = posterior.mean()
-    return mean + posterior.stddev() * normal(tf.shape(mean), seed, mean.dtype)
+    unit = normal(tf.shape(mean), seed, mean.dtype)
+    return mean + posterior.scale.matvec(unit)

@@ -129,10 +129,9 @@ class LatentParts(FlowModel):
 
     def _encode(
         self, x: Series, complete: bool | None = None
-    ) -> tfp.distributions.MultivariateNormalDiag:
+    ) -> tfp.distributions.Distribution:
         complete = self.regular if complete is None else complete
-        mean, log_variance = self.recognition(x, complete=complete)
-        return tfd.MultivariateNormalDiag(mean, tf.exp(0.5 * log_variance))
+        return gaussian(*self.recognition(x, complete=complete))
 
     def _control(self, tol: float | Tensor | None) -> Control:
         if tol is None:
@@ -148,3 +147,10 @@ class LatentParts(FlowModel):
         if not self.is_supervised:
             return tf.zeros([tf.shape(x.times)[0], 0], self.compute_dtype)
         return read_labels(y, self.labels, self.compute_dtype)
+
+
+def gaussian(mean: Tensor, scale: Tensor) -> tfp.distributions.Distribution:
+    """A normal distribution of codes by mean and scale as encoders give them."""
+    if len(scale.shape) == 3:
+        return tfd.MultivariateNormalTriL(mean, scale)
+    return tfd.MultivariateNormalDiag(mean, scale)

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfcnf.checks import check_flag, check_positive_integer
 from tfcnf.data.series import Series
@@ -30,7 +31,8 @@ class Encoder(Registered, FullPrecision, kind="encoder"):
     A subclass defines `make` and `read`. Points that were not observed must not change
     what it reads. Keywords of `make` that have a default are options, as ``units``, the
     width, and ``gaps``, read the time to the next observed point too:
-    ``"rnn:units=25,gaps=True,start=orthogonal"``.
+    ``"rnn:units=25,gaps=True,start=orthogonal"``. With ``correlated=True`` the numbers
+    of z are correlated in q, as they are where only a sum of two is told by a series.
 
     ```python
     class MeanEncoder(tfcnf.Encoder, key="mean"):
@@ -52,6 +54,7 @@ class Encoder(Registered, FullPrecision, kind="encoder"):
         latent_dims: dimensions of z.
         units: width of the encoder.
         gaps: see above.
+        correlated: see above.
         encode_mask: read of each value too whether it was observed.
         seed: integer seed of the initial weights.
         dtype: of the layer.
@@ -69,6 +72,7 @@ class Encoder(Registered, FullPrecision, kind="encoder"):
         *,
         units: int = 25,
         gaps: bool = False,
+        correlated: bool = False,
         encode_mask: bool = False,
         seed: int | None = None,
         dtype: Any = None,
@@ -77,12 +81,15 @@ class Encoder(Registered, FullPrecision, kind="encoder"):
         super().__init__(dtype=dtype)
         check_positive_integer("units", units)
         check_flag("gaps", gaps)
+        check_flag("correlated", correlated)
         self.gaps, self.encode_mask = gaps, encode_mask
+        below = latent_dims * (latent_dims - 1) // 2 if correlated else 0
+        self.sizes = [latent_dims, latent_dims, below]
         seeds = keras.random.SeedGenerator(seed)
         inputs = obs_dims * (1 + int(encode_mask)) + int(gaps)
         features = self.make(inputs, units, seeds, **options)
         self.output_map = dense(
-            2 * latent_dims, features, seeds=seeds, dtype=self.dtype_policy
+            sum(self.sizes), features, seeds=seeds, dtype=self.dtype_policy
         )
         self.built = True
 
@@ -118,7 +125,10 @@ class Encoder(Registered, FullPrecision, kind="encoder"):
         raise NotImplementedError
 
     def call(self, x: Series, complete: bool = False) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z(0) | x), ``[B, D]`` each.
+        """Mean ``[B, D]`` and scale of q(z(0) | x).
+
+        The scale are deviations ``[B, D]`` or, if correlated, a lower triangle
+        ``[B, D, D]``.
 
         Args:
             x: series ``[B, T, C]``.
@@ -133,8 +143,13 @@ class Encoder(Registered, FullPrecision, kind="encoder"):
             parts.append(_gaps(x)[..., None])
         inputs = tf.concat(parts, -1) if len(parts) > 1 else x.values
         features = self.read(inputs, x.times, seen)
-        mean, log_variance = tf.split(self.output_map(features), 2, -1)
-        return mean, log_variance
+        mean, log_variance, below = tf.split(self.output_map(features), self.sizes, -1)
+        stddev = tf.exp(0.5 * log_variance)
+        if not self.sizes[-1]:
+            return mean, stddev
+        shifted = tf.pad(tfp.math.fill_triangular(below), [[0, 0], [1, 0], [0, 1]])
+        unit = tf.linalg.set_diag(shifted, tf.ones_like(stddev))
+        return mean, stddev[..., None] * unit
 
 
 def _gaps(x: Series) -> Tensor:
