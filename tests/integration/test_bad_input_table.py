@@ -796,7 +796,7 @@ CASES = [
     library(
         "an option that an encoder does not have",
         "LatentODE(1, encoder='gru:start=orthogonal')",
-        "options of encoder='gru' are units, gaps",
+        "options of encoder='gru' are units, gaps, correlated",
         lambda: series_model(encoder="gru:start=orthogonal"),
     ),
     library(
