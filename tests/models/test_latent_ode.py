@@ -380,7 +380,10 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"encoder": "lstm"}, "Received: encoder='lstm'"),
         ({"units": 3.0}, "Received: units=3.0"),
         ({"encoder": "rnn:start=zero"}, "orthogonal. Received: start='zero'"),
-        ({"encoder": "gru:start=zero"}, "units, gaps, correlated. Received: encoder='gru:start=ze"),
+        (
+            {"encoder": "gru:start=zero"},
+            "units, gaps, correlated. Received: encoder='gru:start=ze",
+        ),
         ({"encoder": "gru:units=0"}, "Received: units=0"),
         ({"encoder": "gru:gaps=2"}, "gaps must be True or False. Received: gaps=2"),
         ({"beta": -1.0}, "Received: beta=-1.0"),
