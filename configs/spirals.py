@@ -27,7 +27,7 @@ from tfcnf.models.latent_options import PARTITIONS
 from tfcnf.runs.config import default_config, parse_variant
 
 CONTINUED = {
-    "encoder": "regression:units=64",
+    "encoder": "regression:units=64,correlated=True",
     "dynamics": "oscillators",
     "decoder_units": 0,
     "random_start": 0.5,

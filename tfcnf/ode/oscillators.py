@@ -25,7 +25,6 @@ from tfcnf.ode.autonomous import (
 from tfcnf.seeds import next_int
 from tfcnf.types import Tensor
 
-TYPICAL_RADIUS = math.sqrt(math.pi / 2)  # mean of |p| where x and y are N(0, 1)
 EPSILON = 1e-6  # of a squared radius, whose root has no slope at 0
 
 
@@ -36,15 +35,13 @@ class Oscillators(AutonomousField):
     A state is z = (w, x, y): K pairs (x_k, y_k) and D - 2K numbers w that do not
     change, among them the codes of labels. With p_k = x_k + i y_k and radii r = |p|
 
-    ``dp_k/dt = (growth_k(w, r_k) + i frequency_k(w)) p_k``
-    ``growth_k(w, r) = (c_k0(w) + c_k1(w) (r - s) + ... + c_kn(w) (r - s)^n) / r``
+    ``dp_k/dt = (growth_k(w, r) + i frequency_k(w)) p_k``
 
-    so that a radius moves by a polynomial of itself, about the mean radius s of a pair
-    of standard normal numbers. The coefficients are a network of w, softplus and a
-    linear map besides, and the frequencies linear in w. Growths and frequencies are
-    bounded by ``limit`` through a tanh, so that no state grows faster than
-    exponentially. Lusch, Kutz & Brunton (Nature Communications 9, 2018) read both from
-    the radii by networks, which know nothing of a radius that was not seen.
+    where the growths are a network with one output a pair, softplus and a linear map
+    besides, and the frequencies linear in w. Both are bounded by ``limit`` through a
+    tanh, so that no state grows faster than exponentially. Lusch, Kutz & Brunton
+    (Nature Communications 9, 2018) read both from the radii; frequencies that do not
+    change with the radius let a turn that was seen tell of all further ones.
 
     ```python
     model = tfcnf.LatentODE(
@@ -54,8 +51,7 @@ class Oscillators(AutonomousField):
 
     Args:
         pairs: K.
-        degree: n.
-        units: widths of the hidden layers of the network of coefficients.
+        units: widths of the hidden layers of the network of growths.
         limit: bound of growths and frequencies, per unit of time.
 
     Raises:
@@ -64,13 +60,11 @@ class Oscillators(AutonomousField):
     """
 
     pairs: int = 1
-    degree: int = 2
     units: tuple[int, ...] = (32,)
     limit: float = 4.0
 
     def __post_init__(self) -> None:
         check_positive_integer("pairs", self.pairs)
-        check_positive_integer("degree", self.degree)
         check_units(self.units)
         if not isinstance(self.limit, (int, float)) or not 0 < self.limit < math.inf:
             raise ValueError(
@@ -78,16 +72,16 @@ class Oscillators(AutonomousField):
             )
 
     def starts(self, dims: int, seeds: keras.random.SeedGenerator) -> list[Start]:
-        """The network of coefficients, its linear map, and the frequencies."""
+        """The network of growths, its linear map, and the frequencies."""
         constants = dims - 2 * self.pairs
         if constants < 1:
             raise ValueError(
                 "oscillators need two dimensions a pair, and one at least that does "
                 f"not change. Received: latent_dims={dims}, pairs={self.pairs}"
             )
-        outputs = self.pairs * (self.degree + 1)
-        made = affine_starts((constants, *self.units, outputs), seeds)
-        made.append(("skip", (constants, outputs), keras.initializers.Zeros()))
+        inputs = dims - self.pairs
+        made = affine_starts((inputs, *self.units, self.pairs), seeds)
+        made.append(("skip", (inputs, self.pairs), keras.initializers.Zeros()))
         start = uniform(1, next_int(seeds))
         return [*made, ("frequency", (constants, self.pairs), start)]
 
@@ -96,13 +90,8 @@ class Oscillators(AutonomousField):
         *maps, skip, frequency = theta
         constants = z.shape[-1] - 2 * self.pairs
         w, x, y = tf.split(z, [constants, self.pairs, self.pairs], -1)
-        rates = affine_maps(maps, w, tf.nn.softplus) + tf.matmul(w, skip)
-        coefficients = tf.split(rates, self.degree + 1, -1)
-        r = tf.sqrt(tf.square(x) + tf.square(y) + EPSILON)
-        speed = coefficients[-1]
-        for c in reversed(coefficients[:-1]):
-            speed = speed * (r - TYPICAL_RADIUS) + c
-        growths = speed / r
+        seen = tf.concat([w, tf.sqrt(tf.square(x) + tf.square(y) + EPSILON)], -1)
+        growths = affine_maps(maps, seen, tf.nn.softplus) + tf.matmul(seen, skip)
         a, b = (
             self.limit * tf.tanh(rates / self.limit)
             for rates in (growths, tf.matmul(w, frequency))
