@@ -23,7 +23,7 @@ class Shrink(tfcnf.Dynamics):
         return A * z
 
 
-def test_honesty_is_the_error_of_the_single_step():
+def test_honesty_is_the_error_of_the_single_step_and_is_warned_of_once(caplog):
     policy = tfcnf.FixedTolerance(1.0, dtype="float64")
     layer = tfcnf.CNFLayer(
         Shrink(dtype="float64"), policy, trace="exact", dtype="float64"
@@ -36,6 +36,12 @@ def test_honesty_is_the_error_of_the_single_step():
     step = sum(A**k / math.factorial(k) for k in range(6)) + A**6 / 600
     bits = (step**2 - math.exp(2 * A)) / 2 * np.mean(X.astype(float) ** 2) / math.log(2)
     assert honesty.measure(0) == pytest.approx(abs(bits), rel=0.05)
+    assert abs(bits) > 0.01
+    for _ in range(2):
+        honesty.on_train_batch_end(0)
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "gains by the errors of its solver" in warning
+    assert f"{honesty.measure(0):.2g} bits/dim" in warning
 
 
 def make(**options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -13,6 +14,7 @@ from tfcnf.data.source import Split
 from tfcnf.models.failures import tell_once
 from tfcnf.types import Control, Tensor
 
+TOLD = 1e-2  # bits/dim from which on a training is warned of
 TRIES = 3  # tighter tolerances, until one takes more evaluations
 LEAST = {"float32": 1e-7, "float64": 1e-12}  # tolerance that the rounding allows
 
@@ -25,6 +27,9 @@ class Honesty(keras.callbacks.Callback):
     ODE. The metric ``honesty`` has the newest value, which policies hear
     (`tfcnf.tolerances.adapted`). It draws nothing, so a training is the same with it,
     unless a policy adapts. It costs two forward passes, of which the second is tight.
+    A warning says once that it is more than 0.01: the network then gains by the errors
+    of its solver, as it can learn to at loose tolerances, most of all by the exact
+    gradients of their steps.
 
     ```python
     model = tfcnf.CNF((2,), hidden_layers=1, filters=8, policy="adapted")
@@ -44,6 +49,7 @@ class Honesty(keras.callbacks.Callback):
         super().__init__()
         self.split, self.batch_size = split, min(batch_size, len(split))
         self.every, self.seed = every, seed
+        self.warned = False
         self.tell = tell_once("honesty could not be measured, it is NaN")
 
     def set_model(self, model: Any) -> None:
@@ -56,7 +62,16 @@ class Honesty(keras.callbacks.Callback):
         """Measures where it is due."""
         step = int(self.model.optimizer.iterations.numpy())
         if step == 1 or step % self.every == 0:
-            self.model.hear_honesty(self.tell(lambda: self.measure(step), math.nan))
+            found = self.tell(lambda: self.measure(step), math.nan)
+            self.model.hear_honesty(found)
+            if found > TOLD and not self.warned:
+                self.warned = True
+                logging.warning(
+                    "step %d: the likelihood is %.2g bits/dim from that of a tighter "
+                    "solution: the network gains by the errors of its solver (said "
+                    "once). A smaller tolerance ends that, or policy='adapted'",
+                    *(step, found),
+                )
 
     def measure(self, step: int) -> float:
         """The change on the batch of a step, bits/dim."""
