@@ -47,7 +47,8 @@ class LatentODE(LatentForecasts):
             ``"attention"`` (over time and value), ``"regression"`` (on waves in time)
             or an `Encoder` of your own, by its key, with options: ``units``, its
             width; ``gaps=True``, it sees the time to the next observation too, for
-            irregular times; ``start``, see `RNNEncoder`.
+            irregular times; ``correlated=True``, q has a full covariance; ``start``,
+            see `RNNEncoder`.
         dynamics: f as an `AutonomousField`, `Perceptron` or `Oscillators`, or its text.
         decoder_units: units of the decoder's hidden layer; 0 for a linear decoder.
         sigma: standard deviation of p(x | z).
