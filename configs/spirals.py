@@ -27,7 +27,7 @@ from tfcnf.models.latent_options import PARTITIONS
 from tfcnf.runs.config import default_config, parse_variant
 
 CONTINUED = {
-    "encoder": "regression:units=64,correlated=True",
+    "encoder": "regression:units=64",
     "dynamics": "oscillators",
     "decoder_units": 0,
     "random_start": 0.5,
@@ -57,9 +57,8 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
         config.model.encoder = "rnn:units=25,start=orthogonal"
     if choice["budget"] == "standard":
         config.model.update(CONTINUED)
-        # at 100 the decoder's first weights decide the sign of the direction's code,
-        # and the code of b takes thousands of steps to tell b
-        config.model.label_weights = (100.0, 1000.0, 1000.0)
+        # at 100 the decoder's first weights decide the sign of the direction's code
+        config.model.label_weights = (100.0, 100.0, 1000.0)
         config.training.validation = 0.1
     if choice["budget"] in ("standard", "short"):
         # the first gradients are a hundred times the later ones, and Adam's mean of

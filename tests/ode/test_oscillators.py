@@ -41,7 +41,7 @@ def test_rates_that_do_not_depend_on_the_radius_give_exponentials():
         times=tf.constant([0.7, 2.0], tf.float64),
         tol=tf.constant(1e-9, tf.float64),
     )
-    rates = [4 * np.tanh(Z[:, :3] @ kernel / 4) for kernel in (skip[:3], theta[5])]
+    rates = [2 * np.tanh(Z[:, :3] @ kernel / 2) for kernel in (skip[:3], theta[5])]
     for i, t in enumerate([0.7, 2.0]):
         p = (Z[:, 3:5] + 1j * Z[:, 5:]) * np.exp((rates[0] + 1j * rates[1]) * t)
         expected = np.concatenate([Z[:, :3], p.real, p.imag], 1)

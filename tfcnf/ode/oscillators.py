@@ -61,7 +61,7 @@ class Oscillators(AutonomousField):
 
     pairs: int = 1
     units: tuple[int, ...] = (32,)
-    limit: float = 4.0
+    limit: float = 2.0
 
     def __post_init__(self) -> None:
         check_positive_integer("pairs", self.pairs)
