@@ -7,9 +7,10 @@
 where the whole of it is not prepared in DIR; 4,000 are trained on. ``size=small`` is
 three CNFs of 64 filters and two hidden layers behind a first squeeze. A solve tries the
 whole interval first and takes one step of it as long as the field is smooth, for which
-its kinetic energy has a price. A step of 128 images is then 21 + 18 evaluations and
-about a second of CPU, an epoch of the 60,000 images some seven minutes; where the CPU
-has bfloat16 instructions, ``--config.model.dtype=mixed_bfloat16`` saves a fifth.
+its kinetic energy has a price. A step of 128 images takes about a second of CPU at
+first and three at the end; nine epochs of the 60,000 images are two to three hours of
+CPU, half of that by the clock on two cores. Where the CPU has bfloat16 instructions,
+``--config.model.dtype=mixed_bfloat16`` saves a fifth.
 ``size=paper`` is the network of the papers (configs/images.py) with this schedule.
 
 Variants: data=mnist|mnist_5k, size=small|paper, model=infocnf|ccnf|cnf, policy=fixed|
