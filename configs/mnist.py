@@ -61,7 +61,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     config.training.batch_size = 128
     config.training.epochs = 60 if choice["data"] == "mnist_5k" else 9
     config.optimizer.warmup_epochs = 3.0 if choice["data"] == "mnist_5k" else 0.5
-    config.training.honesty = 200
+    config.training.honesty = config.training.honesty or 200  # adapted has its own
     config.evaluation.every = 3
     if choice["smoke"]:
         config.update(SMOKE)

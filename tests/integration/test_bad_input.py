@@ -243,6 +243,8 @@ def test_the_small_network_for_mnist_has_three_cnfs(data):
         path, text = ROOT / "configs" / "mnist.py", f"data={data},policy={policy}"
         config = load_config(path, text)
         check_config(config)
+        own = TolerancePolicy.find(policy).steps  # between two measures of honesty
+        assert config["training"]["honesty"] == (own or 200)
         assert config == load_config(path, f"{text},size=small")
         scales, flows = (config["model"][k] for k in ("num_scales", "flows_per_block"))
         assert flows * (2 * scales - 1) == 3
