@@ -27,9 +27,8 @@ class Honesty(keras.callbacks.Callback):
     ODE. The metric ``honesty`` has the newest value, which policies hear
     (`tfcnf.tolerances.adapted`). It draws nothing, so a training is the same with it,
     unless a policy adapts. It costs two forward passes, of which the second is tight.
-    A warning says once that it is more than 0.01: the network then gains by the errors
-    of its solver, as it can learn to at loose tolerances, most of all by the exact
-    gradients of their steps.
+    A warning says once that it is more than 0.01: a network can learn to gain by such
+    errors of its solver, most of all by the exact gradients of loose steps.
 
     ```python
     model = tfcnf.CNF((2,), hidden_layers=1, filters=8, policy="adapted")
@@ -68,8 +67,9 @@ class Honesty(keras.callbacks.Callback):
                 self.warned = True
                 logging.warning(
                     "step %d: the likelihood is %.2g bits/dim from that of a tighter "
-                    "solution: the network gains by the errors of its solver (said "
-                    "once). A smaller tolerance ends that, or policy='adapted'",
+                    "solution, and a network gains by the errors of its solver where "
+                    "it can (said once). A smaller tolerance ends that, or "
+                    "policy='adapted'",
                     *(step, found),
                 )
 
