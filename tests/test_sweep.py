@@ -222,7 +222,9 @@ def test_the_table_of_precisions_differs_in_them_alone(variant):
         check_config(full | {"model": full["model"] | {"dtype": "float16"}})
 
 
-@pytest.mark.parametrize("variant", ["", "data=spirals", "study=parity", "smoke"])
+@pytest.mark.parametrize(
+    "variant", ["", "data=spirals", "study=parity", "smoke", "budget=standard"]
+)
 def test_the_table_of_the_spirals_is_accepted(variant):
     sweep_config = read_sweep("spirals", variant)
     ((folder, arms),) = sweep_config["arms"].items()
@@ -238,7 +240,10 @@ def test_the_table_of_the_spirals_is_accepted(variant):
     else:
         assert folder == plain[0]["data"]
         assert list(arms) == ["code", "head", "none"]
-    assert len(sweep_config["seeds"]) == (3 if variant in ("", "data=spirals") else 1)
+        goes_on = plain[0]["model"]["dynamics"] == "oscillators"
+        assert goes_on == (variant == "budget=standard")
+    once = variant in ("study=parity", "smoke")
+    assert len(sweep_config["seeds"]) == (1 if once else 3)
 
 
 ORPHAN = """
