@@ -301,3 +301,32 @@ def test_the_regularised_sweep_has_each_tolerance_with_and_without_costs(variant
         paid = copy.deepcopy(arms[f"{name}_costs"])
         paid["model"]["costs"] = arms[name]["model"]["costs"]
         assert paid == arms[name]
+
+
+@pytest.mark.parametrize("variant", ["", "smoke", "data=mnist_5k", "bfloat16"])
+def test_the_models_on_mnist_have_one_network_and_budget(variant):
+    sweep_config = read_sweep("mnist", variant)
+    assert sweep_config["seeds"] == (0,)
+    ((data, arms),) = sweep_config["arms"].items()
+    assert data == ("mnist_5k" if "5k" in variant else "mnist")
+    for config in arms.values():
+        check_config(config)
+        assert config["data"] == data
+        assert config["model"]["dtype"] == (
+            "mixed_bfloat16" if variant == "bfloat16" else "float32"
+        )
+        assert config["evaluation"]["tol"] >= (1e-3 if variant == "bfloat16" else 1e-5)
+    kinds = {name: config["model_name"] for name, config in arms.items()}
+    plain = ("cnf", "ccnf", "infocnf")
+    assert all(kinds[name] == name for name in plain)
+    sizes = ("filters", "num_scales", "hidden_layers", "tol", "costs", "solver")
+    same = [{key: arms[name]["model"][key] for key in sizes} for name in plain]
+    assert same[0] == same[1] == same[2]
+    assert all(arms[name]["training"] == arms["cnf"]["training"] for name in plain)
+    free = copy.deepcopy(arms["infocnf_no_cost"])
+    assert free["model"]["costs"]["kinetic_energy"] == 0
+    free["model"]["costs"] = arms["infocnf"]["model"]["costs"]
+    assert free == arms["infocnf"]
+    assert arms["infocnf_learned"]["model"]["policy"] == "learned"
+    is_short = "5k" not in variant and variant != "smoke"
+    assert (arms["cnf"]["training"]["epochs"] == 3) == is_short
