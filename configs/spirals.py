@@ -72,6 +72,11 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
         config.training.update(FULL_BATCH)
         config.evaluation.update({"every": 20, "batch_size": 1_000})
     if choice["budget"] == "parity":
+        if choice["data"] == "spirals_held_out":
+            raise ValueError(
+                "budget=parity has data of its own, spirals_reference. "
+                f"Received: data={choice['data']}"
+            )
         config.data = "spirals_reference"
         config.model.dynamics = "mlp:units=(20,20)"
         config.model.tol = 1e-5

@@ -246,6 +246,12 @@ def test_the_table_of_the_spirals_is_accepted(variant):
     assert len(sweep_config["seeds"]) == (1 if once else 3)
 
 
+@pytest.mark.parametrize("size", ["data=spirals", "budget=standard"])
+def test_the_study_of_the_logs_has_no_other_sizes(size):
+    with pytest.raises(ValueError, match=f"study=parity .* Received: {size}"):
+        read_sweep("spirals", f"study=parity,{size}")
+
+
 ORPHAN = """
 import os, time
 from tfcnf.runs.sweep import run_apart

@@ -22,6 +22,7 @@ smoke.
 
 import runpy
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 
@@ -30,6 +31,7 @@ from tfcnf.runs.config import parse_variant
 
 SPIRALS = runpy.run_path(str(Path(__file__).parents[1] / "spirals.py"))["get_config"]
 PARITY_EPOCHS = 20  # of 100 steps
+DATA, BUDGETS = ("spirals_held_out", "spirals"), ("short", "standard")
 
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
@@ -37,13 +39,14 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
         variant,
         {
             "study": ("partition", "parity"),
-            "data": ("spirals_held_out", "spirals"),
-            "budget": ("short", "standard"),
+            "data": DATA,
+            "budget": BUDGETS,
             "smoke": (False, True),
         },
     )
     smoke = f"smoke={choice['smoke']}"
     if choice["study"] == "parity":
+        _refuse_other_sizes(choice)
         arms = {
             p: SPIRALS(f"partition={p},budget=parity,{smoke}") for p in ("none", "code")
         }
@@ -57,3 +60,12 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     folder = "parity" if choice["study"] == "parity" else choice["data"]
     sweep = ml_collections.ConfigDict({"seeds": seeds, "arms": {folder: arms}})
     return sweep.lock()
+
+
+def _refuse_other_sizes(choice: dict[str, Any]) -> None:
+    for key, (default, *_) in {"data": DATA, "budget": BUDGETS}.items():
+        if choice[key] != default:
+            raise ValueError(
+                "study=parity has the data and the budget of the authors' logs. "
+                f"Received: {key}={choice[key]}"
+            )

@@ -134,6 +134,10 @@ def test_every_configuration_of_spirals_makes_a_model(data, partition):
     path = ROOT / "configs" / "spirals.py"
     for budget in ("standard", "short", "paper", "parity"):
         text = f"data={data},partition={partition},budget={budget}"
+        if budget == "parity" and data == "spirals_held_out":
+            with pytest.raises(ValueError, match="Received: data=spirals_held_out"):
+                load_config(path, text)
+            text = f"partition={partition},budget={budget}"
         config = load_config(path, text)
         check_config(config)
         assert config["data"] == ("spirals_reference" if budget == "parity" else data)
