@@ -15,9 +15,11 @@ import warnings
 from typing import Any
 
 import keras
+import numpy as np
 
 STATES = ("float32", "float64")
 NOISE = {"bfloat16": 1e-3, "float16": 1e-4}  # tightest meaningful tolerance
+LEAST = {"float32": 1e-7, "float64": 1e-12}  # that the rounding of a state allows
 
 
 def is_mixed(policy: keras.DTypePolicy) -> bool:
@@ -57,6 +59,11 @@ def check_noise(policy: keras.DTypePolicy, tol: Any) -> None:
     floor = NOISE.get(policy.compute_dtype, 0.0) if is_mixed(policy) else 0.0
     if isinstance(tol, float) and tol < floor:
         tell_of_noise(policy.compute_dtype)
+
+
+def tighter(tol: Any, dtype: str) -> Any:
+    """Tolerances 100 times tighter, but not below what rounding in this type allows."""
+    return np.minimum(tol, np.maximum(tol / 100, LEAST[dtype]))
 
 
 class FullPrecision(keras.layers.Layer):

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfcnf.data.source import DataSource
 from tfcnf.data.table_source import TableSource
 from tfcnf.evaluation.solves import Solved, Solves, another_method, interpolates
+from tfcnf.precision import tighter
 from tfcnf.types import Tensor
 
 TIMES = np.linspace(0.0, 1.0, 9)  # of positions on the way
@@ -44,7 +45,7 @@ class Certifier:
             self.unit = 1 / (self.model.num_dims * math.log(2))
         is_known = self.model.prior.has_marginal and solves.split.context is None
         self.box = data.density if is_known else None
-        self.tightest = solves.tighter(np.min(tols, 0))
+        self.tightest = tighter(np.min(tols, 0), solves.dtype.name)
         self.samples: Any = None
         if self.box is None:
             self.samples = solves.sampled(self.tightest)
@@ -90,11 +91,11 @@ class Certifier:
         """
         here = self._solved(tol)
         while True:
-            tighter = self.solves.tighter(tol)
-            found = self._solved(tighter)
-            if found.nfe > here.nfe or np.array_equal(tighter, tol):
+            tight = tighter(tol, self.solves.dtype.name)
+            found = self._solved(tight)
+            if found.nfe > here.nfe or np.array_equal(tight, tol):
                 return found
-            tol = tighter
+            tol = tight
 
     def _change(self, here: Solved, other: Solved) -> Number:
         return distance(self.unit * (here.log_prob - other.log_prob))

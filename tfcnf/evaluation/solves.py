@@ -27,7 +27,6 @@ from tfcnf.ode.solvers.tsit5 import Tsit5
 from tfcnf.types import Control, FlowOutput, On, Tensor
 
 EXACT = 16  # dimensions up to which the trace is exact
-LEAST = {"float32": 1e-7, "float64": 1e-12}  # tolerance that the rounding allows
 CHUNK = 25_000  # points of the grid solved at a time
 
 
@@ -77,11 +76,6 @@ class Solves:
     def own_tolerances(self) -> np.ndarray:
         """Tolerances that the model's policies give this batch, ``[N]``."""
         return self.rest(self.line, control=self._control(None)).tolerance.numpy()
-
-    def tighter(self, tol: np.ndarray) -> np.ndarray:
-        """Tolerances 100 times tighter, but not below what rounding allows."""
-        least = LEAST.get(self.dtype.name, LEAST["float64"])
-        return np.minimum(tol, np.maximum(tol / 100, least))
 
     def solve(self, tol: np.ndarray) -> Solved:
         """The batch from the line to its codes."""

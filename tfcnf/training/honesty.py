@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from tfcnf.data.source import Split
 from tfcnf.models.failures import tell_once
+from tfcnf.precision import tighter
 from tfcnf.types import Control, Tensor
 
 TOLD = 1e-2  # bits/dim from which on a training is warned of
 TRIES = 3  # tighter tolerances, until one takes more evaluations
-LEAST = {"float32": 1e-7, "float64": 1e-12}  # tolerance that the rounding allows
 
 
 class Honesty(keras.callbacks.Callback):
@@ -80,9 +80,8 @@ class Honesty(keras.callbacks.Callback):
         part = self.split.take(rows)
         inputs, y = tf.nest.map_structure(tf.constant, (part.inputs, part.y))
         bits, tol, nfe = self._own(inputs, y, None)
-        least = LEAST.get(str(self.model.compute_dtype), LEAST["float64"])
         for _ in range(TRIES):
-            tol = tf.minimum(tol, tf.maximum(tol / 100, least))
+            tol = tighter(np.asarray(tol), self.model.compute_dtype)
             tight, _, more = self._own(inputs, y, tol)
             if more > nfe:
                 break
