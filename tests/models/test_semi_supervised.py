@@ -1,5 +1,7 @@
 """Training on examples whose labels are hidden, against computations by hand."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -7,9 +9,10 @@ import tensorflow as tf
 from scipy import stats
 from scipy.special import logsumexp, softmax
 
-from tfcnf import CNF, InfoCNF
+from tfcnf import CNF, InfoCNF, Real
 from tfcnf.labels.categorical import HIDDEN
-from tfcnf.types import Control
+from tfcnf.models.metrics import over_replicas
+from tfcnf.types import Control, Weighted
 
 RNG = np.random.default_rng(0)
 CLASSES, BETA = 3, 0.7
@@ -159,3 +162,21 @@ def test_the_unconditional_model_does_not_look_at_labels():
     model = CNF((4,), filters=5, hidden_layers=1, flows_per_block=1, seed=0)
     terms, _ = model.terms(X.astype(np.float32), Y, Control(), training=False)
     assert set(terms) == {"loss", "bits_per_dim"}
+
+
+def test_what_has_no_weight_may_be_nan():
+    values = Weighted(tf.constant([2.0, math.nan]), tf.constant([0.5, 0.0]))
+    mean, weight = over_replicas({"rmse": values})["rmse"]
+    assert (float(mean), float(weight)) == (2.0, 0.5)
+
+
+def test_the_error_of_numbers_is_that_of_the_known_ones():
+    labels = [Real(1, distribution="normal")]
+    sizes = {"hidden_layers": 1, "filters": 2, "flows_per_block": 1}
+    model = InfoCNF((2,), labels=labels, seed=0, **sizes)
+    model.compile("adam")
+    x = np.random.default_rng(0).normal(size=[4, 2]).astype(np.float32)
+    y = np.array([[1.0], [math.nan], [0.5], [math.nan]], np.float32)
+    known = model.evaluate(x[::2], y[::2], batch_size=2, verbose=0, return_dict=True)
+    found = model.evaluate(x, y, batch_size=4, verbose=0, return_dict=True)
+    assert found["rmse"] == pytest.approx(known["rmse"], rel=1e-3)

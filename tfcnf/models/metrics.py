@@ -44,8 +44,13 @@ class EpochMean(keras.metrics.Metric):
 
     def result(self) -> Tensor:
         """The mean; NaN where nothing was measured."""
-        mean = tf.convert_to_tensor(self.total) / tf.convert_to_tensor(self.count)
-        return tf.sqrt(mean) if self.root else mean
+        return self.mean_of(
+            tf.convert_to_tensor(self.total), tf.convert_to_tensor(self.count)
+        )
+
+    def mean_of(self, total: Tensor, count: Tensor) -> Tensor:
+        """The measure of values with this sum and this sum of weights."""
+        return tf.sqrt(total / count) if self.root else total / count
 
 
 class Newest(keras.metrics.Metric):
@@ -117,7 +122,9 @@ def mean_weight(weights: Tensor) -> Tensor:
 
 def _sum_and_weight(value: Tensor | Weighted) -> tuple[Tensor, Tensor]:
     if isinstance(value, Weighted):
-        pair = tf.reduce_sum(value.values * value.weights), tf.reduce_sum(value.weights)
+        # what has no weight may be NaN, as the error of a hidden number
+        parts = tf.where(value.weights > 0, value.values * value.weights, 0.0)
+        pair = tf.reduce_sum(parts), tf.reduce_sum(value.weights)
     else:
         pair = tf.reduce_sum(value), tf.size(value)
     return tf.cast(pair[0], tf.float32), tf.cast(pair[1], tf.float32)
