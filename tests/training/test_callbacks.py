@@ -7,6 +7,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tfcnf.models.metrics import EpochMean
 from tfcnf.training.board import TensorBoardLog
 from tfcnf.training.callbacks import (
     Evaluate,
@@ -108,6 +109,20 @@ def test_steps_log_says_what_a_step_measured_alone(model, tmp_path):
         assert line["bits_per_dim"] == pytest.approx(2 * loss, rel=1e-4)
         assert line["nfe_forward"] == 5.0
         assert line["learning_rate"] == pytest.approx(0.1)
+
+
+def test_steps_log_takes_the_root_of_what_is_shown_as_one(tmp_path):
+    rmse = EpochMean("rmse", root=True)
+    optimizer = keras.optimizers.SGD(0.1)
+    model = types.SimpleNamespace(metrics=[rmse], optimizer=optimizer)
+    log = StepsLog(tmp_path / "steps.jsonl", every=1)
+    log.set_model(model)
+    rmse.update_state(100.0, 2.0)
+    log.on_train_batch_begin(0)
+    rmse.update_state(9.0, 4.0)
+    log.on_train_batch_end(0)
+    (line,) = read_metrics(tmp_path / "steps.jsonl")
+    assert line["rmse"] == pytest.approx(3.0)
 
 
 def test_steps_log_has_the_learning_rate_of_its_own_step(make_line, tmp_path):

@@ -117,12 +117,7 @@ class StepsLog(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Writes the line; none for a step that was skipped."""
-        sums = self._sums() if self.is_due else {}
-        measures = {
-            name: (total - self.before[name][0]) / (count - self.before[name][1])
-            for name, (total, count) in sums.items()
-            if count > self.before[name][1]
-        }
+        measures = self._measures() if self.is_due else {}
         if not measures:
             return
         step = _iterations(self.model)
@@ -133,9 +128,21 @@ class StepsLog(keras.callbacks.Callback):
                 for name, value in measures.items():
                     tf.summary.scalar(f"step/{name}", value)
 
-    def _sums(self) -> dict[str, tuple[float, float]]:
+    def _sums(self) -> dict[EpochMean, tuple[float, float]]:
         means = [m for m in self.model.metrics if isinstance(m, EpochMean)]
-        return {m.name: (float(m.total.numpy()), float(m.count.numpy())) for m in means}
+        return {m: (float(m.total.numpy()), float(m.count.numpy())) for m in means}
+
+    def _measures(self) -> dict[str, float]:
+        """What has been measured since the sums were remembered."""
+        added = {
+            mean: (total - self.before[mean][0], count - self.before[mean][1])
+            for mean, (total, count) in self._sums().items()
+        }
+        return {
+            mean.name: float(mean.mean_of(total, count))
+            for mean, (total, count) in added.items()
+            if count > 0
+        }
 
 
 def _iterations(model: Any) -> int:
