@@ -239,6 +239,25 @@ def test_save_checkpoints_saves_after_epochs_and_every_few_steps(tmp_path):
     assert indices(tmp_path) == ["ckpt-1", "ckpt-2"]
 
 
+def test_steps_of_an_epoch_that_is_begun_again_are_removed_and_saved_anew(tmp_path):
+    model = make_model(fill=0)
+    callback = SaveCheckpoints(Checkpoints(tmp_path, model), every=4)
+    callback.set_params({"steps": 10, "initial_epoch": 0, "initial_step": 2})
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    callback.checkpoints.save(Position(0, 2))
+    callback.on_train_batch_end(3)
+    assert indices(tmp_path) == ["ckpt-0-2", "ckpt-0-4"]
+    callback.on_epoch_begin(0)  # a step failed, and the training went back
+    assert indices(tmp_path) == ["ckpt-0-2"]
+    model.weights[0].assign(tf.ones_like(model.weights[0]))
+    callback.on_train_batch_end(3)
+    model.weights[0].assign(tf.zeros_like(model.weights[0]))
+    assert Checkpoints(tmp_path, model).restore() == (0, 4)
+    np.testing.assert_array_equal(model.weights[0], 1)
+
+
 def test_a_checkpoint_is_saved_where_the_training_is_told_to_stop(tmp_path):
     model = make_model(fill=0)
     callback = SaveCheckpoints(Checkpoints(tmp_path, model), every=100)

@@ -85,6 +85,11 @@ class Checkpoints:
         self.saved = position
         self._remove_all_but(self._kept(position, best))
 
+    def go_back(self, position: Position) -> None:
+        """Removes the checkpoints beyond a position, to which the training returns."""
+        self._remove_all_but({p for p, _ in _files(self.directory) if p <= position})
+        self.saved = min(self.saved, position)
+
     def restore(self, epoch: int | None = None) -> Position:
         """Restores the newest checkpoint that can be read.
 
@@ -230,9 +235,18 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 f"checkpoint_every must be positive. Received: checkpoint_every={every}"
             )
         self.checkpoints, self.every, self.best = checkpoints, every, best
+        self.epoch = -1
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Forgets an earlier training."""
+        self.epoch = -1
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Remembers the epoch."""
+        """Remembers the epoch; removes the steps of one that is begun again."""
+        if epoch == self.epoch:
+            is_first = epoch == self.params.get("initial_epoch")
+            step = self.params.get("initial_step", 0) if is_first else 0
+            self.checkpoints.go_back(Position(epoch, step))
         self.epoch = epoch
 
     def on_train_batch_end(
