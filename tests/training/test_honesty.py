@@ -67,6 +67,22 @@ def test_a_training_is_the_same_with_it_and_logs_the_newest():
     assert min(measured.values()) > 0
 
 
+def test_of_several_steps_at_a_time_the_last_is_measured():
+    model = make()
+    honesty, measured = Honesty(SPLIT, batch_size=16, every=6), []
+    honesty.measure = lambda step: measured.append(step) or 0.0
+    honesty.set_model(model)
+    honesty.on_train_begin()
+    for step in (4, 8, 12, 16):
+        model.optimizer.iterations.assign(step)
+        honesty.on_train_batch_end(step - 1)
+    assert measured == [4, 8, 12]
+    honesty.on_train_begin()  # a training that goes on
+    model.optimizer.iterations.assign(17)
+    honesty.on_train_batch_end(16)
+    assert measured == [4, 8, 12]
+
+
 def test_tolerances_hear_of_it():
     model = make(policy="adapted", policy_options={"limit": 0.1, "up": 1.5})
     model.track_honesty()

@@ -48,7 +48,7 @@ class Honesty(keras.callbacks.Callback):
         super().__init__()
         self.split, self.batch_size = split, min(batch_size, len(split))
         self.every, self.seed = every, seed
-        self.warned = False
+        self.warned, self.seen = False, 0
         self.tell = tell_once("honesty could not be measured, it is NaN")
 
     def set_model(self, model: Any) -> None:
@@ -57,10 +57,15 @@ class Honesty(keras.callbacks.Callback):
         model.track_honesty()
         self._own = tf.function(self._bits, autograph=False)
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Remembers the steps that were made before."""
+        self.seen = self._step()
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Measures where it is due."""
-        step = int(self.model.optimizer.iterations.numpy())
-        if step == 1 or step % self.every == 0:
+        """Measures where it is due, of several steps at a time after the last."""
+        before, step = self.seen, self._step()
+        self.seen = step
+        if before == 0 or step // self.every > before // self.every:
             found = self.tell(lambda: self.measure(step), math.nan)
             self.model.hear_honesty(found)
             if found > TOLD and not self.warned:
@@ -72,6 +77,9 @@ class Honesty(keras.callbacks.Callback):
                     "policy='adapted'",
                     *(step, found),
                 )
+
+    def _step(self) -> int:
+        return int(self.model.optimizer.iterations.numpy())
 
     def measure(self, step: int) -> float:
         """The change on the batch of a step, bits/dim."""
