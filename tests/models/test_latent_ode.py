@@ -318,12 +318,22 @@ def test_the_kl_warms_up_in_training_only():
         np.testing.assert_allclose(warm["loss"], -warm["elbo"], rtol=1e-5)
 
 
-def test_the_running_elbo_is_the_authors_mean():
-    model = make(partition="none")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_running_elbo_is_the_authors_mean(dtype):
+    model = make(partition="none", dtype=dtype)
     for value in (10.0, 20.0):
         model._trackers["running_elbo"].update_state(tf.constant([value, value]))
         model.reset_metrics()
     assert float(model._trackers["running_elbo"].result()) == pytest.approx(10.1)
+
+
+def test_a_model_in_double_precision_trains():
+    model = make(partition="none", dtype="float64")
+    before = [weight.numpy() for weight in model.trainable_variables]
+    assert np.all(np.isfinite(train(model, X, Y, 1)))
+    for old, new in zip(before, model.trainable_variables, strict=True):
+        assert new.dtype == "float64"
+        assert np.any(new.numpy() != old)
 
 
 def test_labels_are_predicted_in_their_own_units():

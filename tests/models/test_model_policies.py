@@ -75,6 +75,23 @@ def test_a_control_decides_between_sample_and_mean():
     assert not given.log_pi.numpy().any()
 
 
+def test_a_seed_decides_which_steps_measure_the_gap():
+    options = {"hidden_layers": 1, "filters": 2, "reinforce": {"gap": 1.0}}
+    models = [CNF((2,), policy="learned", seed=s, **options) for s in (3, 3, 4)]
+    states = [m.reinforce.seed_generator.state.numpy().tolist() for m in models]
+    assert states[0] == states[1] != states[2]
+
+
+def test_gates_train_in_double_precision():
+    model = CNF((2,), policy="learned", dtype="float64", hidden_layers=1, filters=2)
+    model.compile(keras.optimizers.Adam(1e-2))
+    before = model.gate_weights[-1].numpy()
+    for _ in range(2):  # without a past nothing is learned
+        model.train_on_batch(np.ones([3, 2]))
+    assert model.gate_weights[-1].dtype == "float64"
+    assert np.any(model.gate_weights[-1].numpy() != before)
+
+
 def test_the_gap_is_the_distance_to_the_losses_at_a_tight_tolerance():
     gap = {"gap": 2.0, "gap_every": 1, "gap_tol": 1e-6}
     models = [make("learned", CNF, reinforce=options) for options in ({}, gap)]

@@ -56,11 +56,14 @@ class FlowModel(MeasuredModel):
         """
         raise NotImplementedError
 
-    def _learn_tolerances(self, options: Mapping[str, Any] | None) -> None:
+    def _learn_tolerances(
+        self, options: Mapping[str, Any] | None, seed: int | None
+    ) -> None:
         """Sets up REINFORCE, with these keywords, where the flow has gates."""
         weights = self.gate_weights
         if weights:
-            self.reinforce = Reinforce(**(options or {}))
+            given = {"seed": seed, "dtype": self.dtype_policy} | dict(options or {})
+            self.reinforce = Reinforce(**given)
             self.reinforce.prepare(weights, self.flow.num_solves)
         elif options:
             raise ValueError(

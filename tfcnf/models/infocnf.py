@@ -157,7 +157,7 @@ class InfoCNF(Inference):
         )
         self.is_supervised = bool(partition.supervised)
         self.reinforce_options = reinforce
-        self._learn_tolerances(reinforce)
+        self._learn_tolerances(reinforce, seed)
         self._track_metrics()
         self.built = True
 

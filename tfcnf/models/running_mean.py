@@ -36,7 +36,8 @@ class RunningMean(keras.metrics.Metric):
         kept = self.momentum * self.begun.value
         new = kept * self.mean.value + (1.0 - kept) * value
         self.mean.assign(tf.where(weight > 0, new, self.mean.value))
-        self.begun.assign(tf.where(weight > 0, 1.0, self.begun.value))
+        begun = self.begun.value
+        self.begun.assign(tf.where(weight > 0, tf.ones_like(begun), begun))
 
     def result(self) -> Tensor:
         """The running mean."""
