@@ -12,6 +12,7 @@ from absl import app, flags, logging
 
 from tfcnf.checks import unframed
 from tfcnf.data.extras import MissingExtra
+from tfcnf.registry import import_own
 from tfcnf.training.preemption import (
     RESTART,
     Preempted,
@@ -19,6 +20,12 @@ from tfcnf.training.preemption import (
     insist_on_signals,
 )
 
+IMPORTS: tuple[str, list[str], str] = (
+    "imports",
+    [],
+    "Modules or .py files with classes of your own, by commas.",
+)
+flags.DEFINE_list(*IMPORTS)
 BAD_INPUT = 2
 FAILED = 1
 # what flags and the configuration files that they name raise
@@ -57,9 +64,18 @@ def _parse(arguments: Sequence[str]) -> list[str]:
 
 def _parse_flags(arguments: Sequence[str]) -> list[str]:
     try:
+        import_own(_imports(arguments))  # configurations may name their classes
         return flags.FLAGS(arguments)
     except BAD_FLAGS as failure:
         _exit(_unknown_key(failure, arguments) or failure, BAD_INPUT)
+
+
+def _imports(arguments: Sequence[str]) -> list[str]:
+    """The values of ``--imports``, of flags that are not parsed yet."""
+    early = flags.FlagValues()
+    flags.DEFINE_list(*IMPORTS, flag_values=early)
+    early(arguments, known_only=True)
+    return early.imports
 
 
 def _unknown_key(failure: Exception, arguments: Sequence[str]) -> ValueError | None:

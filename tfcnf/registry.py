@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import importlib
+import importlib.util
+import os
 import pkgutil
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from tfcnf.checks import check_choice
+
+IMPORTS = "TFCNF_IMPORTS"  # environment variable, which further processes inherit
 
 
 class Registered:
@@ -156,6 +161,46 @@ def import_modules(name: str, path: Iterable[str]) -> None:
     """
     for module in pkgutil.iter_modules(path, f"{name}."):
         importlib.import_module(module.name)
+
+
+def import_own(names: Iterable[str] = ()) -> None:
+    """Imports modules with classes of a user's own, so that they are known by name.
+
+    They are imported in this process and, by `import_own()`, in those that it starts.
+
+    Args:
+        names: of modules, or of files that end with ``.py``.
+
+    Raises:
+        ValueError: for one that is not there.
+    """
+    given = [*filter(None, os.environ.get(IMPORTS, "").split(",")), *names]
+    own = dict.fromkeys(str(Path(n).resolve()) if _is_file(n) else n for n in given)
+    for name in own:
+        path = Path(name)
+        if not (path.is_file() if _is_file(name) else _is_found(name)):
+            raise ValueError(
+                "imports must be modules that Python finds, or files that end with "
+                f".py. Received: imports={name}"
+            )
+        if not _is_file(name):
+            importlib.import_module(name)
+        elif path.stem not in sys.modules:
+            spec: Any = importlib.util.spec_from_file_location(path.stem, path)
+            sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+    os.environ[IMPORTS] = ",".join(own)
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".py")
+
+
+def _is_found(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _parse(kind: str, value: str, text: str) -> dict[str, Any]:

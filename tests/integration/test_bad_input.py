@@ -17,9 +17,11 @@ from tfcnf import command_line
 from tfcnf.data import catalog, spirals, toy2d
 from tfcnf.data.source import DataSource, Split
 from tfcnf.ode.status import SolverError
+from tfcnf.registry import IMPORTS
 from tfcnf.runs import build, experiment
 from tfcnf.runs.config import check_config, default_config, parse_variant
 from tfcnf.runs.run import Run
+from tfcnf.runs.sweep import run_apart
 from tfcnf.tolerances.policy import TolerancePolicy, parse_tolerances
 
 ROOT = Path(__file__).parents[2]
@@ -468,8 +470,10 @@ def run(monkeypatch, capsys):
     config_flags.DEFINE_config_file("config", flag_values=values)
     flags.DEFINE_string("workdir", None, "", flag_values=values)
     flags.DEFINE_float("tol", 1e-5, "", flag_values=values)
+    flags.DEFINE_list(*command_line.IMPORTS, flag_values=values)
     flags.FLAGS.mark_as_parsed()
-    stub = types.SimpleNamespace(FLAGS=values, Error=flags.Error)
+    made = {"FlagValues": flags.FlagValues, "DEFINE_list": flags.DEFINE_list}
+    stub = types.SimpleNamespace(FLAGS=values, Error=flags.Error, **made)
     monkeypatch.setattr(command_line, "flags", stub)
 
     def call(arguments, main=lambda: None):
@@ -483,6 +487,45 @@ def run(monkeypatch, capsys):
 
 def digits_config(text=""):
     return f"--config={ROOT / 'configs' / 'digits.py'}{text}"
+
+
+OWN_POLICY = """
+import tfcnf
+
+class Own(tfcnf.FixedTolerance):
+    pass
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A file with a policy named "own"."""
+    monkeypatch.setenv(IMPORTS, "")
+    path = tmp_path / "own_policy.py"
+    path.write_text(OWN_POLICY)
+    yield path
+    TolerancePolicy.known.pop("own", None)
+    sys.modules.pop("own_policy", None)
+
+
+def test_classes_of_ones_own_are_known_to_configurations_and_further_processes(
+    run, own
+):
+    arguments = [digits_config(":smoke,policy=own"), "--imports", str(own)]
+    status, _, values = run(arguments)
+    assert status is None
+    assert values.config.model.policy == "own"
+    found = run_apart(TolerancePolicy.find, "own")
+    assert found is TolerancePolicy.find("own")
+
+
+@pytest.mark.parametrize("name", ["absent.py", "no.such_module", ".relative"])
+def test_imports_that_are_not_there_are_refused(name, run, monkeypatch):
+    monkeypatch.setenv(IMPORTS, "")
+    status, message, _ = run([f"--imports={name}"])
+    assert status == 2
+    assert "imports must be modules that Python finds" in message
+    assert f"{name}" in message
 
 
 def test_good_flags_reach_main(run):

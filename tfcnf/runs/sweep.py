@@ -19,6 +19,7 @@ import tensorflow as tf
 from tfcnf.files import file_name
 from tfcnf.models.failures import FAILURES, RunsFailed
 from tfcnf.records import read_record
+from tfcnf.registry import import_own
 from tfcnf.reporting.tables import markdown
 from tfcnf.run_state import RunState, note_failed, read_state
 from tfcnf.runs import experiment
@@ -143,13 +144,18 @@ def _train(config: Mapping[str, Any], folder: str, data_dir: str | None) -> None
 def run_apart(function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
     """Calls a function in a process of its own, which ends when this one does."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, _end_with_parent) as pool:
+    with ProcessPoolExecutor(1, context, _begin_apart) as pool:
         try:
             return pool.submit(function, *args, **keywords).result()
         except KeyboardInterrupt:  # which the child need not have heard
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
+
+
+def _begin_apart() -> None:
+    import_own()
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:
