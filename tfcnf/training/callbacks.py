@@ -133,7 +133,7 @@ class StepsLog(keras.callbacks.Callback):
         return {m: (float(m.total.numpy()), float(m.count.numpy())) for m in means}
 
     def _measures(self) -> dict[str, float]:
-        """What has been measured since the sums were remembered."""
+        """Measures of the steps since the sums were remembered."""
         added = {
             mean: (total - self.before[mean][0], count - self.before[mean][1])
             for mean, (total, count) in self._sums().items()
