@@ -176,3 +176,13 @@ def test_a_new_kind_is_one_class():
     assert model.predict_labels(X).shape == (6, 2)
     again = tfcnf.InfoCNF.from_config(model.get_config())
     assert isinstance(again.labels[0], Count)
+
+
+def test_a_kind_without_a_description_is_told_by_its_name():
+    labels = [Count(title="seen")]
+    split = tfcnf.Split(X, np.zeros([6, 1], np.int32))
+    data = tfcnf.DataSource("mine", split, split, labels, 1)
+    assert data.describe().startswith("mine: 1 label, seen (Count); 4 numbers")
+    model = tfcnf.InfoCNF((4,), labels, tol=1e-2, **SMALL)
+    with pytest.raises(ValueError, match=r"Received: labels=\['Count'\]"):
+        model.classify(X)

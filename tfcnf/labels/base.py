@@ -25,8 +25,9 @@ class Label(FullPrecision):
     p(z_y | y) = N(mu(y), sigma(y)^2) with ``[mu, log sigma] = q_phi(y)`` (InfoCNF
     Eq. 3), the predictor q_theta(y | z_y), the loss and the measures of a
     prediction. A kind of your own is a subclass with `num_features`,
-    `num_outputs`, `check`, `features`, `is_hidden`, `predict`, `loss` and `measures`;
-    with `support` its hidden values can be marginalised.
+    `num_outputs`, `num_means`, `check`, `features`, `is_hidden`, `estimate`, `loss`
+    and `measures`; with `support` its hidden values can be marginalised. `predict`,
+    `interval`, `sample`, `examples` and `caption` are for diagnostics and reports.
 
     Values come as ``[B, columns]``, `columns` numbers for each example.
 
@@ -148,8 +149,8 @@ class Label(FullPrecision):
         raise NotImplementedError
 
     def describe(self) -> str:
-        """The kind of its values in a few words."""
-        raise NotImplementedError
+        """The kind of its values in a few words; the class's name unless defined."""
+        return type(self).__name__
 
     def caption(self, value: Sequence[Any]) -> str:
         """Text for one value ``[columns]``."""
