@@ -76,6 +76,13 @@ def test_pages_name_scripts_and_files_that_exist():
             assert (ROOT / name).exists() or "NAME" in name, f"{page.name}: {name}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_of_a_page_hold_in_the_repository_too(page):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http") and page.stem != "bad_input":
+            assert (page.parent / target).exists(), target
+
+
 def test_the_reference_has_every_public_name():
     listed = re.findall(r"^::: tfcnf\.(\w+)$", (ROOT / "docs/api.md").read_text(), re.M)
     assert sorted(listed) == sorted(set(tfcnf.__all__) - {"__version__"})
