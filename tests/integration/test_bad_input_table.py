@@ -650,6 +650,12 @@ CASES = [
         lambda: tiny().sample([0.5]),
     ),
     library(
+        "a number of samples for their labels",
+        "model.sample(5)",
+        "takes the labels of the samples, not their number",
+        lambda: tiny().sample(5),
+    ),
+    library(
         "codes of another length",
         "model.decode(zeros([2, 3]))",
         "[batch, 2]",

@@ -276,9 +276,18 @@ class Inference(Passes):
             batch_size: see `log_prob`.
             steps: see `log_prob`.
             context: condition of each sample, or one for all, see `log_prob`.
+
+        Raises:
+            ValueError: for a number where labels are meant, or labels for a number.
         """
         if not self.is_supervised:
             y = np.zeros([_count(y), 0], np.int32)
+        elif isinstance(y, (int, np.integer)):
+            columns = sum(label.columns for label in self.labels)
+            raise ValueError(
+                "a model with labels takes the labels of the samples, not their "
+                f"number: labels must have shape [batch, {columns}]. Received: y={y}"
+            )
 
         def examples(rows: Tensor, context: Any, y: Any) -> list[Tensor]:
             y = self._read_labels(y)
