@@ -7,6 +7,7 @@ from tfcnf.data.labels import hide_labels
 from tfcnf.data.pipeline import training_batches
 from tfcnf.data.source import DataSource, Split
 from tfcnf.labels.categorical import HIDDEN
+from tfcnf.labels.real import Real
 
 CLASSES = 4
 
@@ -41,6 +42,17 @@ def test_the_seed_alone_chooses_and_fewer_are_among_more():
     assert few == kept(hide_labels(source, 2, 1.0, 7))
     assert few < kept(hide_labels(source, 5, 0.5, 7))
     assert len({frozenset(kept(hide_labels(source, 2, 0.5, s))) for s in range(5)}) > 1
+
+
+def test_a_number_given_as_an_integer_is_hidden_as_nan():
+    x = np.arange(8, dtype=np.float32)[:, None]
+    split = Split(x, np.stack([np.arange(8) % 2, np.arange(8)], 1))
+    labels = (2, Real(1, distribution="normal"))
+    hidden = hide_labels(DataSource("ages", split, split, labels, 1), 2, 1.0, 0).train
+    unknown = hidden.y[:, 0] == HIDDEN
+    assert unknown.sum() == 4
+    np.testing.assert_array_equal(np.isnan(hidden.y[:, 1]), unknown)
+    np.testing.assert_array_equal(hidden.y[~unknown], split.y[~unknown])
 
 
 def test_zero_hides_nothing():

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcnf.labels.kinds import make_labels
+from tfcnf.data.source import DataSource, Split
+from tfcnf.labels.kinds import hidden_rows, make_labels
+from tfcnf.labels.real import Real
 from tfcnf.models.inputs import check_examples
 from tfcnf.models.label_inputs import read_labels
 
@@ -18,6 +20,19 @@ def test_integers_of_any_type_are_taken(kind):
         np.testing.assert_array_equal(check_examples(x, [1], levels), x)
     y = read_labels(np.array([[0, 2], [4, 0]], kind), make_labels([5, 1000]), "float32")
     assert (y.dtype, y.numpy().tolist()) == (tf.int32, [[0, 2], [4, 0]])
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_whole_numbers_are_taken_for_real_ones(kind):
+    labels = [Real(1, distribution="normal"), *make_labels(5)]
+    y = np.array([[7, 2], [4, 0]], kind)
+    for hidden in (False, True):
+        found = read_labels(y, labels, "float32", hidden)
+        assert (found.dtype, found.numpy().tolist()) == (tf.float32, y.tolist())
+    np.testing.assert_array_equal(hidden_rows(labels, y), [False, False])
+    split = Split(np.zeros([2, 1], np.float32), y)
+    units = DataSource("whole", split, split, labels, 1).model_keywords()["labels"][0]
+    assert (units["mean"], units["scale"]) == ([5.5], [1.5])
 
 
 @pytest.mark.parametrize("value", [2**32 + 3, 2**40, -(2**32) + 3])

@@ -47,7 +47,9 @@ def hide_labels(
     if not labels:
         return source
     _check_kinds(source.labels)
-    y = np.full_like(source.train.y, HIDDEN)
+    whole = all(label.integer for label in source.labels)
+    kind = source.train.y.dtype if whole else np.result_type(source.train.y, np.float32)
+    y = np.full_like(source.train.y, HIDDEN, kind)
     for label, part in zip(source.labels, parts_of(source.labels, y), strict=True):
         part[:] = HIDDEN if label.integer else np.nan
     kept = _choose(

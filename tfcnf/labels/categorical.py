@@ -80,7 +80,7 @@ class Categorical(Label):
 
     def is_hidden(self, y: Tensor) -> Tensor:
         """Mask of values -1, ``[B]``."""
-        return tf.equal(y[:, 0], HIDDEN)
+        return y[:, 0] < 0  # -1 is no unsigned number
 
     def predict(self, z: Tensor) -> tfp.distributions.Categorical:
         """The class probabilities of q_theta, batch ``[B]``."""

@@ -30,11 +30,19 @@ def make_labels(labels: int | Label | Sequence[Any], dtype: Any = None) -> list[
 
 
 def parts_of(labels: Sequence[Label], y: np.ndarray) -> list[np.ndarray]:
-    """Values ``[n, sum of columns]`` as one ``[n, columns]`` for each label."""
+    """Values ``[n, sum of columns]`` as one ``[n, columns]`` for each label.
+
+    Integers become floats where a label is not of whole numbers.
+    """
     if not labels:
         return []
     ends = np.cumsum([label.columns for label in labels])[:-1]
-    return np.split(y, ends, 1)
+    return [
+        part.astype(np.float64)
+        if part.dtype.kind in "iu" and not label.integer
+        else part
+        for label, part in zip(labels, np.split(y, ends, 1), strict=True)
+    ]
 
 
 def fitted_records(labels: Sequence[Label], y: np.ndarray) -> list[dict[str, Any]]:

@@ -52,7 +52,8 @@ def read_labels(
     parts = tf.split(y, [label.columns for label in labels], 1)
     checked = []
     for i, (label, part) in enumerate(zip(labels, parts, strict=True)):
-        part = part if part.dtype.is_integer else tf.cast(part, dtype)
+        exact = label.integer and part.dtype.is_integer
+        part = part if exact else tf.cast(part, dtype)
         valid, values = label.check(part, hidden)
         name = f"label {label.title or i}" if len(labels) > 1 else "labels"
         part = require(valid, f"{name} must be {values}. Received: y=", part)
