@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfcnf.data.series import SeriesSource, SeriesSplit, make_series, pad_series
+from tfcnf.data.series import Series, SeriesSource, SeriesSplit, make_series, pad_series
 from tfcnf.data.series_units import SeriesUnits
 from tfcnf.data.spirals import Design, draw, labels
 from tfcnf.labels.real import Real
@@ -146,6 +146,10 @@ def test_units_are_those_of_the_observed_values():
     np.testing.assert_allclose(units.scale, np.nanstd(values, (0, 1)), rtol=1e-4)
     assert units.duration == 240
     assert SeriesUnits.get(units.record()) == units
+    # of a series that `make_series` did not make too
+    values, mask = (np.pad(part, [(0, 0), (0, 1), (0, 0)]) for part in series[::2])
+    times = np.pad(1000 + series.times, [(0, 0), (0, 1)], constant_values=-7)
+    assert SeriesUnits.of(Series(values, times, mask)) == units
 
 
 @pytest.mark.parametrize(

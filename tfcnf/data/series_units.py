@@ -75,7 +75,10 @@ class SeriesUnits:
                     "a dimension that is the same in all series has no unit; leave it "
                     f"out. Received: {values[0]:g} in dimension {k}"
                 )
-        duration = float(series.times.max(1).mean(dtype=np.float64)) or 1.0
+        seen, times = known.any(-1), series.times
+        first = np.where(seen, times, np.inf).min(1)
+        last = np.where(seen, times, -np.inf).max(1)
+        duration = float((last - first).mean(dtype=np.float64)) or 1.0
         return cls(
             tuple(float(values.mean()) for values in each),
             tuple(float(values.std()) for values in each),
