@@ -50,3 +50,16 @@ def test_a_graph_looks_before_it_narrows():
         tf.errors.InvalidArgumentError, match=r"labels must be in 0\.\.4"
     ):
         check(tf.constant([2**32 + 3]))
+
+
+def test_a_graph_of_any_rank_takes_shapes_that_fit():
+    for columns in (1, 2):
+        labels = make_labels([5] * columns)
+        check = tf.function(lambda y, labels=labels: read_labels(y, labels, "float32"))
+        run = check.get_concrete_function(tf.TensorSpec(None, tf.int32))
+        y = tf.ones([3, columns], tf.int32)
+        np.testing.assert_array_equal(run(y), y)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="y must have shape"):
+            run(tf.ones([2, 3], tf.int32))
+        if columns == 1:
+            np.testing.assert_array_equal(run(y[:, 0]), y)

@@ -243,6 +243,23 @@ def test_each_label_weighs_one_unless_told(labels):
     np.testing.assert_allclose(twice["label_nll"], 2 * given["label_nll"], rtol=1e-5)
 
 
+def test_shapes_that_mean_the_same_are_taken_one_after_the_other():
+    model, y = make(labels=[Real()]), Y[:, 0]
+    model.compile(keras.optimizers.Adam(1e-2))
+    of_values = X._replace(mask=np.repeat(X.mask[..., None], 2, 2))
+    weights = np.arange(40.0)
+    given = [
+        (X, y, weights),
+        (X, y[:, None], weights[:, None]),
+        (of_values, y, weights),
+    ]
+    found = [
+        model.evaluate(x, y, 40, sample_weight=weights, verbose=0)
+        for x, y, weights in given
+    ]
+    np.testing.assert_allclose(found, found[:1] * 3, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("y", "message"),
     [

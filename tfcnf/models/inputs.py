@@ -110,6 +110,8 @@ def check_weights(weights: Any, dtype: Any) -> Tensor:
             or not finite (an InvalidArgumentError in a graph).
     """
     weights = tf.cast(weights, dtype)
+    if weights.shape.rank is None:
+        weights = in_columns("sample_weight", weights, 1)
     if weights.shape.rank == 2 and weights.shape[1] == 1:
         weights = weights[:, 0]
     if weights.shape.rank != 1:
@@ -120,6 +122,18 @@ def check_weights(weights: Any, dtype: Any) -> Tensor:
     valid = tf.reduce_all((weights >= 0) & tf.math.is_finite(weights))
     message = "sample_weight must be finite and not negative"
     return require(valid, f"{message}. Received: sample_weight=", weights)
+
+
+def in_columns(name: str, value: Tensor, columns: int) -> Tensor:
+    """Numbers ``[B, columns]`` of a tensor whose rank a graph does not know.
+
+    A graph that has been given both ``[B]`` and ``[B, 1]`` is traced for any rank.
+    """
+    shape = tf.shape(value)
+    fits = tf.equal(tf.reduce_prod(shape[1:]), columns)
+    message = f"{name} must have shape [batch, {columns}]"
+    shape = require(fits, f"{message}. Received: {name}.shape=", shape)
+    return tf.reshape(value, [shape[0], columns])
 
 
 def require(condition: Tensor, message: str, value: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfcnf.labels.base import Label
-from tfcnf.models.inputs import require
+from tfcnf.models.inputs import in_columns, require
 from tfcnf.types import Tensor
 
 
@@ -37,6 +37,8 @@ def read_labels(
             + ". Received: y=None"
         )
     y = tf.convert_to_tensor(y)
+    if y.shape.rank is None:
+        y = in_columns("y", y, columns)
     if y.shape.as_list() == [0]:  # of no example: a list of nothing has no dtype
         y = tf.zeros([0, columns], tf.int32 if whole else dtype)
     if whole and not y.dtype.is_integer:

@@ -29,6 +29,8 @@ def read_series(x: Any, obs_dims: int, dtype: str, regular: bool = False) -> Ser
             regular but must be (an InvalidArgumentError in a graph).
     """
     parts = tuple(x) if isinstance(x, (tuple, list)) else ()
+    if len(parts) == 3 and tf.is_tensor(parts[2]) and parts[2].shape.rank is None:
+        parts = _with_rank(*parts)
     shapes = [tuple(getattr(part, "shape", ())) for part in parts]
     if (
         [len(shape) for shape in shapes] not in ([3, 2, 2], [3, 2, 3])
@@ -51,6 +53,13 @@ def read_series(x: Any, obs_dims: int, dtype: str, regular: bool = False) -> Ser
         message = "regular=True is for series that share their times and miss no point"
         times = require(same, f"{message}. Received: times=", times)
     return Series(*(tf.cast(part, dtype) for part in (values, times, mask)))
+
+
+def _with_rank(values: Tensor, times: Tensor, mask: Tensor) -> Series:
+    """Series with a mask of values, in a graph that was given one of points too."""
+    mask = tf.reshape(mask, [*tf.unstack(tf.shape(times)), -1])
+    mask = tf.ensure_shape(tf.broadcast_to(mask, tf.shape(values)), values.shape)
+    return Series(values, times, mask)
 
 
 def in_units(x: Series, units: SeriesUnits) -> Series:
