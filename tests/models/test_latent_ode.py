@@ -362,6 +362,25 @@ def test_labels_are_predicted_in_their_own_units():
         make(partition="none").predict_labels(z)
 
 
+def test_labels_are_predicted_of_series_by_their_codes():
+    model = make(label_map="identity", refine=1)
+    found = model.predict_labels(X)
+    np.testing.assert_allclose(found, model.predict_labels(model.codes(X)), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"\[batch, 5\]. Received: z.shape=\(1, 4\)"):
+        model.predict_labels([[0.0] * 4])
+
+
+def test_codes_may_be_lists():
+    model = make()
+    z = [[0.0, 1.0, 2.0, 3.0, 4.0]]
+    expected = model.decode(tf.constant(z), [0.5])
+    np.testing.assert_array_equal(model.decode(z, [0.5]), expected)
+    whole = np.array(z, np.int64)
+    np.testing.assert_array_equal(model.decode(whole, [0.5]), expected)
+    labels = model.predict_labels(tf.constant(z))
+    np.testing.assert_array_equal(model.predict_labels(z), labels)
+
+
 def test_the_identity_compares_codes_and_labels_directly():
     model = make(label_map="identity", label_weights=(1.0, 0.0, 0.0))
     assert not any(label.q_theta.weights for label in model.labels)

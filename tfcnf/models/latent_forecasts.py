@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 from tfcnf.checks import check_count, check_positive_integer
 from tfcnf.data.observations import numbers
 from tfcnf.data.series import Series
+from tfcnf.models.inputs import check_codes
 from tfcnf.models.latent_loss import LatentLoss
 from tfcnf.models.latent_refine import ascend, log_prior
 from tfcnf.seeds import fold_in, normal
@@ -96,8 +97,10 @@ class LatentForecasts(LatentLoss):
             tol: solver tolerance; the model's own if None.
 
         Raises:
-            ValueError: for times that are not finite.
+            ValueError: for codes that do not fit the model, or times that are not one
+                list of finite numbers.
         """
+        z = self._check_codes(z)
         stamps: np.ndarray = numbers("times", times).astype(np.float64)
         if stamps.ndim != 1 or not stamps.size or not np.isfinite(stamps).all():
             raise ValueError(
@@ -207,17 +210,26 @@ class LatentForecasts(LatentLoss):
         low, high = np.quantile(noisy.numpy(), [tail, 1 - tail], axis=0)
         return Forecast(curves.numpy().mean(0), low, high)
 
-    def predict_labels(self, z: Tensor) -> Tensor:
+    def predict_labels(self, x: Series | Tensor) -> Tensor:
         """Labels ``[B, columns]`` in their own units, see `Label.estimate`.
 
+        Args:
+            x: series, which are read by their `codes`, or codes ``[B, D]``.
+
         Raises:
-            ValueError: for a model that was given no labels.
+            ValueError: for a model that was given no labels, or for series or codes
+                that do not fit it.
         """
         if not self.is_supervised:
             raise ValueError(
                 "a model without labels cannot predict them. Received: partition='none'"
             )
+        z = self.codes(x) if isinstance(x, Series) else self._check_codes(x)
         return self.reader.estimates(z)
+
+    def _check_codes(self, z: Any) -> Tensor:
+        """Codes ``[B, D]`` as a tensor of the model's type."""
+        return tf.cast(check_codes(z, self.options["latent_dims"]), self.compute_dtype)
 
     def call(self, x: Series, tol: float | None = None) -> Tensor:
         """The mean observations at the times of the series, ``[B, T, C]``."""
