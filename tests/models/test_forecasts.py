@@ -121,6 +121,7 @@ def test_refined_codes_have_a_higher_posterior_density(plain):
         ({"times": [0.0, np.nan]}, r"times must be finite.*times=\[0.0, nan\]"),
         ({"times": [np.inf]}, "times must be finite"),
         ({"times": []}, "one at least"),
+        ({"times": [[1.0, 2.0]] * 3}, r"one list \[T\], the same for all series"),
         ({"times": [1.0], "level": 1.0}, "Received: level=1.0"),
         ({"times": [1.0], "draws": 0}, "Received: draws=0"),
         ({"times": [1.0], "refine": -1}, "Received: refine=-1"),

@@ -102,7 +102,12 @@ class LatentForecasts(LatentLoss):
         """
         z = self._check_codes(z)
         stamps: np.ndarray = numbers("times", times).astype(np.float64)
-        if stamps.ndim != 1 or not stamps.size or not np.isfinite(stamps).all():
+        if stamps.ndim != 1:
+            raise ValueError(
+                "times must be one list [T], the same for all series. "
+                f"Received: times={times!s:.200}"
+            )
+        if not stamps.size or not np.isfinite(stamps).all():
             raise ValueError(
                 f"times must be finite, one at least. Received: times={times!s:.200}"
             )
