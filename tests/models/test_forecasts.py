@@ -78,6 +78,10 @@ def test_the_interval_is_that_of_the_noise_where_the_curve_is_known(in_units):
 def test_without_times_it_predicts_as_keras_does(plain):
     x = type(X)(*(part.astype(np.float64) for part in X))
     np.testing.assert_allclose(plain.predict(x, verbose=0), plain(X), rtol=1e-6)
+    for given in (x, (x,), (x, np.zeros([3, 1]))):
+        batches = tf.data.Dataset.from_tensor_slices(given).batch(2)
+        found = plain.predict(batches, verbose=0)
+        np.testing.assert_allclose(found, plain(X), rtol=1e-6)
 
 
 def test_an_ascent_finds_the_maximum_of_each_quadratic():

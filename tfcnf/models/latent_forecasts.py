@@ -215,6 +215,10 @@ class LatentForecasts(LatentLoss):
         low, high = np.quantile(noisy.numpy(), [tail, 1 - tail], axis=0)
         return Forecast(curves.numpy().mean(0), low, high)
 
+    def predict_step(self, data: Any) -> Tensor:
+        """The mean observations of a batch of `predict` without times."""
+        return self(self._unpack(data)[0])
+
     def predict_labels(self, x: Series | Tensor) -> Tensor:
         """Labels ``[B, columns]`` in their own units, see `Label.estimate`.
 
