@@ -159,6 +159,16 @@ def test_gradients_against_finite_differences():
         assert found == pytest.approx(slope, rel=1e-5, abs=1e-6), weights[i].path
 
 
+def test_a_mask_may_be_of_booleans():
+    model, mask = make(), np.arange(12) % 3 > 0
+    given = X._replace(mask=np.tile(mask, [40, 1]))
+    expected = model(given._replace(mask=given.mask.astype(np.float32)))
+    np.testing.assert_array_equal(model(given), expected)
+    of_values = given._replace(mask=np.repeat(given.mask[..., None], 2, 2))
+    np.testing.assert_allclose(model(of_values), expected, rtol=1e-6)
+    np.testing.assert_array_equal(model.predict(given, verbose=0).shape, expected.shape)
+
+
 def test_masked_points_do_not_count():
     model, mask = make(encoder="rnn:units=6,gaps=True"), np.ones([40, 12])
     mask[:, [3, 7, 11]] = 0

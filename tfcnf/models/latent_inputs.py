@@ -43,6 +43,7 @@ def read_series(x: Any, obs_dims: int, dtype: str, regular: bool = False) -> Ser
             f"`make_series`. Received: {type(x).__name__} of shapes {shapes}"
         )
     values, times, mask = (tf.convert_to_tensor(part) for part in parts)
+    mask = tf.cast(mask, dtype)  # of booleans too
     seen = seen_points(Series(values, times, mask))
     first = tf.reduce_min(tf.where(seen, times, times.dtype.max), 1, keepdims=True)
     times = tf.where(seen, times - first, tf.zeros_like(times))
