@@ -276,6 +276,7 @@ def test_shapes_that_mean_the_same_are_taken_one_after_the_other():
         (Y[:, :1], r"\[batch, 3\]. Received: y.shape=\(40, 1\)"),
         (Y[:3].T[0], r"y.shape=\(3,\)"),
         (Y * np.nan, "label a must be finite. Received: y="),
+        (Y * [1, 1, -1], "label clockwise must be 0 or 1. Received: y="),
         (Y + np.array([0, 0, 1]), "label clockwise must be 0 or 1. Received: y="),
     ],
 )
