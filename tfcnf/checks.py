@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -16,9 +17,19 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
         )
 
 
+def is_integer(value: Any) -> bool:
+    """True for an integer of Python or NumPy; booleans are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def plain_integer(value: Any) -> Any:
+    """An integer of NumPy as one of Python, anything else as it is."""
+    return int(value) if is_integer(value) else value
+
+
 def check_positive_integer(name: str, value: Any) -> None:
     """Raises a ValueError for what is not an integer above 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_integer(value) or value < 1:
         raise ValueError(
             f"{name} must be a positive integer. Received: {name}={value!r}"
         )
@@ -26,7 +37,7 @@ def check_positive_integer(name: str, value: Any) -> None:
 
 def check_count(name: str, value: Any) -> None:
     """Raises a ValueError for what is not an integer of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not is_integer(value) or value < 0:
         raise ValueError(
             f"{name} must be an integer, not negative. Received: {name}={value!r}"
         )

@@ -155,6 +155,9 @@ def test_labels_are_given_as_numbers_or_objects():
     first, second = make_labels([3, Real(title="height")])
     assert (first.num_classes, second.title) == (3, "height")
     assert make_labels(5)[0].num_classes == 5
+    (third,) = make_labels(np.int64(5))
+    records = [third.record(), Real(np.int64(2)).record()]
+    assert json.loads(json.dumps(records))[0]["num_classes"] == 5
     for wrong in ("10", [2.5], [True], [{"kind": "tfcnf>ZeroLinear"}], [None]):
         with pytest.raises(ValueError, match="Received: "):
             make_labels(wrong)

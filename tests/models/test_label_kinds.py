@@ -130,6 +130,17 @@ def test_what_has_no_stated_distribution_is_not_hidden_or_marginalised():
         model.log_prob(X, Y + 0.5)
 
 
+def test_integers_of_numpy_are_integers():
+    options = SMALL | {"tol": 1e-2}
+    model = tfcnf.InfoCNF((4,), [2], **options)
+    options |= {"seed": np.int64(0), "filters": np.int64(4)}
+    twin = tfcnf.InfoCNF((np.int64(4),), [np.int64(2)], **options)
+    drawn = twin.sample([1, 0], seed=np.int64(7))
+    np.testing.assert_array_equal(drawn, model.sample([1, 0], seed=7))
+    shape = twin.distribution([1]).sample(np.int64(3), seed=np.int64(7))
+    np.testing.assert_array_equal(shape, model.distribution([1]).sample(3, seed=7))
+
+
 def test_yes_or_no_is_a_label_of_flows_too():
     model = tfcnf.CCNF((4,), [Binary(title="old")], tol=1e-2, **SMALL)
     y = np.array([0, 1, 0, 1, -1, 1])

@@ -169,6 +169,16 @@ def test_a_mask_may_be_of_booleans():
     np.testing.assert_array_equal(model.predict(given, verbose=0).shape, expected.shape)
 
 
+def test_a_number_of_classes_and_integers_of_numpy_are_taken():
+    model = make(labels=3)
+    whole = np.int64(5)
+    twin = make(labels=np.int64(3), latent_dims=whole, seed=np.int64(0))
+    assert twin.get_config() | {"name": ""} == model.get_config() | {"name": ""}
+    assert type(twin.options["latent_dims"]) is int
+    drawn = twin.sample(X, [0.5], draws=np.int64(2), seed=np.int64(7))
+    np.testing.assert_array_equal(drawn, model.sample(X, [0.5], draws=2, seed=7))
+
+
 def test_masked_points_do_not_count():
     model, mask = make(encoder="rnn:units=6,gaps=True"), np.ones([40, 12])
     mask[:, [3, 7, 11]] = 0
@@ -459,6 +469,7 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"dynamics": "mlp:skip=1"}, "skip must be True or False. Received: skip=1"),
         ({"dynamics": "mlp:activation=relu"}, "Received: activation='relu'"),
         ({"tol": 0.0}, "Received: tol=0.0"),
+        ({"latent_dims": True}, "Received: latent_dims=True"),
     ],
 )
 def test_bad_keywords_are_refused(options, message):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcnf.checks import is_integer
 from tfcnf.data.source import DataSource
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import HIDDEN, Categorical
@@ -34,7 +35,7 @@ def hide_labels(
         ValueError: for more labels than a class has, a part outside (0, 1], or labels
             that cannot be hidden.
     """
-    if not isinstance(labels, int) or labels < 0:
+    if not is_integer(labels) or labels < 0:
         raise ValueError(
             "labels must be a number of examples for each class, or 0 for all. "
             f"Received: labels={labels!r}"

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.checks import check_choice
+from tfcnf.checks import check_choice, is_integer
 from tfcnf.flows.base import FlowLayer, unsolved
 from tfcnf.seeds import next_seed, uniform
 from tfcnf.types import Control, FlowOutput, Tensor
@@ -62,7 +62,7 @@ class Dequantize(FlowLayer):
     ):
         super().__init__(**kwargs)
         check_choice("link", link, LINKS)
-        if not isinstance(num_levels, int) or num_levels < 2:
+        if not is_integer(num_levels) or num_levels < 2:
             raise ValueError(
                 "num_levels must be an integer of at least 2. "
                 f"Received: num_levels={num_levels!r}"

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfcnf.checks import is_integer
 from tfcnf.labels.base import Label, whole_between
 from tfcnf.seeds import uniform
 from tfcnf.types import Tensor
@@ -40,12 +41,12 @@ class Categorical(Label):
         self, num_classes: int, names: Sequence[str] | None = None, **options: Any
     ):
         super().__init__(**options)
-        if not isinstance(num_classes, int) or num_classes < 1:
+        if not is_integer(num_classes) or num_classes < 1:
             raise ValueError(
                 "the number of classes must be a positive integer. "
                 f"Received: num_classes={num_classes!r}"
             )
-        self.num_classes = num_classes
+        self.num_classes = int(num_classes)
         self.names = tuple(map(str, range(num_classes) if names is None else names))
         if len(self.names) != num_classes:
             raise ValueError(

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfcnf.checks import is_integer
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
 
@@ -68,7 +69,7 @@ def _make(label: Any, dtype: Any) -> Label:
         if isinstance(kind, type) and issubclass(kind, Label):
             keywords = {key: value for key, value in label.items() if key != "kind"}
             return kind(**keywords, dtype=dtype)
-    if isinstance(label, int) and not isinstance(label, bool):
+    if is_integer(label):
         return Categorical(label, dtype=dtype)
     raise ValueError(
         "labels must be numbers of classes or Label objects of registered kinds. "

@@ -70,7 +70,7 @@ class Real(Label):
     ):
         super().__init__(**options)
         check_positive_integer("dims", dims)
-        self.dims = self.columns = dims
+        self.dims = self.columns = int(dims)
         self.mean = tuple(map(float, [0.0] * dims if mean is None else mean))
         self.scale = tuple(map(float, [1.0] * dims if scale is None else scale))
         if len(self.mean) != dims or not np.isfinite(self.mean).all():

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfcnf.checks import is_integer
 from tfcnf.seeds import fold_in, normal
 from tfcnf.types import Tensor
 
@@ -82,6 +83,6 @@ class CodeMarginal(tfp.distributions.Distribution):
 
 def _seed(seed: Any) -> Tensor:
     """A stateless seed ``[2]`` of what TFP's samplers are given."""
-    if isinstance(seed, int):
-        return tf.constant([seed, 1])
+    if is_integer(seed):
+        return tf.constant([int(seed), 1])
     return tfp.random.sanitize_seed(seed)

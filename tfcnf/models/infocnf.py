@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from tfcnf import losses
+from tfcnf.checks import is_integer, plain_integer
 from tfcnf.data.columns import make_columns
 from tfcnf.flows.base import Chain, FlowLayer, guarded
 from tfcnf.flows.columns import Columns
@@ -118,6 +119,7 @@ class InfoCNF(Inference):
         **flow_options: Any,
     ):
         super().__init__(name=name, dtype=dtype)
+        seed = plain_integer(seed)
         self.event_shape = _positive_integers("event_shape", event_shape, (1, 3))
         self.num_dims = math.prod(self.event_shape)
         self.num_levels = num_levels if len(self.event_shape) == 3 else 1
@@ -285,7 +287,7 @@ class InfoCNF(Inference):
 def _make_condition(
     context: int | Sequence[Any] | None, embedding: Any, whitened: Any, dtype: Any
 ) -> Condition | None:
-    sizes = isinstance(context, Sequence) and all(isinstance(s, int) for s in context)
+    sizes = isinstance(context, Sequence) and all(map(is_integer, context))
     if isinstance(context, Sequence) and not sizes:
         columns = make_columns(context)
         return Condition((len(columns),), embedding, columns, whitened, dtype=dtype)
@@ -304,11 +306,11 @@ def _positive_integers(
     name: str, values: Any, lengths: Sequence[int] = ()
 ) -> tuple[int, ...]:
     values = tuple(values) if isinstance(values, Iterable) else (values,)
-    if not values or not all(isinstance(v, int) and v > 0 for v in values):
+    if not values or not all(is_integer(v) and v > 0 for v in values):
         raise ValueError(f"{name} must be positive integers. Received: {name}={values}")
     if lengths and len(values) not in lengths:
         raise ValueError(
             f"{name} must have {' or '.join(map(str, lengths))} entries. "
             f"Received: {name}={values}"
         )
-    return values
+    return tuple(map(int, values))

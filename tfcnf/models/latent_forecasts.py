@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfcnf.checks import check_count, check_positive_integer
+from tfcnf.checks import check_count, check_positive_integer, plain_integer
 from tfcnf.data.observations import numbers
 from tfcnf.data.series import Series
 from tfcnf.models.inputs import check_codes
@@ -153,7 +153,9 @@ class LatentForecasts(LatentLoss):
         check_positive_integer("draws", draws)
         mean, scale = self.codes(x, refine, tol), self.posterior(x).scale
         count, dims = tf.shape(mean)[0], mean.shape[1]
-        unit = normal([draws, count, dims], tf.constant([seed, 0]), mean.dtype)
+        unit = normal(
+            [draws, count, dims], tf.constant([plain_integer(seed), 0]), mean.dtype
+        )
         z = tf.reshape(mean + scale.matvec(unit), [-1, dims])
         curves = self.decode(z, times, tol)
         curves = tf.reshape(curves, [draws, count, *curves.shape[1:]])
@@ -162,7 +164,7 @@ class LatentForecasts(LatentLoss):
     def _add_noise(self, curves: Tensor, seed: int, shape: Tensor) -> Tensor:
         """Observations of noise-free curves, by noise of a shape."""
         scales = tf.constant(self.units.scale if self.units else 1.0, curves.dtype)
-        seeds = fold_in(tf.constant([seed, 0]), 1)
+        seeds = fold_in(tf.constant([plain_integer(seed), 0]), 1)
         unit = normal(shape, seeds, curves.dtype)
         return curves + self.options["sigma"] * (scales * unit)
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import keras
 
+from tfcnf.checks import plain_integer
 from tfcnf.data.series_units import SeriesUnits
+from tfcnf.labels.kinds import make_labels
 from tfcnf.latent.partition import Partition
 from tfcnf.models.latent_forecasts import LatentForecasts
 from tfcnf.models.latent_options import check_options, check_units
@@ -81,7 +83,7 @@ class LatentODE(LatentForecasts):
     def __init__(
         self,
         obs_dims: int,
-        labels: Sequence[Any] = (),
+        labels: int | Sequence[Any] = (),
         *,
         partition: str = "code",
         latent_dims: int = 5,
@@ -107,7 +109,8 @@ class LatentODE(LatentForecasts):
         dtype: Any = None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.options = {
+        made = make_labels(labels, self.dtype_policy)
+        options = {
             "obs_dims": obs_dims,
             "partition": partition,
             "latent_dims": latent_dims,
@@ -118,7 +121,7 @@ class LatentODE(LatentForecasts):
             "sigma": sigma,
             "beta": beta,
             "kl_warmup_steps": kl_warmup_steps,
-            "label_weights": tuple(label_weights) or (1.0,) * len(labels),
+            "label_weights": tuple(label_weights) or (1.0,) * len(made),
             "label_map": label_map,
             "random_start": random_start,
             "consistency": consistency,
@@ -129,14 +132,15 @@ class LatentODE(LatentForecasts):
             "solver": plain(solver),
             "seed": seed,
         }
-        check_options(self.options, len(labels))
+        self.options = {key: plain_integer(value) for key, value in options.items()}
+        check_options(self.options, made)
         self.units = SeriesUnits.get(units)
         check_units(self.units, obs_dims)
         self.options["units"] = self.units and self.units.record()
         self.is_supervised = partition != "none"
-        sizes = (code_dims,) * len(labels) if partition == "code" else ()
+        sizes = (code_dims,) * len(made) if partition == "code" else ()
         self.partition = Partition(sizes, latent_dims - sum(sizes))
-        self._make_parts(labels, self.dtype_policy)
+        self._make_parts(made, self.dtype_policy)
         self._track_metrics()
         self.built = True
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from tfcnf.checks import check_choice, check_count, check_positive_integer
 from tfcnf.data.series_units import SeriesUnits
+from tfcnf.labels.base import Label
 from tfcnf.models.encoders.encoder import Encoder
 from tfcnf.ode.solver import Solver, check_keeps_steps
 
@@ -14,8 +16,8 @@ PARTITIONS = ("code", "head", "none")
 MAPS = ("linear", "identity")
 
 
-def check_options(options: dict[str, Any], labels: int) -> None:
-    """Checks the keywords of `LatentODE`, which has this number of labels.
+def check_options(options: dict[str, Any], labels: Sequence[Label]) -> None:
+    """Checks the keywords of `LatentODE`, which has these labels.
 
     Raises:
         ValueError: for one that is out of range, or does not fit the others.
@@ -68,24 +70,23 @@ def check_units(units: SeriesUnits | None, obs_dims: int) -> None:
         )
 
 
-def _check_labels(options: dict[str, Any], labels: int) -> None:
+def _check_labels(options: dict[str, Any], labels: Sequence[Label]) -> None:
     check_choice("label_map", options["label_map"], MAPS)
-    weights = options["label_weights"]
-    if len(weights) != labels or not labels:
+    weights, count = options["label_weights"], len(labels)
+    if len(weights) != count or not count:
         raise ValueError(
             "label_weights must have an entry for each of the labels, and there must "
-            f"be labels. Received: label_weights={weights}, {labels} labels"
+            f"be labels. Received: label_weights={weights}, {count} labels"
         )
     if not all(map(math.isfinite, weights)):
         raise ValueError(
             f"label_weights must be finite. Received: label_weights={weights}"
         )
-    if (
-        options["partition"] == "code"
-        and options["code_dims"] * labels > options["latent_dims"]
-    ):
+    if options["partition"] != "code":
+        return
+    code_dims = options["code_dims"]
+    if code_dims * count > options["latent_dims"]:
         raise ValueError(
             "latent_dims must hold the codes of all labels. Received: "
-            f"latent_dims={options['latent_dims']}, {labels} codes of "
-            f"{options['code_dims']}"
+            f"latent_dims={options['latent_dims']}, {count} codes of {code_dims}"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +10,7 @@ import tensorflow_probability as tfp
 
 from tfcnf.data.series import Series
 from tfcnf.data.series_units import SeriesUnits
-from tfcnf.labels.kinds import make_labels
+from tfcnf.labels.base import Label
 from tfcnf.latent.partition import Partition
 from tfcnf.latent.prior import CodePrior
 from tfcnf.latent.reader import CodeReader
@@ -51,7 +50,7 @@ class LatentParts(FlowModel):
     partition: Partition
     units: SeriesUnits | None = None
 
-    def _make_parts(self, labels: Sequence[Any], dtype: Any) -> None:
+    def _make_parts(self, labels: list[Label], dtype: Any) -> None:
         options = self.options
         seeds = keras.random.SeedGenerator(options["seed"])
         obs, latent = options["obs_dims"], options["latent_dims"]
@@ -79,7 +78,7 @@ class LatentParts(FlowModel):
             seed=next_int(seeds),
             dtype=dtype,
         )
-        self.labels = make_labels(labels, dtype)
+        self.labels = labels
         self.prior = CodePrior(
             self.partition, self.labels, options["seed"], dtype=dtype
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.checks import check_choice
+from tfcnf.checks import check_choice, plain_integer
 from tfcnf.latent.prior import CodePrior
 from tfcnf.models.base import FlowModel
 from tfcnf.models.batches import in_batches, in_groups
@@ -158,7 +158,7 @@ class Passes(FlowModel):
         each = On() if steps == "each" else None
         return Control(
             tol=tol,
-            seed=tf.constant([seed, 0]),
+            seed=tf.constant([plain_integer(seed), 0]),
             exact=switch,
             share_noise=each,
             rows=None if each is not None else rows,

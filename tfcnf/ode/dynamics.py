@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfcnf.checks import check_choice
+from tfcnf.checks import check_choice, is_integer
 from tfcnf.ode.fields import (
     ACTIVATIONS,
     LayerField,
@@ -147,7 +147,7 @@ class Dynamics(keras.layers.Layer):
 
 
 def _check_context_dims(context_dims: int, call: Any) -> int:
-    if not isinstance(context_dims, int) or context_dims < 0:
+    if not is_integer(context_dims) or context_dims < 0:
         raise ValueError(
             "context_dims must be an integer of at least 0. "
             f"Received: context_dims={context_dims!r}"
@@ -205,7 +205,7 @@ class StackDynamics(Dynamics):
             ("init", init, INITS),
         ]:
             check_choice(name, value, known)
-        if not all(isinstance(n, int) and n > 0 for n in hidden):
+        if not all(is_integer(n) and n > 0 for n in hidden):
             raise ValueError(
                 f"hidden must be positive integers. Received: hidden={hidden!r}"
             )
