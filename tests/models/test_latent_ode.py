@@ -469,6 +469,11 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"dynamics": "mlp:skip=1"}, "skip must be True or False. Received: skip=1"),
         ({"dynamics": "mlp:activation=relu"}, "Received: activation='relu'"),
         ({"tol": 0.0}, "Received: tol=0.0"),
+        (
+            {"labels": [Real(2)], "label_map": "identity"},
+            "code_dims of at least 2, one for each number of a label. Received: code_d",
+        ),
+        ({"labels": 3, "label_map": "identity"}, "Received: code_dims=1"),
         ({"latent_dims": True}, "Received: latent_dims=True"),
     ],
 )

@@ -90,3 +90,10 @@ def _check_labels(options: dict[str, Any], labels: Sequence[Label]) -> None:
             "latent_dims must hold the codes of all labels. Received: "
             f"latent_dims={options['latent_dims']}, {count} codes of {code_dims}"
         )
+    if options["label_map"] == "identity":
+        needed = max(label.num_means for label in labels)
+        if needed > code_dims:
+            raise ValueError(
+                f"label_map='identity' needs code_dims of at least {needed}, one for "
+                f"each number of a label. Received: code_dims={code_dims}"
+            )
