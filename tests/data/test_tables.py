@@ -10,6 +10,7 @@ from tfcnf.data.columns import Column
 from tfcnf.data.table_catalog import load
 from tfcnf.data.table_files import read_table
 from tfcnf.data.table_kinds import find_column, parse_kind
+from tfcnf.data.table_rows import rows_of
 from tfcnf.data.tables import from_frame
 from tfcnf.labels.categorical import Categorical
 from tfcnf.labels.real import Real
@@ -284,3 +285,36 @@ def test_embedded_tables(name, rows, dims, width, labels):
     assert len(data.conditions) == width
     assert len(data.labels) == labels
     assert data.validation is None
+
+
+def test_one_column_is_named_without_a_list():
+    table = frame()
+    options = {"context": "age", "labels": "town"}
+    source = from_frame(table, "height", **options)
+    several = from_frame(table, ["height"], context=["age"], labels=["town"])
+    assert source.columns == several.columns
+    np.testing.assert_array_equal(source.train.x, several.train.x)
+    np.testing.assert_array_equal(source.train.context, several.train.context)
+    np.testing.assert_array_equal(source.train.y, several.train.y)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("0..1", 1 - 1e-9), ("positive", 1e-50), ("0..1", 1e-50)]
+)
+def test_values_that_float32_puts_on_a_bound_have_a_margin(kind, value):
+    table = frame()
+    table.loc[7, "share"] = value
+    source = from_frame(table, ["share"], kinds={"share": kind})
+    (column,) = source.columns
+    assert column.margin > 0
+    assert source.model_keywords()["columns"]
+
+
+def test_questions_may_be_alike_or_none():
+    source = from_frame(frame(), ["height", "share"], kinds={"share": "0..1"})
+    asked = pd.DataFrame({"height": [170.0, 170.00001], "share": [0.5, 0.5]})
+    np.testing.assert_allclose(rows_of(asked, source.columns), asked, rtol=1e-6)
+    assert rows_of(asked[:0], source.columns).shape == (0, 2)
+    asked.loc[1, "share"] = 1.5
+    with pytest.raises(ValueError, match=r"'share' must be .* in row 1"):
+        rows_of(asked, source.columns)

@@ -114,3 +114,15 @@ def test_moments_of_no_numbers_are_refused(message):
     mean, covariance, context_dims = BAD[message]
     with pytest.raises(ValueError, match=message):
         tfcnf.Whitening(mean, covariance, context_dims)
+
+
+def test_moments_as_arrays_are_saved_and_frames_are_cut_into_batches(tmp_path):
+    moments = {"mean": np.array([1.0, -1.0]), "covariance": np.diag([4.0, 0.25])}
+    model = tfcnf.CNF((2,), whitening=moments, hidden_layers=1, filters=2, seed=0)
+    rows = np.random.default_rng(0).normal(size=[5, 2]).astype(np.float32)
+    expected = model.log_prob(rows)
+    model.save(tmp_path / "model.keras")
+    twin = keras.models.load_model(tmp_path / "model.keras")
+    table = pd.DataFrame(rows, index=[2.0, 0.0, 1.0, 5.0, 3.0])
+    np.testing.assert_array_equal(twin.log_prob(table), expected)
+    np.testing.assert_allclose(twin.log_prob(table, batch_size=2), expected, rtol=1e-5)

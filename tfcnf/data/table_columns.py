@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 LABELS = ("category", "real", "normal", "empirical")  # kinds; numbers' distributions
 
 
-def numbers_of(frame: DataFrame, name: Any) -> np.ndarray:
-    """Finite numbers of a column that float32 can tell apart."""
+def finite_numbers(frame: DataFrame, name: Any) -> np.ndarray:
+    """Finite numbers of a column."""
     values = numbers(frame[name])
     bad = ~np.isfinite(values)
     if bad.any():
@@ -38,6 +38,12 @@ def numbers_of(frame: DataFrame, name: Any) -> np.ndarray:
             f"column {str(name)!r} must be finite. "
             f"Received: {values[np.argmax(bad)]} in row {row}"
         )
+    return values
+
+
+def numbers_of(frame: DataFrame, name: Any) -> np.ndarray:
+    """Finite numbers of a column that float32 can tell apart."""
+    values = finite_numbers(frame, name)
     with np.errstate(over="ignore"):
         step = np.spacing(np.float32(np.abs(values).max()))
     if not np.isfinite(step) or (np.ptp(values) > 0 and step > values.std() / 100):
@@ -62,8 +68,10 @@ def read_x(
                 f"{frame.index[0]}"
             )
         values = numbers_of(frame, name)
-        column = find_column(str(name), values, kinds.get(str(name)))
-        column.check(values, frame.index)
+        # as the model gets them
+        kept: np.ndarray = values.astype(np.float32).astype(np.float64)
+        column = find_column(str(name), kept, kinds.get(str(name)))
+        column.check(kept, frame.index)
         columns.append(column)
         parts.append(values)
     return tuple(columns), np.stack(parts, 1)

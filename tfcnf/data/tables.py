@@ -25,10 +25,10 @@ ROLES = ("x", "context", "labels")
 
 def from_frame(
     frame: DataFrame,
-    x: Sequence[str | int] = (),
+    x: str | int | Sequence[str | int] = (),
     *,
-    context: Sequence[str | int] = (),
-    labels: Sequence[str | int] = (),
+    context: str | int | Sequence[str | int] = (),
+    labels: str | int | Sequence[str | int] = (),
     kinds: Mapping[str, Any] | None = None,
     missing: str = "error",
     split: str | int = "",
@@ -137,7 +137,9 @@ def _roles(frame: DataFrame, **roles: Any) -> dict[str, list[Any]]:
             f"Received: {len(frame)} rows, columns {names}"
         )
     split = roles.pop("split")
-    picked = {role: [_pick(names, c) for c in roles[role]] for role in ROLES}
+    one = (str, int)
+    several = {k: [v] if isinstance(v, one) else v for k, v in roles.items()}
+    picked = {role: [_pick(names, c) for c in several[role]] for role in ROLES}
     picked["split"] = [_pick(names, split)] if split != "" else []
     if not picked["x"]:
         others = {name for part in picked.values() for name in part}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfcnf import losses
@@ -143,7 +144,9 @@ class InfoCNF(Inference):
             dtype=dtype,
             **flow_options,
         )
-        self.columns, self.whitening = make_columns(columns or ()), whitening
+        self.columns = make_columns(columns or ())
+        given = dict(whitening or {})
+        self.whitening = {k: np.asarray(v).tolist() for k, v in given.items()} or None
         first = self._first_layers()
         if first:
             self.flow = Chain([*first, self.flow], dtype=dtype)
