@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import check_positive_integer
@@ -97,8 +96,8 @@ def _sliceable(x: Any) -> Any:
     """Anything with a shape that its rows can be cut out of by tensors."""
     if not (tf.executing_eagerly() and hasattr(x, "shape")):
         x = tf.convert_to_tensor(x)
-    elif not tf.is_tensor(x):
-        x = np.asarray(x)  # a frame is cut by its index
+    elif hasattr(x, "to_numpy"):
+        x = x.to_numpy()  # a frame would be cut by its index
     if not len(x.shape):
         raise ValueError(f"there must be a batch of examples. Received: {x}")
     return x
