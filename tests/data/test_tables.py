@@ -318,3 +318,31 @@ def test_questions_may_be_alike_or_none():
     asked.loc[1, "share"] = 1.5
     with pytest.raises(ValueError, match=r"'share' must be .* in row 1"):
         rows_of(asked, source.columns)
+
+
+def test_categories_of_a_condition_can_be_given_with_those_that_are_not_there():
+    names = ("Bonn", "Lima", "Oslo", "Rome")
+    kinds = {"town": Column("town", "category", names=names)}
+    table = frame()
+    source = from_frame(table, ["height"], context=["town"], kinds=kinds, test=0.5)
+    assert source.conditions[0].names == names
+    assert set(np.unique(source.train.context)) == {1.0, 2.0, 3.0}
+    table.loc[5, "town"] = "Paris"
+    with pytest.raises(ValueError, match=r"'town' must be one of .* Paris in row 5"):
+        from_frame(table, ["height"], context=["town"], kinds=kinds)
+
+
+def test_categories_of_text_and_numbers_are_refused():
+    table = frame()
+    table["town"] = table["town"].astype(object)
+    table.loc[3, "town"] = 7
+    with pytest.raises(ValueError, match=r"all text or all numbers .* int, str"):
+        from_frame(table, ["height"], labels=["town"])
+
+
+def test_truth_values_that_may_be_missing_are_numbers_too():
+    table = frame()
+    plain = from_frame(table, ["height", "smokes"])
+    found = from_frame(table.astype({"smokes": "boolean"}), ["height", "smokes"])
+    assert found.columns == plain.columns
+    np.testing.assert_array_equal(found.train.x, plain.train.x)

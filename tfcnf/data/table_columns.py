@@ -12,6 +12,7 @@ from tfcnf.checks import check_choice
 from tfcnf.data.columns import Column
 from tfcnf.data.table_kinds import (
     categories,
+    codes_of,
     find_column,
     is_class,
     is_text,
@@ -25,6 +26,7 @@ from tfcnf.labels.real import Real
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+TRUTH = ("bool", "boolean")  # types of truth values, which are numbers too
 LABELS = ("category", "real", "normal", "empirical")  # kinds; numbers' distributions
 
 
@@ -61,7 +63,7 @@ def read_x(
     """Columns of the examples, and their values ``[n, D]``."""
     columns, parts = [], []
     for name in frame.columns:
-        if is_text(frame[name]) and not frame[name].dtype == bool:
+        if is_text(frame[name]) and frame[name].dtype not in TRUTH:
             raise ValueError(
                 f"column {str(name)!r} must be numbers to have a density; give it as "
                 f"label or context. Received: {frame[name].iloc[0]!s} in row "
@@ -87,6 +89,9 @@ def read_context(
         if kind == "category" or (kind is None and is_text(frame[name])):
             codes, names = categories(frame[name])
             column, values = Column(str(name), "category", names=names), codes
+        elif isinstance(kind, Column) and kind.kind == "category":
+            column = dataclasses.replace(kind, name=str(name))
+            values = codes_of(frame[name], column.names)
         else:
             values = numbers_of(frame, name)
             column = find_column(str(name), values, _as_real(str(name), kind))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def categories(series: Series) -> tuple[np.ndarray, tuple[str, ...]]:
         series = series.cat.remove_unused_categories()
         values: list[Any] = series.cat.categories.tolist()
     else:
-        values = sorted(series.dropna().unique().tolist())
+        values = _sorted(series)
     codes = pd.Categorical(series, categories=values).codes
     if len(values) > max(FEW, len(series) / 2):
         raise ValueError(
@@ -85,6 +86,36 @@ def categories(series: Series) -> tuple[np.ndarray, tuple[str, ...]]:
             f"Received: {values[0]!s}, {values[1]!s}, ..."
         )
     return codes.astype(np.int64), tuple(map(shown, values))
+
+
+def _sorted(series: Series) -> list[Any]:
+    values = series.dropna().unique().tolist()
+    try:
+        return sorted(values)
+    except TypeError:
+        kinds = sorted({type(value).__name__ for value in values})
+        raise ValueError(
+            f"column {series.name!r} must be all text or all numbers to be of "
+            f"categories. Received: values of {', '.join(kinds)}"
+        ) from None
+
+
+def codes_of(series: Series, names: Sequence[str]) -> np.ndarray:
+    """The number of each value's category among names that are known.
+
+    Raises:
+        ValueError: for a value of no category, naming the first.
+    """
+    texts = series.map(shown).to_numpy()
+    unknown = ~np.isin(texts, names)
+    if unknown.any():
+        first = int(np.argmax(unknown))
+        raise ValueError(
+            f"column {str(series.name)!r} must be one of {', '.join(names[:20])}. "
+            f"Received: {texts[first]} in row {series.index[first]}"
+        )
+    numbered = {name: i for i, name in enumerate(names)}
+    return np.array([numbered[text] for text in texts], np.float64)
 
 
 def shown(value: Any) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfcnf.data.columns import Column
 from tfcnf.data.table_columns import finite_numbers
-from tfcnf.data.table_kinds import shown
+from tfcnf.data.table_kinds import codes_of
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
 
@@ -63,13 +63,4 @@ def _column(frame: DataFrame, column: Column) -> np.ndarray:
         values = finite_numbers(frame, by_text[column.name])
         column.check(values, frame.index)
         return values
-    texts = series.map(shown).to_numpy()
-    unknown = ~np.isin(texts, column.names)
-    if unknown.any():
-        first = int(np.argmax(unknown))
-        raise ValueError(
-            f"column {column.name!r} must be one of {', '.join(column.names[:20])}. "
-            f"Received: {texts[first]} in row {frame.index[first]}"
-        )
-    numbers = {name: i for i, name in enumerate(column.names)}
-    return np.array([numbers[text] for text in texts], np.float64)
+    return codes_of(series, column.names)
