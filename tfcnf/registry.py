@@ -49,7 +49,7 @@ class Registered:
         elif key is not None:
             cls.key = key or cls.__name__.lower()
             taken = cls.known.get(cls.key)
-            if taken and taken.__module__ != cls.__module__ and _is_own(taken):
+            if taken and taken.__module__ != cls.__module__ and comes_along(taken):
                 raise ValueError(
                     f"{cls.kind} has a class of this name; give yours another. "
                     f"Received: class {cls.__name__}, key={cls.key!r}"
@@ -222,5 +222,6 @@ def _parse(kind: str, value: str, text: str) -> dict[str, Any]:
         ) from None
 
 
-def _is_own(taken: type) -> bool:
-    return taken.__module__.startswith("tfcnf.")
+def comes_along(made: type) -> bool:
+    """True for a class of this package, False for one of a user's own."""
+    return made.__module__.startswith("tfcnf.")

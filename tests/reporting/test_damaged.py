@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from benchmarks import report as drawn
 from papers.one_run import draw
 from papers.trajectories import draw_trajectories_of_arms
-from tfcnf.reporting.runs import report
+from tfcnf.diagnostics import Diagnostic
+from tfcnf.reporting.runs import _pictures, report
 
 GRID = np.linspace(-3, 3, 9)
 BENCHMARK = {
@@ -205,3 +206,16 @@ def test_true_spirals_that_are_damaged_are_named(run_of):
     np.savez(run / "trajectories.npz", labels=np.ones([2, 3]))
     with pytest.raises(ValueError, match=r"^trajectories\.npz is damaged \(KeyError"):
         draw([str(run)])
+
+
+def test_a_diagnostic_of_ones_own_fails_as_it_does(tmp_path):
+    class Broken(Diagnostic):
+        def figures(self, arrays):
+            return {"broken": lambda: 1 / 0}
+
+    try:
+        ((_, write),) = _pictures("broken", tmp_path / "broken.npz", {})
+        with pytest.raises(ZeroDivisionError):
+            write(tmp_path / "broken.png")
+    finally:
+        del Diagnostic.known["broken"]

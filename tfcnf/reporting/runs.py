@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from tfcnf.diagnostics import Diagnostic
 from tfcnf.diagnostics.figures import draw_curves, save_animation, save_figure
 from tfcnf.files import replace_file
 from tfcnf.records import blame, read_record
+from tfcnf.registry import comes_along
 from tfcnf.reporting.page import write_page
 from tfcnf.reporting.read import read_arrays, read_results, read_steps, read_task
 from tfcnf.reporting.spread import spread_table
+
+Guard = Callable[[], AbstractContextManager[Any]]
 
 
 def report(workdirs: Sequence[str], out: str | None = None) -> list[Path]:
@@ -90,7 +94,8 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
     folder = next(path for path, run in runs.items() if run is first)
     source = folder / "eval.json"
     for name, draw in task.figures(evaluations).items():
-        items.append((f"{name}.png", partial(_draw, source, save_figure, draw)))
+        guard = partial(blame, source)
+        items.append((f"{name}.png", partial(_draw, guard, save_figure, draw)))
     for key in Diagnostic.known:
         if key in first:
             items += _pictures(key, folder / f"{key}.npz", first[key])
@@ -103,21 +108,26 @@ def _items(runs: Mapping[Path, Mapping[str, Any]]) -> list[tuple[str, Any]]:
 
 
 def _pictures(key: str, source: Path, arrays: Any) -> Iterator[tuple[str, Any]]:
-    """Pictures of a diagnostic's arrays; the file is named where drawing fails."""
+    """Pictures of a diagnostic's arrays; the file is named where drawing fails.
+
+    One of a user's own fails as it does: its file need not be what is wrong.
+    """
     diagnostic = Diagnostic.known[key]()
-    with blame(source):
+    ours = comes_along(type(diagnostic))
+    guard: Guard = partial(blame, source) if ours else nullcontext
+    with guard():
         figures = diagnostic.figures(arrays)
         animations = diagnostic.animations(arrays)
     for name, draw in figures.items():
-        yield f"{name}.png", partial(_draw, source, save_figure, draw)
+        yield f"{name}.png", partial(_draw, guard, save_figure, draw)
     for name, draw in animations.items():
-        yield f"{name}.gif", partial(_draw, source, save_animation, draw)
+        yield f"{name}.gif", partial(_draw, guard, save_animation, draw)
 
 
 def _draw(
-    source: Path, save: Callable[[Any, Path], None], draw: Callable[[], Any], path: Path
+    guard: Guard, save: Callable[[Any, Path], None], draw: Callable[[], Any], path: Path
 ) -> None:
-    with blame(source):
+    with guard():
         save(draw(), path)
 
 
