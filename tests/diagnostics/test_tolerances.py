@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tfcnf import InfoCNF
 from tfcnf.data.source import DataSource, Split
+from tfcnf.diagnostics import tolerances
 from tfcnf.diagnostics.tolerances import LearnedTolerances, ToleranceEvaluator
 from tfcnf.runs import experiment
 from tfcnf.runs.config import default_config
@@ -108,6 +109,13 @@ def learned_run(make_config, data_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned") / "run"
     experiment.train(config, str(folder), data_dir=data_dir)
     return folder
+
+
+def test_of_large_splits_the_first_examples_are_shown(evaluator, monkeypatch):
+    every = evaluator.distribution("train", 5, "sampled", draws=2)
+    monkeypatch.setattr(tolerances, "MOST_EXAMPLES", 5)
+    first = evaluator.distribution("train", 5, "sampled", draws=2)
+    np.testing.assert_array_equal(first, every[[0, 3]])
 
 
 def test_a_run_with_gates_records_its_tolerances(learned_run, data_dir):
