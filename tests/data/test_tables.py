@@ -308,6 +308,9 @@ def test_values_that_float32_puts_on_a_bound_have_a_margin(kind, value):
     (column,) = source.columns
     assert column.margin > 0
     assert source.model_keywords()["columns"]
+    given = from_frame(table, ["height"], context=["share"], kinds={"share": kind})
+    assert given.conditions[0].margin > 0
+    assert given.model_keywords()["context"]
 
 
 def test_questions_may_be_alike_or_none():
@@ -318,6 +321,16 @@ def test_questions_may_be_alike_or_none():
     asked.loc[1, "share"] = 1.5
     with pytest.raises(ValueError, match=r"'share' must be .* in row 1"):
         rows_of(asked, source.columns)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(1 - 1e-9, "above 0 and below 1"), (1e300, "must be finite in float32")],
+)
+def test_questions_that_float32_puts_out_of_range_are_refused(value, message):
+    asked = pd.DataFrame({"share": [0.5, value]})
+    with pytest.raises(ValueError, match=rf"'share' .*{message}.* in row 1"):
+        rows_of(asked, [Column("share", low=0.0, high=1.0)])
 
 
 def test_categories_of_a_condition_can_be_given_with_those_that_are_not_there():

@@ -31,16 +31,23 @@ LABELS = ("category", "real", "normal", "empirical")  # kinds; numbers' distribu
 
 
 def finite_numbers(frame: DataFrame, name: Any) -> np.ndarray:
-    """Finite numbers of a column."""
+    """Numbers of a column that are finite in float32, as float64."""
     values = numbers(frame[name])
-    bad = ~np.isfinite(values)
+    bad = ~np.isfinite(rounded(values))
     if bad.any():
-        row = frame.index[int(np.argmax(bad))]
+        first = int(np.argmax(bad))
+        within = " in float32" * bool(np.isfinite(values[first]))
         raise ValueError(
-            f"column {str(name)!r} must be finite. "
-            f"Received: {values[np.argmax(bad)]} in row {row}"
+            f"column {str(name)!r} must be finite{within}. "
+            f"Received: {values[first]} in row {frame.index[first]}"
         )
     return values
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """Numbers as a model gets them, rounded to float32, as float64."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32).astype(np.float64)
 
 
 def numbers_of(frame: DataFrame, name: Any) -> np.ndarray:
@@ -70,8 +77,7 @@ def read_x(
                 f"{frame.index[0]}"
             )
         values = numbers_of(frame, name)
-        # as the model gets them
-        kept: np.ndarray = values.astype(np.float32).astype(np.float64)
+        kept = rounded(values)
         column = find_column(str(name), kept, kinds.get(str(name)))
         column.check(kept, frame.index)
         columns.append(column)
@@ -94,8 +100,9 @@ def read_context(
             values = codes_of(frame[name], column.names)
         else:
             values = numbers_of(frame, name)
-            column = find_column(str(name), values, _as_real(str(name), kind))
-            column.check(values, frame.index)
+            kept = rounded(values)
+            column = find_column(str(name), kept, _as_real(str(name), kind))
+            column.check(kept, frame.index)
         columns.append(column)
         parts.append(np.asarray(values, np.float64))
     return tuple(columns), np.stack(parts, 1) if parts else np.zeros([len(frame), 0])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfcnf.data.columns import Column
-from tfcnf.data.table_columns import finite_numbers
+from tfcnf.data.table_columns import finite_numbers, rounded
 from tfcnf.data.table_kinds import codes_of
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
@@ -60,7 +60,7 @@ def _column(frame: DataFrame, column: Column) -> np.ndarray:
             f"Received: none in row {frame.index[int(np.argmax(missing))]}"
         )
     if column.kind != "category":
-        values = finite_numbers(frame, by_text[column.name])
+        values = rounded(finite_numbers(frame, by_text[column.name]))
         column.check(values, frame.index)
         return values
     return codes_of(series, column.names)
