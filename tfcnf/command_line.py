@@ -20,12 +20,12 @@ from tfcnf.training.preemption import (
     insist_on_signals,
 )
 
-IMPORTS: tuple[str, list[str], str] = (
+IMPORTS_FLAG: tuple[str, list[str], str] = (
     "imports",
     [],
     "Modules or .py files with classes of your own, by commas.",
 )
-flags.DEFINE_list(*IMPORTS)
+flags.DEFINE_list(*IMPORTS_FLAG)
 BAD_INPUT = 2
 FAILED = 1
 # what flags and the configuration files that they name raise
@@ -73,7 +73,7 @@ def _parse_flags(arguments: Sequence[str]) -> list[str]:
 def _imports(arguments: Sequence[str]) -> list[str]:
     """The values of ``--imports``, of flags that are not parsed yet."""
     early = flags.FlagValues()
-    flags.DEFINE_list(*IMPORTS, flag_values=early)
+    flags.DEFINE_list(*IMPORTS_FLAG, flag_values=early)
     early(arguments, known_only=True)
     return early.imports
 

@@ -177,18 +177,15 @@ def import_own(names: Iterable[str] = ()) -> None:
     given = [*filter(None, os.environ.get(IMPORTS, "").split(",")), *names]
     own = dict.fromkeys(str(Path(n).resolve()) if _is_file(n) else n for n in given)
     for name in own:
-        path = Path(name)
-        if not (path.is_file() if _is_file(name) else _is_found(name)):
+        if not (Path(name).is_file() if _is_file(name) else _is_found(name)):
             raise ValueError(
                 "imports must be modules that Python finds, or files that end with "
                 f".py. Received: imports={name}"
             )
-        if not _is_file(name):
+        if _is_file(name):
+            _import_file(Path(name))
+        else:
             importlib.import_module(name)
-        elif path.stem not in sys.modules:
-            spec: Any = importlib.util.spec_from_file_location(path.stem, path)
-            sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
     os.environ[IMPORTS] = ",".join(own)
 
 
@@ -201,6 +198,20 @@ def _is_found(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return False
+
+
+def _import_file(path: Path) -> None:
+    """Imports a file as the module of its name, once."""
+    known = sys.modules.get(path.stem)
+    if known is not None and getattr(known, "__file__", None) != str(path):
+        raise ValueError(
+            f"a module named {path.stem} is there already; give the file another "
+            f"name. Received: imports={path}"
+        )
+    if known is None:
+        spec: Any = importlib.util.spec_from_file_location(path.stem, path)
+        sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
 
 
 def _parse(kind: str, value: str, text: str) -> dict[str, Any]:

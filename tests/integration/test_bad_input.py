@@ -470,7 +470,7 @@ def run(monkeypatch, capsys):
     config_flags.DEFINE_config_file("config", flag_values=values)
     flags.DEFINE_string("workdir", None, "", flag_values=values)
     flags.DEFINE_float("tol", 1e-5, "", flag_values=values)
-    flags.DEFINE_list(*command_line.IMPORTS, flag_values=values)
+    flags.DEFINE_list(*command_line.IMPORTS_FLAG, flag_values=values)
     flags.FLAGS.mark_as_parsed()
     made = {"FlagValues": flags.FlagValues, "DEFINE_list": flags.DEFINE_list}
     stub = types.SimpleNamespace(FLAGS=values, Error=flags.Error, **made)
@@ -517,6 +517,12 @@ def test_classes_of_ones_own_are_known_to_configurations_and_further_processes(
     assert values.config.model.policy == "own"
     found = run_apart(TolerancePolicy.find, "own")
     assert found is TolerancePolicy.find("own")
+
+
+def test_a_file_named_as_a_module_that_is_there_is_refused(run, own):
+    status, message, _ = run([f"--imports={own.rename(own.with_name('random.py'))}"])
+    assert status == 2
+    assert "a module named random is there already" in message
 
 
 @pytest.mark.parametrize("name", ["absent.py", "no.such_module", ".relative"])
