@@ -77,6 +77,10 @@ def test_of_several_steps_at_a_time_the_last_is_measured():
         model.optimizer.iterations.assign(step)
         honesty.on_train_batch_end(step - 1)
     assert measured == [4, 8, 12]
+    model.optimizer.iterations.assign(6)  # a failed step took the training back
+    honesty.on_train_batch_end(5)
+    assert measured.pop() == 6
+    model.optimizer.iterations.assign(16)
     honesty.on_train_begin()  # a training that goes on
     model.optimizer.iterations.assign(17)
     honesty.on_train_batch_end(16)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf.models.failures import tell_once
+from tfcnf.training.callbacks import iterations
 
 
 class TensorBoardLog(keras.callbacks.Callback):
@@ -49,7 +50,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         """Writes the configuration."""
         if self.config is not None:
             lines = json.dumps(self.config, indent=2).splitlines()
-            with self.writer.as_default(step=self._step()):
+            with self.writer.as_default(step=iterations(self.model)):
                 tf.summary.text("config", "\n".join(f"    {line}" for line in lines))
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -60,14 +61,14 @@ class TensorBoardLog(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Writes the graph of the first step."""
         if self.is_graph_due:
-            with self.writer.as_default(step=self._step()):
+            with self.writer.as_default(step=iterations(self.model)):
                 tf.summary.trace_export("training_step")
             self.is_graph_due = False
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes the summaries of the epoch."""
         due = epoch % self.every == 0 or epoch + 1 == self.params["epochs"]
-        with self.writer.as_default(step=self._step()):
+        with self.writer.as_default(step=iterations(self.model)):
             for name, value in (logs or {}).items():
                 tf.summary.scalar(name, value)
             for weight in self.model.trainable_variables:
@@ -80,6 +81,3 @@ class TensorBoardLog(keras.callbacks.Callback):
                 for i, of_solve in enumerate(values.T):
                     tf.summary.histogram(f"{name}/cnf_{i:02d}", of_solve)
         self.writer.flush()
-
-    def _step(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())

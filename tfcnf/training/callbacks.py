@@ -74,7 +74,7 @@ class MetricsLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the line."""
-        done = {"epoch": epoch + 1, "step": _iterations(self.model)}
+        done = {"epoch": epoch + 1, "step": iterations(self.model)}
         append_line(self.path, done | (logs or {}))
 
 
@@ -104,11 +104,11 @@ class StepsLog(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Removes the lines of steps that are still to be done."""
         if self.path.exists():
-            _drop_later(self.path, "step", _iterations(self.model))
+            _drop_later(self.path, "step", iterations(self.model))
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Remembers the sums so far where the step is to be logged."""
-        step = _iterations(self.model) + 1
+        step = iterations(self.model) + 1
         self.is_due = self.every > 0 and step % self.every == 0
         if self.is_due:
             self.before = self._sums()
@@ -120,7 +120,7 @@ class StepsLog(keras.callbacks.Callback):
         measures = self._measures() if self.is_due else {}
         if not measures:
             return
-        step = _iterations(self.model)
+        step = iterations(self.model)
         measures["learning_rate"] = self.rate
         append_line(self.path, {"step": step, **measures})
         if self.writer:
@@ -145,7 +145,8 @@ class StepsLog(keras.callbacks.Callback):
         }
 
 
-def _iterations(model: Any) -> int:
+def iterations(model: Any) -> int:
+    """Steps that a model's optimizer has made."""
     return int(model.optimizer.iterations.numpy())
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfcnf.data.source import Split
 from tfcnf.models.failures import tell_once
 from tfcnf.precision import tighter
+from tfcnf.training.callbacks import iterations
 from tfcnf.types import Control, Tensor
 
 TOLD = 1e-2  # bits/dim from which on a training is warned of
@@ -59,11 +60,12 @@ class Honesty(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Remembers the steps that were made before."""
-        self.seen = self._step()
+        self.seen = iterations(self.model)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Measures where it is due, of several steps at a time after the last."""
-        before, step = self.seen, self._step()
+        step = iterations(self.model)
+        before = min(self.seen, step - 1)  # a failed step may have taken some back
         self.seen = step
         if before == 0 or step // self.every > before // self.every:
             found = self.tell(lambda: self.measure(step), math.nan)
@@ -77,9 +79,6 @@ class Honesty(keras.callbacks.Callback):
                     "policy='adapted'",
                     *(step, found),
                 )
-
-    def _step(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())
 
     def measure(self, step: int) -> float:
         """The change on the batch of a step, bits/dim."""
