@@ -56,6 +56,14 @@ def test_all_other_solves_end_at_the_fixed_time(layer, options):
     np.testing.assert_allclose(move(layer, **options), sign, rtol=1e-5)
 
 
+def test_sampled_tolerances_are_not_training():
+    chain = tfcnf.Chain([make(), make()])
+    chain.build((None, 2))
+    for sample in (1.0, tf.constant(1.0)):
+        moved = move(chain, control=Control(sample_tol=sample))
+        np.testing.assert_allclose(moved, 2, rtol=1e-5)
+
+
 SLOW = [pytest.param(way, marks=pytest.mark.slow) for way in ("checkpoint", "store")]
 
 

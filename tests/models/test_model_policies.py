@@ -250,7 +250,7 @@ def halving(tmp_path):
                 def begin_epoch(self, epoch):
                     self.epoch.assign(epoch)
 
-                def call(self, features, training=False, seed=None):
+                def call(self, features, sample=False, seed=None):
                     tol = self.tol.value * self.factor**self.epoch.value
                     return tol, tf.math.log(tol)
             '''

@@ -1,4 +1,4 @@
-"""Every policy keeps the contract ``policy(features, training) -> (tol, log_pi)``."""
+"""Every policy keeps the contract ``policy(features, sample) -> (tol, log_pi)``."""
 
 import keras
 import numpy as np
@@ -37,13 +37,13 @@ def policy(request):
     return MAKE[request.param]()
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_a_policy_gives_a_tolerance_and_a_density(policy, training):
-    tol, log_pi = policy(IMAGES, training=training)
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_policy_gives_a_tolerance_and_a_density(policy, sample):
+    tol, log_pi = policy(IMAGES, sample=sample)
     assert tol.shape == log_pi.shape == ()
     assert tol.dtype == log_pi.dtype == tf.float32
     assert float(tol) > 0
-    sampled = training and policy.samples
+    sampled = sample and policy.samples
     assert (float(log_pi) != 0) == sampled
 
 
@@ -102,7 +102,7 @@ def test_samples_are_gaussian_with_the_density_told(kind, scale):
     @tf.function(autograph=False)
     def draw(seeds):
         return tf.map_fn(
-            lambda seed: tf.stack(policy(IMAGES, training=True, seed=seed)),
+            lambda seed: tf.stack(policy(IMAGES, sample=True, seed=seed)),
             seeds,
             fn_output_signature=tf.float32,
         )
@@ -123,9 +123,9 @@ def test_samples_are_gaussian_with_the_density_told(kind, scale):
 def test_a_seed_fixes_the_sample_and_no_seed_draws_a_new_one():
     policy = LearnedTolerance(1e-3, seed=1)
     seed = tf.constant([3, 4])
-    first, second = (policy(IMAGES, training=True, seed=seed)[0] for _ in range(2))
+    first, second = (policy(IMAGES, sample=True, seed=seed)[0] for _ in range(2))
     assert float(first) == float(second)
-    first, second = (policy(IMAGES, training=True)[0] for _ in range(2))
+    first, second = (policy(IMAGES, sample=True)[0] for _ in range(2))
     assert float(first) != float(second)
 
 
@@ -133,10 +133,10 @@ def test_the_control_is_the_distribution_that_learning_starts_with():
     control, gate = RandomTolerance(1e-4, seed=7), LearnedTolerance(1e-4, seed=7)
     seed = tf.constant([1, 2])
     for features in FEATURES.values():
-        expected = control(features, training=True, seed=seed)
+        expected = control(features, sample=True, seed=seed)
         gate = LearnedTolerance(1e-4, seed=7)
         np.testing.assert_allclose(
-            gate(features, training=True, seed=seed), expected, rtol=1e-4
+            gate(features, sample=True, seed=seed), expected, rtol=1e-4
         )
 
 
@@ -152,7 +152,7 @@ def test_gradients_reach_mean_and_scale_but_not_the_features(kind, log_scale):
     kernel.assign(tf.random.stateless_normal(kernel.shape, [0, 1]))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(features)
-        tol, log_pi = policy(features, training=True)
+        tol, log_pi = policy(features, sample=True)
     gradients = tape.gradient(log_pi, policy.trainable_variables)
     assert all(np.abs(g).max() > 0 for g in gradients)
     bias = tape.gradient(log_pi, policy.network.head.bias)

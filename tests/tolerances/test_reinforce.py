@@ -66,7 +66,7 @@ def test_gates_find_the_optimum(options, start, best, baseline):
         outputs, losses = [], []
         with tf.GradientTape(persistent=True) as tape:
             for _ in range(1 + reinforce.extra_passes):
-                draws = [gate(X, training=True) for gate in gates]
+                draws = [gate(X, sample=True) for gate in gates]
                 out = output(*zip(*draws, strict=True))
                 loss = 2.0 + tf.reduce_sum(loss_at(out.tolerance, tf.constant(best)))
                 outputs.append(out)
@@ -111,7 +111,7 @@ def draws():
     def draw(seed):
         with tf.GradientTape() as tape:
             pairs = [
-                gate(X, training=True, seed=seed + i) for i, gate in enumerate(gates)
+                gate(X, sample=True, seed=seed + i) for i, gate in enumerate(gates)
             ]
             log_pi = tf.stack([pair[1] for pair in pairs])
         gradient = tf.stack(tape.gradient(log_pi, biases))
@@ -290,7 +290,7 @@ def learn_once(scope, x):
     @tf.function(autograph=False)
     def step(x):
         with tf.GradientTape(persistent=True) as tape:
-            out = output(*zip(*(g(x, training=True) for g in gates), strict=True))
+            out = output(*zip(*(g(x, sample=True) for g in gates), strict=True))
         # per-example losses, and evaluations that differ between the replicas
         loss = tf.reduce_sum(x**2, 1) * out.tolerance[0]
         nfe = evaluations(out.tolerance) + 10.0 * tf.reduce_mean(x)

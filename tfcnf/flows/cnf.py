@@ -228,13 +228,13 @@ class CNFLayer(FlowLayer):
         elif control.drawn_tol is not None:
             tol, log_pi = _scalar(control.drawn_tol, x.dtype), tf.zeros([], x.dtype)
         else:
-            tol, log_pi = self.policy(x, training=sample, seed=control.seed)
+            tol, log_pi = self.policy(x, sample=sample, seed=control.seed)
         tol = tf.stop_gradient(tf.cast(tol, x.dtype))
         adjoint_tol = tol
         if control.adjoint_tol is not None:
             adjoint_tol = _scalar(control.adjoint_tol, x.dtype)
         elif self.adjoint_tol is not None and control.tol is None:
-            adjoint_tol, _ = self.adjoint_tol(x, training=sample, seed=control.seed)
+            adjoint_tol, _ = self.adjoint_tol(x, sample=sample, seed=control.seed)
         return tol, tf.cast(adjoint_tol, x.dtype), tf.cast(log_pi, x.dtype)
 
     def get_config(self) -> dict[str, Any]:

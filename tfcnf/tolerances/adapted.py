@@ -82,7 +82,7 @@ class AdaptedTolerance(TolerancePolicy, key="adapted"):
         self.built = True
 
     def call(
-        self, features: Tensor, training: bool = False, seed: Tensor = None
+        self, features: Tensor, sample: bool = False, seed: Tensor = None
     ) -> tuple[Tensor, Tensor]:
         """The tolerance of now and log pi = 0."""
         now = tf.convert_to_tensor(self.now.value)

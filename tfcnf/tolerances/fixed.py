@@ -31,7 +31,7 @@ class FixedTolerance(TolerancePolicy, key="fixed"):
         self.tol = check_tolerance("tol", tol)
 
     def call(
-        self, features: Tensor, training: bool = False, seed: Tensor = None
+        self, features: Tensor, sample: bool = False, seed: Tensor = None
     ) -> tuple[Tensor, Tensor]:
         """The tolerance and log pi = 0; ``features`` are not looked at."""
         dtype = features.dtype

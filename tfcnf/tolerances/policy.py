@@ -22,10 +22,10 @@ Pair = tuple["TolerancePolicy", "TolerancePolicy | None"]
 
 
 class TolerancePolicy(Registered, FullPrecision, kind="policy"):
-    """A layer ``policy(features, training, seed) -> (tol, log_pi)``.
+    """A layer ``policy(features, sample, seed) -> (tol, log_pi)``.
 
     The results are a scalar tolerance and the log-density with which it was sampled, 0
-    if it was not. With ``training`` a policy that has a distribution samples it;
+    if it was not. With ``sample`` a policy that has a distribution samples it;
     otherwise it gives the mean. Options are the keywords of the constructor that have a
     default.
 
@@ -35,7 +35,7 @@ class TolerancePolicy(Registered, FullPrecision, kind="policy"):
             super().__init__(**kwargs)
             self.tol = tol
 
-        def call(self, features, training=False, seed=None):
+        def call(self, features, sample=False, seed=None):
             return tf.constant(self.tol / 2), tf.zeros([])
     ```
 
@@ -61,13 +61,14 @@ class TolerancePolicy(Registered, FullPrecision, kind="policy"):
         """Called with each |bits(tol) - bits(tighter)| of a training, bits/dim."""
 
     def call(
-        self, features: Tensor, training: bool = False, seed: Tensor = None
+        self, features: Tensor, sample: bool = False, seed: Tensor = None
     ) -> tuple[Tensor, Tensor]:
         """Tolerance and log-density, scalars.
 
         Args:
             features: the input of the solve, ``[B, ...]``.
-            training: sample, a bool or a scalar 1 or 0.
+            sample: whether to sample, a bool or a scalar 1 or 0. It is not Keras'
+                ``training``, which would pass on to the layers that come after.
             seed: ``[2]`` integers that fix the sample.
         """
         raise NotImplementedError

@@ -35,7 +35,7 @@ class RandomTolerance(TolerancePolicy, key="random"):
 
     ```python
     policy = tfcnf.RandomTolerance(tol=1e-3, low=1e-5, high=1e-2)
-    tol, log_pi = policy(tf.zeros([4, 2]), training=True, seed=tf.constant([0, 1]))
+    tol, log_pi = policy(tf.zeros([4, 2]), sample=True, seed=tf.constant([0, 1]))
     ```
 
     Args:
@@ -83,14 +83,14 @@ class RandomTolerance(TolerancePolicy, key="random"):
     def call(
         self,
         features: Tensor,
-        training: bool | Tensor = False,
+        sample: bool | Tensor = False,
         seed: Tensor = None,
     ) -> tuple[Tensor, Tensor]:
         """One tolerance for a batch, and its log-density.
 
         Args:
             features: what flows into the solve, ``[B, ...]``.
-            training: whether to sample, a bool or a scalar 1 or 0; otherwise the mean
+            sample: whether to sample, a bool or a scalar 1 or 0; otherwise the mean
                 is given, with log pi = 0.
             seed: ``[2]`` integers that fix the sample; a new one if None. All
                 replicas draw the same.
@@ -100,18 +100,18 @@ class RandomTolerance(TolerancePolicy, key="random"):
         """
         dtype = features.dtype
         m, s = self.parameters(features)
-        if training is False:
+        if sample is False:
             return tf.stop_gradient(self._tolerance(m)), tf.zeros([], dtype)
-        sampled = tf.cast(training, dtype)
+        sampled = tf.cast(sample, dtype)
         # from a given seed comes the solve's own noise too
         own = shared_seed(self.seed_generator) if seed is None else fold_in(seed, 1)
         noise = kernel_normal(own, dtype)
-        sample = tf.stop_gradient(m + sampled * s * noise)
+        drawn = tf.stop_gradient(m + sampled * s * noise)
         start, stop = self._range()
         log_pi = -0.5 * (
-            tf.square((sample - m) / s) + math.log(2 * math.pi)
+            tf.square((drawn - m) / s) + math.log(2 * math.pi)
         ) - tf.math.log(s * (stop - start))
-        return self._tolerance(sample), sampled * log_pi
+        return self._tolerance(drawn), sampled * log_pi
 
     def parameters(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """m and s, scalars: mean and deviation as fractions of the range of v."""

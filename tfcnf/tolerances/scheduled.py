@@ -60,7 +60,7 @@ class ScheduledTolerance(TolerancePolicy, key="scheduled"):
         self.built = True
 
     def call(
-        self, features: Tensor, training: bool = False, seed: Tensor = None
+        self, features: Tensor, sample: bool = False, seed: Tensor = None
     ) -> tuple[Tensor, Tensor]:
         """The tolerance of the epoch and log pi = 0."""
         tols = tf.constant([self.tol * factor for factor in self.factors])
