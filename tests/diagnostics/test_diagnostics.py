@@ -17,7 +17,7 @@ from tfcnf.data.series import SeriesSource
 from tfcnf.data.source import DataSource, Density, Split
 from tfcnf.data.spirals import Design, draw, labels
 from tfcnf.data.tables import from_frame
-from tfcnf.diagnostics import Diagnostic
+from tfcnf.diagnostics import Diagnostic, Slices
 from tfcnf.models.latent_ode import LatentODE
 
 RNG = np.random.default_rng(0)
@@ -136,6 +136,19 @@ def test_a_diagnostic_computes_measures_and_plots(kind, made):
     if kind.key not in OF_VECTORS:
         with pytest.raises(ValueError, match=rf"{kind.key} is for .* data='points'"):
             diagnostic.compute(model, other)
+
+
+def test_slices_have_the_names_of_their_classes():
+    size = np.random.default_rng(1).normal(size=160)
+    grades, plants = list("AB" * 80), ["Rio", "Rio", "São Paulo", "São Paulo"] * 40
+    frame = pandas.DataFrame({"size": size, "grade": grades, "plant": plants})
+    data = from_frame(frame, "size", context="plant", labels="grade", test=0.5)
+    model = InfoCNF(**data.model_keywords(), **SMALL | {"supervised_fraction": 1.0})
+    slices = Slices()
+    arrays = slices.compute(model, data, tol=1e-2)
+    slices_of = {name.rpartition("/")[0] for name, _ in slices.measures(arrays)}
+    named = {"grade A", "grade B", "plant Rio", "plant São Paulo"}
+    assert slices_of == {"all", "slices"} | named
 
 
 @pytest.mark.parametrize("key", ["ranks", "slices", "two_sample"])

@@ -7,7 +7,7 @@ estimated by the likelihood of samples with the same conditions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,21 +81,25 @@ class Slices(Diagnostic):
 
         Returns:
             ``"nll"`` and ``"expected"`` ``[n]`` nats, ``"given"`` ``[n, C]`` of numbers
-            in their own units and classes by their number, ``"names"`` ``[C]``, and
-            ``"is_class"`` ``[C]``.
+            in their own units and classes by their number, ``"names"`` ``[C]``,
+            ``"is_class"`` ``[C]``, and ``"class_names"`` ``[C, K]``, empty where a
+            class has none.
         """
         self.check(data)
         split = first(data.test, self.most)
         (drawn,) = draw(model, split, tol, seed=self.seed)
         given = given_of(model, split)
-        names = _label_names(model, data)
-        names += _context_names(data, given.shape[1] - len(names))
+        told = _label_names(model, data)
+        told += _context_names(data, given.shape[1] - len(told))
+        most = max((len(classes) for *_, classes in told), default=0)
+        padded = [[*classes, *[""] * (most - len(classes))] for *_, classes in told]
         return {
             "nll": nats(model, split, tol),
             "expected": nats(model, split, tol, drawn),
             "given": given,
-            "names": np.array([name for name, _ in names], dtype=str),
-            "is_class": np.array([is_class for _, is_class in names], dtype=bool),
+            "names": np.array([name for name, *_ in told], dtype=str),
+            "is_class": np.array([is_class for _, is_class, _ in told], dtype=bool),
+            "class_names": np.array(padded, dtype=str),
         }
 
     def measures(self, arrays: Arrays) -> Iterator[tuple[str, float]]:
@@ -142,8 +146,10 @@ class Slices(Diagnostic):
         return ax
 
 
-def _label_names(model: InfoCNF, data: DataSource) -> list[tuple[str, bool]]:
-    """A name for each column of the labels, and whether it is a class."""
+def _label_names(
+    model: InfoCNF, data: DataSource
+) -> list[tuple[str, bool, Sequence[str]]]:
+    """A name for each column of the labels, whether it is a class, and their names."""
     from tfcnf.labels.categorical import Categorical
 
     names = []
@@ -151,24 +157,33 @@ def _label_names(model: InfoCNF, data: DataSource) -> list[tuple[str, bool]]:
         title = label.title or ("label" if len(data.labels) == 1 else f"label {i}")
         for k in range(label.columns):
             name = title if label.columns == 1 else f"{title} {k}"
-            names.append((name, isinstance(label, Categorical) or label.integer))
+            is_class = isinstance(label, Categorical) or label.integer
+            names.append((name, is_class, getattr(label, "names", ())))
     return names
 
 
-def _context_names(data: DataSource, count: int) -> list[tuple[str, bool]]:
+def _context_names(
+    data: DataSource, count: int
+) -> list[tuple[str, bool, Sequence[str]]]:
     """The same for each number of the context."""
     columns = getattr(data, "conditions", ())
     if len(columns) == count:
-        return [(column.name, column.kind == "category") for column in columns]
-    return [(f"context {i}" if count > 1 else "context", False) for i in range(count)]
+        return [(c.name, c.kind == "category", c.names) for c in columns]
+    names = [f"context {i}" for i in range(count)] if count > 1 else ["context"] * count
+    return [(name, False, ()) for name in names]
 
 
 def _slices(arrays: Arrays) -> Iterator[tuple[str, np.ndarray]]:
     """A name and a mask ``[n]`` for each slice with enough examples."""
-    columns = zip(arrays["names"], arrays["is_class"], arrays["given"].T, strict=True)
-    for name, is_class, values in columns:
+    keys = ("names", "is_class", "class_names")
+    columns = zip(*(arrays[key] for key in keys), arrays["given"].T, strict=True)
+    for name, is_class, classes, values in columns:
         if is_class or len(np.unique(values)) <= QUARTERS:
-            parts = [(f"{name} {k:g}", values == k) for k in np.unique(values)]
+            named = {k: text for k, text in enumerate(classes) if text}
+            parts = [
+                (f"{name} {named.get(k, f'{k:g}')}", values == k)
+                for k in np.unique(values)
+            ]
         else:
             edges = np.quantile(values, np.linspace(0, 1, QUARTERS + 1))
             place = np.searchsorted(edges[1:-1], values, side="right")
