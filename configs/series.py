@@ -1,13 +1,29 @@
-"""Latent ODE of real series, each of a class (extra "series", the package sktime).
+"""Latent ODE of real series: those of a file, or two sets of sktime.
 
+    python launch/train.py --config=configs/series.py --config.data=FILE.csv \\
+        --config.series.subject=patient --config.series.time=day \\
+        --config.series.x=weight,pulse --config.series.labels=outcome \\
+        --workdir=runs/patients
+    python launch/predict.py --workdir=runs/patients --table=NEW.csv --ahead=1,7 \\
+        --questions=forecast,labels --out=answers.csv
     python launch/train.py --config=configs/series.py --workdir=runs/vowels
     python launch/train.py --config=configs/series.py:data=plaid --workdir=runs/plaid
     python launch/report.py --workdir=runs/vowels
 
-``japanese_vowels`` are 640 utterances of a vowel by nine men, of 7 to 29 points of 12
-numbers; ``plaid`` 1,074 currents of household appliances of 11 kinds, of 100 to 1,344
-points, of which a step takes far longer. The class has a code of its own
-(partition=code), is read from the whole code (head), or is not looked at (none).
+A CSV, Parquet or .npz file has a row for each point of a subject in time, in any
+order; an empty cell is a missing value. ``series.time`` holds numbers, or dates, which
+count in days; without ``series.x`` all other columns are of x; without
+``series.labels`` take ``partition=none``. ``series.split`` is a column that says train,
+validation or test, else a part ``series.test`` of the subjects is drawn by
+``series.seed``.
+
+The sets of sktime (extra "series") have a class each. ``japanese_vowels`` are 640
+utterances of a vowel by nine men, of 7 to 29 points of 12 numbers; ``plaid`` 1,074
+currents of household appliances of 11 kinds, of 100 to 1,344 points, of which a step
+takes far longer.
+
+A label has a code of its own (partition=code), is read from the whole code (head), or
+is not looked at (none).
 
 Variants: data=japanese_vowels|plaid; partition=code|head|none; smoke.
 """
@@ -16,7 +32,7 @@ import ml_collections
 
 from tfcnf.data.sktime_series import BUILDERS
 from tfcnf.models.latent_options import PARTITIONS
-from tfcnf.runs.config import default_config, parse_variant
+from tfcnf.runs.config import COLUMNS, default_config, parse_variant
 
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
@@ -30,6 +46,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
     )
     config = ml_collections.ConfigDict(default_config("latent_ode"))
     config.data = choice["data"]
+    config.series = dict(COLUMNS["series"])
     config.model.partition = choice["partition"]
     config.model.encoder = "gru:units=64"
     config.model.dynamics = "mlp:units=(64,),activation=tanh"

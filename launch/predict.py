@@ -1,4 +1,4 @@
-"""Asks an export about images or rows, or a run about rows, and writes a table.
+"""Asks an export about images or rows, or a run about rows or series.
 
     python launch/predict.py --saved_model=runs/digits/export --images=FOLDER \\
         --out=answers.csv
@@ -8,6 +8,8 @@
         --questions=log_prob,sample --samples=10 --out=answers.csv
     python launch/predict.py --saved_model=runs/diabetes/export --table=people.csv \\
         --out=answers.csv
+    python launch/predict.py --workdir=runs/patients --table=patients.csv \\
+        --ahead=1,7 --out=answers.csv
 
 A folder holds image files of the model's size, or folders of them; an .npz an array
 `image` of floats (black 0, white 1) or of grey levels and, for log_prob, an array
@@ -16,17 +18,24 @@ A folder holds image files of the model's size, or folders of them; an .npz an a
 A table has the columns that the run was trained on, as far as the questions need them:
 log_prob (nats, in the table's units), labels (predicted), sample (given the context and
 the labels of each row).
+
+A table of series has a row for each point, with the columns of subject, time and values
+that the run was trained on. The answer to forecast, the default, has a row for each
+subject and each time ahead of its last point: the curve, and an interval that holds an
+observation with the probability --level. The answer to labels has a row for each
+subject, or adds to those.
 """
 
 from absl import flags
 
 from tfcnf import command_line
-from tfcnf.runs import table_answers
+from tfcnf.runs import series_answers, table_answers
+from tfcnf.runs.data import read_record
 from tfcnf.serving import predict, row_answers
 
 SAVED_MODEL = flags.DEFINE_string("saved_model", None, "Folder of the export.")
 IMAGES = flags.DEFINE_string("images", None, "Folder of images, or .npz file.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run on a table.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run on a table or series.")
 TABLE = flags.DEFINE_string("table", None, "Table: .csv, .csv.gz, .parquet or .npz.")
 OUT = flags.DEFINE_string("out", None, "New file: .csv, or .npz of images.")
 QUESTIONS = flags.DEFINE_list(
@@ -34,7 +43,8 @@ QUESTIONS = flags.DEFINE_list(
     None,
     f"What to ask: about images of {', '.join(predict.QUESTIONS)} (classify and "
     f"marginal_log_prob if not given), about rows of "
-    f"{', '.join(row_answers.QUESTIONS)} (log_prob if not given).",
+    f"{', '.join(row_answers.QUESTIONS)} (log_prob if not given), about series of "
+    f"{', '.join(series_answers.QUESTIONS)} (forecast if not given).",
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples asked about at a time.")
 TOL = flags.DEFINE_float("tol", None, "Solver tolerance; the export's, or 1e-5.")
@@ -47,11 +57,26 @@ STEPS = flags.DEFINE_enum(
 )
 SAMPLES = flags.DEFINE_integer("samples", 1, "Samples for each row.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the samples.")
+AHEAD = flags.DEFINE_list("ahead", [], "Times after a subject's last point, of series.")
+LEVEL = flags.DEFINE_float("level", 0.9, "Probability of the interval of a forecast.")
 
 
 def main() -> None:
     asked = {} if QUESTIONS.value is None else {"questions": QUESTIONS.value}
-    if TABLE.value:
+    record = read_record(WORKDIR.value) if WORKDIR.value else None
+    if record and record.task == "series":
+        number = series_answers.answer_series(
+            WORKDIR.value,
+            TABLE.value,
+            out=OUT.value,
+            ahead=command_line.numbers("ahead", AHEAD.value),
+            level=LEVEL.value,
+            seed=SEED.value,
+            tol=TOL.value,
+            batch_size=BATCH_SIZE.value,
+            **asked,
+        )
+    elif TABLE.value:
         number = table_answers.answer_table(
             WORKDIR.value,
             TABLE.value,

@@ -40,6 +40,7 @@ ROOMS = [
     {"runs.build", "runs.results"},
     {"runs.run"},
     {"runs.warm_start", "runs.recording", "runs.table_answers"},
+    {"runs.series_answers"},
     {"runs.start"},
     {"runs.experiment"},
     {"runs.sweep"},

@@ -62,6 +62,21 @@ def _parse(arguments: Sequence[str]) -> list[str]:
     return rest
 
 
+def numbers(name: str, texts: Sequence[str]) -> list[float]:
+    """The numbers of a flag that lists them.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        raise ValueError(
+            f"{name} must be numbers, with commas between them. "
+            f"Received: {name}={','.join(texts)!r}"
+        ) from None
+
+
 def _parse_flags(arguments: Sequence[str]) -> list[str]:
     try:
         import_own(_imports(arguments))  # configurations may name their classes

@@ -10,6 +10,7 @@ from tfcnf.data.series import (
     make_series,
     pad_series,
 )
+from tfcnf.data.series_frames import series_from_frame
 from tfcnf.data.series_units import SeriesUnits
 from tfcnf.data.source import DataSource, Density, Split
 from tfcnf.data.table_files import read_table
@@ -125,4 +126,5 @@ __all__ = [
     "make_series",
     "pad_series",
     "read_table",
+    "series_from_frame",
 ]

@@ -993,6 +993,17 @@ CASES = [
         "a table without labels is for cnf",
     ),
     Case(
+        "series without the names of their columns",
+        "train --config=configs/series.py --config.data=TMP/t.csv --workdir=TMP/run",
+        "series of a file need config.series.subject and config.series.time",
+        people(),
+    ),
+    Case(
+        "columns of a set of the catalog",
+        "train --config=configs/series.py --config.series.subject=a --workdir=TMP/run",
+        "config.series is for the columns of a file",
+    ),
+    Case(
         "rows to a run on images",
         "predict --workdir=RUN --table=TMP/t.csv --out=TMP/answers.csv",
         "the run must be on a table",

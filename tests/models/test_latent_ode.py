@@ -462,7 +462,7 @@ X64 = Series(*(part.astype(np.float64) for part in X))
         ({"consistency": -1.0}, "Received: consistency=-1.0"),
         ({"consistency": 1.0}, "Received: consistency=1.0, random_start=0"),
         ({"kl_warmup_steps": -1}, "Received: kl_warmup_steps=-1"),
-        ({"label_weights": (1.0,)}, "Received: label_weights=(1.0,), 3 labels"),
+        ({"label_weights": (1.0, 1.0)}, "label_weights=(1.0, 1.0), 3 labels"),
         ({"labels": ("gauss",) * 3}, "registered kinds. Received: label='gauss'"),
         ({"dynamics": "mlp:units=(0,)"}, "Received: units=0"),
         ({"dynamics": "mlp:units=20"}, "as (64,). Received: units=20"),

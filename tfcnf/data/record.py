@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcnf.data.series import SeriesSource
+from tfcnf.data.series import SeriesColumns, SeriesSource
 from tfcnf.data.source import DataSource, Split
 
 PRECISION = 1e-6  # floats drawn on two machines differ by less, other data by more
@@ -49,6 +49,7 @@ class DataRecord:
         splits: by name.
         exchanged: differences from the data that a training was begun with.
         task: kind of data, see `tfcnf.tasks`.
+        table_columns: names of those of `SeriesSource.table_columns`, if any.
     """
 
     name: str
@@ -58,6 +59,7 @@ class DataRecord:
     splits: Mapping[str, SplitRecord]
     exchanged: Sequence[str] = ()
     task: str = "images"
+    table_columns: Sequence[str] = ()
 
     @property
     def train(self) -> SplitRecord:
@@ -133,6 +135,7 @@ class DataRecord:
                 raise ValueError("no training examples or no keywords")
             texts = [
                 record.task,
+                *record.table_columns,
                 *record.exchanged,
                 *itertools.chain(*record.class_names),
             ]
@@ -151,6 +154,7 @@ def record_of(source: DataSource | SeriesSource) -> DataRecord:
     drawn anew on another machine may differ in their last digits.
     """
     splits: dict[str, Split] = {**source.splits, **getattr(source, "domains", {})}
+    columns: SeriesColumns | None = getattr(source, "table_columns", None)
     record = DataRecord(
         source.name,
         source.model_keywords(),
@@ -161,6 +165,7 @@ def record_of(source: DataSource | SeriesSource) -> DataRecord:
             for name, split in splits.items()
         },
         task=source.task,
+        table_columns=columns.names if columns else (),
     )
     return DataRecord.from_json(json.loads(json.dumps(record.to_json())))
 

@@ -170,6 +170,25 @@ class SeriesSplit(Split):
         return dataclasses.replace(self, x=x, y=self.y[rows], **curves)
 
 
+class SeriesColumns(NamedTuple):
+    """Names of the columns of a long table of series.
+
+    Attributes:
+        subject: says which series a row is of.
+        time: of the point.
+        x: numbers of the point.
+    """
+
+    subject: str
+    time: str
+    x: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, subject and time first."""
+        return self.subject, self.time, *self.x
+
+
 @dataclass(frozen=True)
 class SeriesSource:
     """A data set of series.
@@ -194,6 +213,7 @@ class SeriesSource:
             `SeriesUnits`.
         validation: split that weights and the end of a training are chosen by, or
             None.
+        table_columns: of the table that the series came from, or None.
     """
 
     name: str
@@ -205,6 +225,7 @@ class SeriesSource:
     flip: bool = False
     standardise: bool = False
     validation: SeriesSplit | None = None
+    table_columns: SeriesColumns | None = None
     task: ClassVar[str] = "series"
 
     @property
@@ -223,11 +244,13 @@ class SeriesSource:
     def describe(self) -> str:
         """Summary of the data in one line."""
         kinds = [f"{label.title} ({label.describe()})" for label in self.labels]
-        labels = ", ".join(kinds)
+        labels = ", ".join([f"{len(kinds)} labels", *kinds])
         points, dims = self.event_shape
+        told = self.table_columns
+        named = f" ({', '.join(told.x)})" if told else ""
         return (
-            f"{self.name}: {len(self.labels)} labels, {labels}; series of up to "
-            f"{points} points of {dims} numbers; {count_examples(self.splits)}"
+            f"{self.name}: {labels}; series of up to {points} points of {dims} "
+            f"numbers{named}; {count_examples(self.splits)}"
         )
 
     def model_keywords(self) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def load(
             table = TABLES[data]()
     else:
         table = Table(read_table(data))
-    given = [_listed(words) for words in (x, context, labels)]
+    given = [listed(words) for words in (x, context, labels)]
     if not any(given):
         given = [list(table.x), list(table.context), list(table.labels)]
     return from_frame(
@@ -113,7 +113,7 @@ def load(
         given[0],
         context=given[1],
         labels=given[2],
-        kinds=_pairs(kinds),
+        kinds=pairs_of(kinds),
         missing=missing,
         split=split,
         test=test,
@@ -124,13 +124,19 @@ def load(
     )
 
 
-def _listed(words: Any) -> list[str]:
+def listed(words: Any) -> list[str]:
+    """Words with commas between them, as a list."""
     parts = words.split(",") if isinstance(words, str) else [str(w) for w in words]
     return [part.strip() for part in parts if part.strip()]
 
 
-def _pairs(words: str) -> dict[str, str]:
-    pairs = [word.partition("=") for word in _listed(words)]
+def pairs_of(words: str) -> dict[str, str]:
+    """``NAME=KIND`` with commas between them, as a dictionary.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    pairs = [word.partition("=") for word in listed(words)]
     if not all(equals and kind for _, equals, kind in pairs):
         raise ValueError(
             "kinds must be NAME=KIND, with commas between them. "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,27 @@ if TYPE_CHECKING:
 
 TRUTH = ("bool", "boolean")  # types of truth values, which are numbers too
 LABELS = ("category", "real", "normal", "empirical")  # kinds; numbers' distributions
+
+
+def pick(names: Sequence[Any], column: Any) -> Any:
+    """The name of a column from its name or its place.
+
+    Raises:
+        ValueError: for a column that is not among the names.
+    """
+    by_text = {str(name): name for name in names}
+    if str(column) in by_text:
+        return by_text[str(column)]
+    place = str(column)
+    if place.isdecimal() and int(place) < len(names):
+        return names[int(place)]
+    near = difflib.get_close_matches(place, by_text, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(list(by_text)[:20]) + ", ..." * (len(by_text) > 20)
+    raise ValueError(
+        f"columns must be of the table, which has {shown}.{hint} "
+        f"Received: column={column!r}"
+    )
 
 
 def finite_numbers(frame: DataFrame, name: Any) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from tfcnf.checks import check_choice
 from tfcnf.data.columns import Column
 from tfcnf.data.source import Split
 from tfcnf.data.table_checks import check_density
-from tfcnf.data.table_columns import read_context, read_labels, read_x
+from tfcnf.data.table_columns import pick, read_context, read_labels, read_x
 from tfcnf.data.table_source import TableSource
 from tfcnf.data.table_splits import assigned_rows, random_rows
 
@@ -139,8 +138,8 @@ def _roles(frame: DataFrame, **roles: Any) -> dict[str, list[Any]]:
     split = roles.pop("split")
     one = (str, int)
     several = {k: [v] if isinstance(v, one) else v for k, v in roles.items()}
-    picked = {role: [_pick(names, c) for c in several[role]] for role in ROLES}
-    picked["split"] = [_pick(names, split)] if split != "" else []
+    picked = {role: [pick(names, c) for c in several[role]] for role in ROLES}
+    picked["split"] = [pick(names, split)] if split != "" else []
     if not picked["x"]:
         others = {name for part in picked.values() for name in part}
         picked["x"] = [name for name in names if name not in others]
@@ -152,23 +151,6 @@ def _roles(frame: DataFrame, **roles: Any) -> dict[str, list[Any]]:
             f"Received: {picked}"
         )
     return picked
-
-
-def _pick(names: Sequence[Any], column: Any) -> Any:
-    """The name of a column from its name or its place."""
-    by_text = {str(name): name for name in names}
-    if str(column) in by_text:
-        return by_text[str(column)]
-    place = str(column)
-    if place.isdecimal() and int(place) < len(names):
-        return names[int(place)]
-    near = difflib.get_close_matches(place, by_text, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    shown = ", ".join(list(by_text)[:20]) + ", ..." * (len(by_text) > 20)
-    raise ValueError(
-        f"columns must be of the table, which has {shown}.{hint} "
-        f"Received: column={column!r}"
-    )
 
 
 def _check_kinds(kinds: Mapping[str, Any], used: Sequence[Any]) -> None:

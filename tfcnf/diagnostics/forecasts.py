@@ -43,7 +43,7 @@ class Forecasts(Diagnostic):
         series: test series that are shown, from the first on.
         ahead: how far a forecast goes, in durations of the longest series.
         level: probability of the interval.
-        names: of the dimensions; numbers if empty.
+        names: of the dimensions; the columns of the data's table, or numbers, if empty.
     """
 
     title = "Forecasts"
@@ -75,12 +75,17 @@ class Forecasts(Diagnostic):
             model: the model.
             data: its data.
             tol: solver tolerance.
+
+        Returns:
+            As `of`, and ``"names"`` ``[C]`` of data that came from a table.
         """
         from tfcnf.data.series import Series
 
         self.check(data)
         x = Series(*(part[: self.series] for part in data.test.x))
-        return self.of(model, x, tol=tol)
+        columns = data.table_columns
+        named = {"names": np.array(columns.x)} if columns else {}
+        return self.of(model, x, tol=tol) | named
 
     def of(
         self, model: LatentODE, x: Series, *, tol: float | None = None
@@ -154,8 +159,9 @@ class Forecasts(Diagnostic):
             ax.plot(times[part], mean[part], color=color, label=name)
         ax.plot(arrays["value_times"][index], values, ".", color="C0", label="observed")
         ax.axvline(last, color="0.75", linewidth=1)
-        name = self.names[dimension] if self.names else f"dimension {dimension}"
-        ax.set_title(name, fontsize="small")
+        names = self.names or [str(name) for name in arrays.get("names", ())]
+        name = names[dimension] if names else f"dimension {dimension}"
+        ax.set_title(name, fontsize="small", parse_math=False)
         ax.tick_params(labelsize="x-small")
         return ax
 

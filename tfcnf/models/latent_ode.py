@@ -56,7 +56,7 @@ class LatentODE(LatentForecasts):
         sigma: standard deviation of p(x | z).
         beta: weight of the KL divergence.
         kl_warmup_steps: steps over which that weight grows from 0; 0 for none.
-        label_weights: weight of each label's term; 1 for each if empty.
+        label_weights: weight of each label's term, or one for all; 1 if empty.
         label_map: ``"linear"``, the paper's q_theta, or ``"identity"``, the authors'
             code's, see `tfcnf.labels.linear.FirstDims`; from the whole z always linear.
         random_start: in training, half of the codes stand at a random one of this part
@@ -121,7 +121,7 @@ class LatentODE(LatentForecasts):
             "sigma": sigma,
             "beta": beta,
             "kl_warmup_steps": kl_warmup_steps,
-            "label_weights": tuple(label_weights) or (1.0,) * len(made),
+            "label_weights": _each(tuple(label_weights) or (1.0,), len(made)),
             "label_map": label_map,
             "random_start": random_start,
             "consistency": consistency,
@@ -158,3 +158,8 @@ class LatentODE(LatentForecasts):
     ) -> LatentODE:
         """Rebuilds the model from `get_config`."""
         return cls(**config)
+
+
+def _each(weights: tuple[float, ...], count: int) -> tuple[float, ...]:
+    """The weights of a number of labels, where one is for all."""
+    return weights * count if len(weights) == 1 else weights

@@ -75,8 +75,9 @@ def _check_labels(options: dict[str, Any], labels: Sequence[Label]) -> None:
     weights, count = options["label_weights"], len(labels)
     if len(weights) != count or not count:
         raise ValueError(
-            "label_weights must have an entry for each of the labels, and there must "
-            f"be labels. Received: label_weights={weights}, {count} labels"
+            "label_weights must have one entry, or one for each of the labels; without "
+            "labels there is partition='none'. "
+            f"Received: label_weights={weights}, {count} labels"
         )
     if not all(map(math.isfinite, weights)):
         raise ValueError(

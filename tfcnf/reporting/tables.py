@@ -30,12 +30,20 @@ def results_rows(results: Rows, measures: Mapping[str, Measure]) -> list[list[st
     rows = [["measure", "unit", *columns]]
     for key, measure in measures.items():
         own = [key] if key in results[0] else []
-        others = [k for k in results[0] if measure.each and k.startswith(f"{key}/")]
-        for name in own + others:
-            of = f" ({name.removeprefix(f'{key}/')})" if name in others else ""
+        labels = _of_labels(results[0], key) if measure.each else {}
+        for name, of in (dict.fromkeys(own, "") | labels).items():
             values = [format(row[name], measure.format) for row in results]
             rows.append([measure.title + of, measure.unit, *values])
     return rows
+
+
+def _of_labels(result: Mapping[str, Any], key: str) -> dict[str, str]:
+    """The measures of labels and what follows their title, see `Measure.each`."""
+    if key.startswith("_"):
+        names = [name for name in result if name.endswith(key) and "/" not in name]
+        return {name: f" ({name.removesuffix(key)})" for name in names}
+    names = [name for name in result if name.startswith(f"{key}/")]
+    return {name: f" ({name.removeprefix(f'{key}/')})" for name in names}
 
 
 def markdown(rows: list[list[str]]) -> str:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from tfcnf.data import catalog, table_catalog
+from tfcnf.data import catalog, series_frames, table_catalog
 from tfcnf.data.held_out import hold_out
 from tfcnf.data.pipeline import steps_per_epoch
 from tfcnf.data.record import DataRecord
-from tfcnf.runs.config import MODELS
+from tfcnf.runs.config import COLUMNS, MODELS
 from tfcnf.tasks import Task
 from tfcnf.training.schedules import learning_rate
 from tfcnf.training.strategy import start_faster
@@ -30,6 +30,8 @@ def read_source(config: Mapping[str, Any], data_dir: str | None) -> Source:
     training = config["training"]
     if "table" in config:
         source: Any = table_catalog.load(config["data"], **config["table"])
+    elif _is_in_columns(config):
+        source = series_frames.load(config["data"], **config["series"])
     else:
         source = catalog.get(config["data"], data_dir)
     task = Task.of(source)
@@ -42,6 +44,23 @@ def read_source(config: Mapping[str, Any], data_dir: str | None) -> Source:
             f"one out. Received: patience={training['patience']}"
         )
     return source
+
+
+def _is_in_columns(config: Mapping[str, Any]) -> bool:
+    """True for series in the columns of a file, False for those of the catalog.
+
+    Raises:
+        ValueError: for columns of the latter.
+    """
+    if "series" not in config or config["data"] not in catalog.LOADERS:
+        return "series" in config
+    changed = {k: v for k, v in config["series"].items() if v != COLUMNS["series"][k]}
+    if changed:
+        raise ValueError(
+            "config.series is for the columns of a file, which config.data names. "
+            f"Received: data={config['data']!r}, series={changed}"
+        )
+    return False
 
 
 def build_model(config: Mapping[str, Any], data: Source | DataRecord) -> Any:

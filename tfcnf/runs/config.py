@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfcnf.checks import check_choice
-from tfcnf.data.table_catalog import load as load_table
+from tfcnf.data import series_frames, table_catalog
 from tfcnf.models.build import build_flow
 from tfcnf.models.ccnf import CCNF
 from tfcnf.models.cnf import CNF
@@ -65,9 +65,16 @@ KINDS: dict[type, tuple[Any, str]] = {  # of a default -> what is taken in its p
     tuple: ((tuple, list), "a list"),
     list: ((tuple, list), "a list"),
 }
-TABLE = {  # keywords of a table, all with a default but the first
-    name: parameter.default
-    for name, parameter in list(inspect.signature(load_table).parameters.items())[1:]
+LOADERS: dict[str, Callable[..., Any]] = {
+    "table": table_catalog.load,
+    "series": series_frames.load,
+}
+COLUMNS = {  # keywords of data in columns of a file, all with a default but the first
+    group: {
+        name: parameter.default
+        for name, parameter in list(inspect.signature(load).parameters.items())[1:]
+    }
+    for group, load in LOADERS.items()
 }
 PRECISIONS = ("float32", "mixed_bfloat16")  # of the dynamics, see `tfcnf.precision`
 NOT_CONFIGURED = {"dtype", "flow", "name", "seed"}
@@ -169,7 +176,7 @@ def table_config(data: str, smoke: bool = False) -> dict[str, Any]:
     """
     return {
         "data": data,
-        "table": dict(TABLE),
+        "table": dict(COLUMNS["table"]),
         "model": {
             "flows_per_block": 1,
             "filters": 8 if smoke else 32,
@@ -299,8 +306,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     known = default_config(model, "fixed" if policy is None else policy)
     if model in FRACTIONS:
         known["model"] |= {"num_scales": None}
-    if "table" in config:
-        known["table"] = dict(TABLE)
+    known |= {name: dict(COLUMNS[name]) for name in COLUMNS if name in config}
     _check_keys(config, known, "config")
     decay = config["optimizer"]["decay"]
     check_choice("decay", decay, DECAYS)

@@ -142,11 +142,7 @@ def answer_table(
         check_choice("questions", question, QUESTIONS)
     check_positive_integer("samples", samples)
     check_positive_integer("batch_size", batch_size)
-    place = Path(out)
-    if place.suffix != ".csv" or place.exists() or not place.absolute().parent.is_dir():
-        raise ValueError(
-            f"out must be a new .csv file in an existing folder. Received: out={out!r}"
-        )
+    place = check_out(out)
     options: Any = {"tol": tol, "seed": seed, "batch_size": batch_size}
     options["steps"] = steps
     model: Rows
@@ -160,3 +156,17 @@ def answer_table(
     with replace_file(place) as temporary:
         result.to_csv(temporary, index=False)
     return len(result)
+
+
+def check_out(out: str) -> Path:
+    """The place of a new table.
+
+    Raises:
+        ValueError: for another ending, a file that is there, or no folder.
+    """
+    place = Path(out)
+    if place.suffix != ".csv" or place.exists() or not place.absolute().parent.is_dir():
+        raise ValueError(
+            f"out must be a new .csv file in an existing folder. Received: out={out!r}"
+        )
+    return place

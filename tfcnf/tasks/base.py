@@ -46,7 +46,7 @@ class Measure(NamedTuple):
         tile: whether it stands at the top of a run's page.
         largest: whether its largest value is the best, or the smallest.
         each: whether ``KEY/NAME``, the same measure of a further label NAME, has a row
-            of its own.
+            of its own; of a key that begins with "_" it is ``NAME_...``.
     """
 
     title: str

@@ -26,10 +26,8 @@ class Series(Task):
         "rmse_backward": Measure("distance to the curve, backward", "plane"),
         "elbo": Measure("ELBO", "nats", ".1f", tile=True, largest=True),
         "kl": Measure("KL divergence", "nats", ".2f"),
-        "a_rmse": Measure("error of a"),
-        "b_rmse": Measure("error of b", format=".4f"),
-        "class_error": Measure("error of the class", "%", ".2f"),
-        "clockwise_error": Measure("error of the direction", "%", ".2f"),
+        "_rmse": Measure("error of the label", "its units", ".4g", each=True),
+        "_error": Measure("error of the label", "%", ".2f", each=True),
         **COSTS,
     }
     curves = {
