@@ -119,8 +119,15 @@ class Arm:
         return bool(self.num_labels) and part == 1
 
     @property
+    def penalties(self) -> str:
+        """Running costs and a random end time, in words; empty without either."""
+        options = self.config["model"]
+        costs = ["costs"] * any(options.get("costs", {}).values())
+        return " and ".join(costs + ["random end"] * bool(options.get("steer")))
+
+    @property
     def label(self) -> str:
-        """Model, policy, gradient if not the adjoint's, and number of labels.
+        """Model, policy, penalties, gradient if not the adjoint's, number of labels.
 
         Of a latent ODE: what its labels are for.
         """
@@ -132,7 +139,8 @@ class Arm:
         alone = " alone" if self.is_alone else ""
         gradient = self.config["model"].get("gradient", "adjoint")
         exact = "" if gradient == "adjoint" else f", {gradient}"
-        about = f"{constant}{exact}{labels}{alone}{note}"
+        priced = f", {self.penalties}" if self.penalties else ""
+        about = f"{constant}{priced}{exact}{labels}{alone}{note}"
         return f"{MODELS[self.model]}, {self.policy}{about}"
 
     @property

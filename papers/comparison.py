@@ -26,6 +26,7 @@ PANELS = {
     "distance to the curve, backward": ("test/rmse_backward",),
     "evaluations a step": ("nfe_forward", "nfe_backward"),
 }
+MARKERS = {"fixed": "o", "learned": "*", "scheduled": "s", "random": "D"}
 UNITS = {  # of what was spent on training -> how an axis says it
     "epoch": "epoch",
     "minutes": "training time (min)",
@@ -76,35 +77,37 @@ def draw_arm_curves(
 
 
 def draw_pareto(arms: Sequence[Arm], path: Path, title: str = "") -> None:
-    """Bits/dim against evaluations a training step, the constants joined by a line."""
-    figure = Figure(figsize=(6, 4.4), layout="constrained")
+    """Bits/dim against evaluations a training step.
+
+    Arms of the same penalties have one colour, and a line joins their constants.
+    """
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
     panel = figure.subplots()
-    means = {
-        arm.folder: (
-            evaluations(arm),
-            arm.each(lambda run: run.results["bits_per_dim"]),
+    groups = list(dict.fromkeys((arm.penalties, arm.policy) for arm in arms))
+    colors = list(dict.fromkeys(penalties for penalties, _ in groups))
+    for penalties, policy in groups:
+        found = [a for a in arms if (a.penalties, a.policy) == (penalties, policy)]
+        found.sort(key=lambda arm: evaluations(arm).mean())
+        nfe = np.stack([evaluations(arm) for arm in found])
+        bits = np.stack(
+            [arm.each(lambda r: r.results["bits_per_dim"]) for arm in found]
         )
-        for arm in arms
-    }
-    constants = [means[arm.folder] for arm in arms if arm.policy == "fixed"]
-    points = sorted((nfe.mean(), bits.mean()) for nfe, bits in constants)
-    if points:
-        panel.plot(*zip(*points, strict=True), color="gray", linewidth=1, zorder=0)
-    for arm in arms:
-        nfe, bits = means[arm.folder]
         panel.errorbar(
-            nfe.mean(),
-            bits.mean(),
-            bits.std(),
-            nfe.std(),
-            fmt="o" if arm.policy == "fixed" else "*",
-            markersize=6 if arm.policy == "fixed" else 12,
+            nfe.mean(1),
+            bits.mean(1),
+            bits.std(1),
+            nfe.std(1),
+            fmt=MARKERS.get(policy, "^"),
+            color=f"C{colors.index(penalties)}",
+            linestyle="-" if policy == "fixed" else "none",
+            linewidth=1,
+            markersize=12 if policy == "learned" else 6,
             capsize=2,
-            label=arm.label,
+            label=f"{policy}, {penalties}" if penalties else policy,
         )
     panel.set(xlabel="evaluations a training step", ylabel="test bits/dim", title=title)
     panel.grid(alpha=0.3)
-    panel.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     save_figure(figure, path)
 
 

@@ -296,8 +296,8 @@ def _is_there(process: int) -> bool:
 def test_the_regularised_sweep_has_each_tolerance_with_and_without_costs(variant):
     arms = read_sweep("regularised", variant)["arms"]["front"]
     pairs = [name for name in arms if f"{name}_costs" in arms]
-    assert len(pairs) == 8
-    assert len(arms) == 18
+    assert len(pairs) == 9
+    assert len(arms) == 20
     for name, config in arms.items():
         check_config(config)
         has_costs = "costs" in name

@@ -3,9 +3,10 @@
     python launch/sweep.py --sweep=configs/sweeps/regularised.py --out=runs/regularised
     python launch/report.py --runs=runs/regularised
 
-For each constant tolerance from 1e-5 to 1e-1, and for scheduled, random and learned
-ones: InfoCNF on the digits as it is and with running costs (Finlay et al. 2020); the
-constant 1e-3 with a random end time too (Ghosh et al. 2020). All are evaluated at 1e-5.
+For each constant tolerance from 1e-5 to 1e-1, and for scheduled, random, adapted (Ott
+et al. 2021) and learned ones: InfoCNF on the digits as it is and with running costs
+(Finlay et al. 2020); the constant 1e-3 with a random end time too (Ghosh et al. 2020).
+All are evaluated at 1e-5.
 The network, the epochs and the seeds are those of ``configs/sweeps/digits.py``.
 
 Variants: smoke (one seed and one epoch of a tiny network). Weights are changed by flags
@@ -27,7 +28,7 @@ SIZE = {
     "evaluation": {"every": 3, "draws": 3},
 }
 TOLERANCES = ("1e-5", "1e-4", "1e-3", "1e-2", "1e-1")
-POLICIES = ("scheduled", "random", "learned")
+POLICIES = ("scheduled", "random", "adapted", "learned")
 COSTS = {"model.costs.kinetic_energy": 0.05, "model.costs.jacobian_norm": 0.05}
 STEER = {"model.steer": 0.25}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from papers import report
+from papers import comparison, report
 from papers.arms import load_arms
 from papers.comparison import figure_choices
 from papers.tables import arms_table, spread
@@ -20,6 +20,8 @@ def write_run(folder, model, policy, tol, seed, nfe, bits, finished=True, **othe
     folder.mkdir(parents=True)
     config = default_config(model, policy) | {"seed": seed}
     config["model"] |= {"tol": tol, "flows_per_block": other.get("flows", 2)}
+    config["model"]["costs"]["kinetic_energy"] = other.get("cost", 0.0)
+    config["model"]["steer"] = other.get("steer", 0.0)
     config["optimizer"]["learning_rate"] = other.get("rate", 1e-2)
     config["training"] = {"batch_size": other.get("batch", 128), "epochs": 2}
     if "dropout" in other:
@@ -226,6 +228,39 @@ def test_the_pareto_picture_has_trainings_of_one_kind(
         "cnf on digits, batch 128": {"d", "e"},
         "infocnf on digits, batch 718": {"infocnf", "learned"},
     }
+
+
+def test_the_pareto_picture_has_a_line_for_the_constants_of_each_penalty(
+    tmp_path, monkeypatch
+):
+    priced = {"cost": 0.1}, {"cost": 0.1, "steer": 0.2}
+    for k, other in enumerate(({}, *priced)):
+        for policy, tol in [("fixed", 1e-2), ("fixed", 1e-3), ("learned", 1e-3)]:
+            name = f"{policy}_{tol}_{k}"
+            nfe = 10 + k + 5 * (tol < 1e-2)
+            folder = tmp_path / name / "seed_0"
+            write_run(folder, "infocnf", policy, tol, 0, nfe, 2.0 + k, **other)
+    arms, _ = load_arms(str(tmp_path))
+    labels = {arm.label for arm in arms}
+    assert "InfoCNF, fixed 1e-03, costs and random end" in labels
+    drawn = []
+    monkeypatch.setattr(comparison, "save_figure", lambda f, path: drawn.append(f))
+    comparison.draw_pareto(arms, tmp_path / "pareto.png")
+    (panel,) = drawn[0].axes
+    lines = {box.get_label(): box.lines[0] for box in panel.containers}
+    assert set(lines) == {
+        f"{policy}{of}"
+        for policy in ("fixed", "learned")
+        for of in ("", ", costs", ", costs and random end")
+    }
+    for k, of in enumerate(("", ", costs", ", costs and random end")):
+        joined = lines[f"fixed{of}"]
+        assert joined.get_linestyle() == "-"
+        # forward and backward, means over two epochs
+        expected = 2 * (10 + k) + np.array([1.5, 11.5])
+        np.testing.assert_allclose(joined.get_xdata(), expected)
+        np.testing.assert_allclose(joined.get_ydata(), [2.0 + k] * 2)
+        assert joined.get_color() == lines[f"learned{of}"].get_color()
 
 
 def test_batch_sizes_are_compared_by_time_and_evaluations(large_runs, tmp_path):
