@@ -83,8 +83,8 @@ def test_hidden_labels_are_marginalised_factor_by_factor(prior):
     np.testing.assert_allclose(prior.log_prob(Z, labels), expected, rtol=1e-10)
 
 
-def test_support_log_probs_give_the_posterior_by_bayes(prior):
-    for factor, scores in enumerate(prior.support_log_probs(tf.constant(Z))):
+def test_class_log_probs_give_the_posterior_by_bayes(prior):
+    for factor, scores in enumerate(prior.class_log_probs(tf.constant(Z))):
         expected = np.stack(
             [class_log_prob(prior, factor, k, Z) for k in range(CLASSES[factor])], 1
         )

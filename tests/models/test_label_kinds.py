@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import stats
+from scipy import special, stats
 
 import tfcnf
 from tfcnf.labels.base import Label
@@ -88,8 +88,23 @@ def test_predictions_come_in_their_own_units(model):
     assert np.isnan([low[:, 1], high[:, 1]]).all()  # a class
     with pytest.raises(ValueError, match="level must be between 0 and 1"):
         model.predict_labels(X, level=1.0)
-    with pytest.raises(ValueError, match=r"all classes.*'a number', '3 classes'"):
-        model.classify(X)
+
+
+def test_classes_beside_a_number_have_both_posteriors(model):
+    # the number is independent of the class given the code: any value serves
+    given = [np.stack([Y[:, 0], np.full(6, k)], 1) for k in range(3)]
+    joint = np.stack([model.log_prob(X, y.astype(np.float32)) for y in given], 1)
+    found = model.classify(X, "generative")
+    np.testing.assert_allclose(found, special.softmax(joint, 1), atol=1e-5)
+    codes = model.encode(X)[:, 2:4]
+    told = model.labels[1].predict(codes).probs_parameter()
+    np.testing.assert_allclose(model.classify(X), told, atol=1e-5)
+
+
+def test_a_model_of_numbers_has_no_classes():
+    numbers = tfcnf.InfoCNF((2,), [Real()], supervised_fraction=1.0, **SMALL)
+    with pytest.raises(ValueError, match=r"a label of classes.*labels=\['a number'\]"):
+        numbers.classify(X[:, :2])
 
 
 def test_samples_of_given_values_have_their_codes(model):

@@ -91,7 +91,9 @@ def test_scores_of_vectors_are_of_models_of_p_of_x():
     expected = model.predict_labels(x, level=0.9, tol=1e-3)
     np.testing.assert_allclose(np.stack(ends, 2), expected, atol=1e-5)
     assert {"ood_score", "marginal_log_prob", "predict_labels"} <= set(free.functions)
-    assert "classify" not in free.functions
+    told = free.classify(x)["generative_probability"]
+    expected = model.classify(x, "generative", tol=1e-3)
+    np.testing.assert_allclose(told, expected, atol=1e-5)
 
 
 def test_other_models_are_not_exported():

@@ -131,7 +131,7 @@ class LogDensities:
         if len(model.labels) == 1 and model.reader.of_classes:
             _, rest = model.prior.partition.split(out.z)
             shared = model.prior.unsupervised().log_prob(rest) + out.log_det
-            (scores,) = model.prior.support_log_probs(out.z)
+            (scores,) = model.prior.class_log_probs(out.z)
             for k in range(model.labels[0].num_classes):
                 values[f"class_{k}"] = scores[:, k] + shared
         return values, tf.reduce_mean(out.tolerance)

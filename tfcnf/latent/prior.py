@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfcnf.labels.base import Label, split_values
+from tfcnf.labels.categorical import Categorical
 from tfcnf.latent.code import CodeGaussian, CodeMarginal
 from tfcnf.latent.partition import Partition
 from tfcnf.precision import FullPrecision
@@ -54,12 +55,13 @@ class CodePrior(FullPrecision):
         zeros = tf.zeros([self.partition.unsupervised], self.compute_dtype)
         return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), 1)
 
-    def support_log_probs(self, z: Tensor) -> list[Tensor]:
-        """log p(z_yi | y_i) for every value of y_i, ``[B, M_i]`` nats, by label."""
+    def class_log_probs(self, z: Tensor) -> list[Tensor]:
+        """log p(z_yi | y_i) for every class, ``[B, K]`` nats, of labels of classes."""
         codes, _ = self.partition.split(z)
         return [
             label.support_log_probs(code)
             for label, code in zip(self.labels, codes, strict=True)
+            if isinstance(label, Categorical)
         ]
 
     def log_prob(self, z: Tensor, y: Tensor) -> Tensor:

@@ -78,12 +78,21 @@ class CodeReader(FullPrecision):
     @property
     def of_classes(self) -> bool:
         """True where all labels are classes."""
-        return all(isinstance(label, Categorical) for label in self.labels)
+        return len(self.classes) == len(self.labels)
+
+    @property
+    def classes(self) -> list[Categorical]:
+        """The labels that are classes."""
+        return [label for label in self.labels if isinstance(label, Categorical)]
 
     def logits(self, z: Tensor) -> list[Tensor]:
-        """Logits ``[B, K]`` of labels that are classes, from codes ``[B, D]``."""
+        """Logits ``[B, K]`` of the labels that are classes, from codes ``[B, D]``."""
         pairs = zip(self.labels, self.codes(z), strict=True)
-        return [label.predict(code).logits for label, code in pairs]
+        return [
+            label.predict(code).logits
+            for label, code in pairs
+            if isinstance(label, Categorical)
+        ]
 
     @property
     def loss_name(self) -> str:

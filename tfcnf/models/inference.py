@@ -109,10 +109,10 @@ class Inference(Passes):
         batch_size: int | None = None,
         steps: str = "shared",
     ) -> Tensor | list[Tensor]:
-        """Class probabilities ``[B, K]``; a list of them for several labels.
+        """Class probabilities ``[B, K]``; a list of them for several labels of classes.
 
         They are NaN for images outside the support. Labels that are not classes are
-        given by `predict_labels`.
+        left out; `predict_labels` gives them.
 
         Args:
             x: examples ``[B, *event_shape]``.
@@ -125,14 +125,15 @@ class Inference(Passes):
             steps: see `log_prob`.
 
         Raises:
-            ValueError: for a model with a label that is not a class, or none, or for
-                an unknown posterior.
+            ValueError: for a model without a label that is a class, or for an unknown
+                posterior.
         """
         check_choice("posterior", posterior, POSTERIORS)
-        if not self.labels or not self.reader.of_classes:
+        classes = self.reader.classes if self.labels else []
+        if not classes:
             raise ValueError(
-                "classes are of a model whose labels are all classes; predict_labels "
-                "gives other labels. "
+                "classes are of a model with a label of classes; predict_labels gives "
+                "other labels. "
                 f"Received: labels={[label.describe() for label in self.labels]}"
             )
 
@@ -141,19 +142,19 @@ class Inference(Passes):
             z = self._encode(x, control, On(), context).code
             return [tf.nn.softmax(s) for s in self.class_scores(z, posterior)]
 
-        specs = [self._spec(label.num_classes) for label in self.labels]
+        specs = [self._spec(label.num_classes) for label in classes]
         found = self._in_batches(probabilities, [x], context, batch_size, specs, steps)
         return found[0] if len(found) == 1 else found
 
     def class_scores(self, z: Tensor, posterior: str) -> list[Tensor]:
-        """Logits of the class probabilities of codes ``[B, D]``, ``[B, K]`` a label.
+        """Logits of the class probabilities of codes, ``[B, K]`` a label of classes.
 
         Args:
-            z: codes.
+            z: codes ``[B, D]``.
             posterior: see `classify`.
         """
         if posterior == "generative":
-            return self.prior.support_log_probs(z)
+            return self.prior.class_log_probs(z)
         return self.reader.logits(z)
 
     def predict_labels(

@@ -85,8 +85,8 @@ class Answers(RequestPasses):
         if self.entropy is not None and has_marginal(model):
             about.append("ood_score")
         if model.labels:
-            classes = model.reader.of_classes
-            about.append("classify" if classes else "predict_labels")
+            about += ["classify"] * bool(model.reader.classes)
+            about += ["predict_labels"] * (not model.reader.of_classes)
         drawn = (*context, "seed", "temperature", "tol", "steps")
         return {name: (self.example, *options) for name in about} | {
             "log_prob": (self.example, *label, *options),
@@ -117,7 +117,7 @@ class Answers(RequestPasses):
         }
 
     def classify(self, x: Tensor, **options: Tensor) -> Answer:
-        """Both posteriors of each label factor, and their classes."""
+        """Both posteriors of each label of classes, and the best classes."""
         return self._solved(self._classes, self._examples(x), **options)
 
     def _classes(self, control: Control, x: Tensor) -> Answer:
