@@ -63,6 +63,18 @@ def test_a_compiled_step_of_keras_is_the_step():
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+def test_a_last_batch_that_is_smaller_compiles_with_hidden_labels_and_without():
+    fitted = []
+    for compiled in (False, True):
+        model = tfcnf.InfoCNF((4,), 3, supervised_fraction=1.0, dropout=0.0, **TINY)
+        model.compile("sgd", jit_compile=compiled)
+        for y in (Y[:5], np.array([-1, *Y[1:5]])):
+            model.fit(X[:5], y, batch_size=4, shuffle=False, verbose=0)
+        fitted.append([weight.numpy() for weight in model.weights])
+    for a, b in zip(*fitted, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
@@ -97,6 +109,10 @@ def test_what_does_not_compile_is_refused():
         model = tfcnf.InfoCNF((4,), 3, gradient=gradient, **TINY)
         with pytest.raises(ValueError, match=f"alone. Received: .*'{gradient}'$"):
             model.compile(jit_compile=True)
+    learned = {"policy": "learned", "reinforce": {"gap": 1.0}}
+    model = tfcnf.InfoCNF((4,), 3, **learned, **TINY)
+    with pytest.raises(ValueError, match=r"their gap; .* gap=1.0$"):
+        model.compile(jit_compile=True)
     series = tfcnf.LatentODE(2, labels=[tfcnf.Binary()])
     with pytest.raises(ValueError, match=r"CNFs alone; .* jit_compile=True$"):
         series.compile(jit_compile=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -222,27 +222,22 @@ class Label(FullPrecision):
         if not self.can_hide:
             return known
         hidden = self.is_hidden(y)
-        return tf.cond(
-            tf.reduce_any(hidden),
-            lambda: tf.where(hidden, self.marginal().log_prob(z), known),
-            lambda: known,
-        )
+        marginal = _computed_if(tf.reduce_any(hidden), _mixture, z, *self._parts())
+        return tf.where(hidden, marginal, known)
 
     def support_log_probs(self, z: Tensor) -> Tensor:
-        """log p(z_y | y) for every value of the support, ``[B, M]`` nats.
-
-        TFP sums over dimensions so that rounding depends on the place in the batch.
-        """
+        """log p(z_y | y) for every value of the support, ``[B, M]`` nats."""
         normals = self.components()
-        scale = normals.scale.diag
-        squares = tf.square((z[:, None, :] - normals.loc) / scale)
-        constant = tf.math.log(scale) + 0.5 * math.log(2.0 * math.pi)
-        return -tf.reduce_sum(0.5 * squares + constant, -1)
+        return _normals(z, normals.loc, normals.scale.diag)
 
     def marginal_log_prob(self, z: Tensor) -> Tensor:
         """log p(z_y), the logarithm of `marginal`'s density, ``[B]`` nats."""
-        weights = tf.nn.log_softmax(self.support()[1])
-        return tf.reduce_logsumexp(self.support_log_probs(z) + weights, -1)
+        return _mixture(z, *self._parts())
+
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Means and deviations ``[M, D]`` and logits ``[M]`` of `marginal`."""
+        normals = self.components()
+        return normals.loc, normals.scale.diag, self.support()[1]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's keywords."""
@@ -294,3 +289,47 @@ def split_values(labels: Sequence[Label], y: Tensor) -> list[Tensor]:
         tf.cast(part, tf.int32) if label.integer else part
         for label, part in zip(labels, parts, strict=True)
     ]
+
+
+def _normals(z: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """log N(z; mean, scale^2) of codes ``[B, D]`` for ``[M, D]``, ``[B, M]`` nats.
+
+    TFP sums over dimensions so that rounding depends on the place in the batch.
+    """
+    squares = tf.square((z[:, None, :] - mean) / scale)
+    constant = tf.math.log(scale) + 0.5 * math.log(2.0 * math.pi)
+    return -tf.reduce_sum(0.5 * squares + constant, -1)
+
+
+def _mixture(z: Tensor, mean: Tensor, scale: Tensor, logits: Tensor) -> Tensor:
+    """The log-density of a mixture of such normals, ``[B]`` nats."""
+    each = _normals(z, mean, scale) + tf.nn.log_softmax(logits)
+    return tf.reduce_logsumexp(each, -1)
+
+
+def _computed_if(
+    needed: Tensor, function: Callable[..., Tensor], z: Tensor, *args: Tensor
+) -> Tensor:
+    """``function(z, *args)``, ``[B]``, or zeros where it is not needed.
+
+    Its gradient computes it again: XLA cannot compile a branch whose gradient needs
+    what another branch of unknown size left.
+    """
+
+    @tf.custom_gradient
+    def run(*given: Tensor) -> Any:
+        def gradient(upstream: Tensor) -> Any:
+            def back() -> tuple[Tensor, ...]:
+                with tf.GradientTape() as tape:
+                    tape.watch(given)
+                    value = function(*given)
+                none = tf.UnconnectedGradients.ZERO
+                found: tuple[Tensor, ...] = tape.gradient(value, given, upstream, none)
+                return found
+
+            return tf.cond(needed, back, lambda: (*map(tf.zeros_like, given),))
+
+        none = tf.zeros_like(given[0][:, 0])
+        return tf.cond(needed, lambda: function(*given), lambda: none), gradient
+
+    return run(tf.convert_to_tensor(z), *args)

@@ -15,6 +15,7 @@ from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
 from tfcnf.models.failures import NamesFailures
 from tfcnf.precision import is_mixed
+from tfcnf.tolerances.reinforce import Reinforce
 from tfcnf.types import Tensor
 
 
@@ -96,6 +97,13 @@ class OwnLossModel(NamesFailures, keras.Model):
                 raise ValueError(
                     "XLA compiles the training step with gradient='adjoint' alone. "
                     f"Received: jit_compile=True, gradient={str(gradient)!r}"
+                )
+        for layer in layers:
+            if isinstance(layer, Reinforce) and layer.gap:
+                raise ValueError(
+                    "XLA does not compile gates that pay for their gap; give "
+                    "reinforce={'gap': 0.0}. "
+                    f"Received: jit_compile=True, gap={layer.gap}"
                 )
         for layer in layers:  # else Keras warns and leaves XLA out
             layer.supports_jit = True
