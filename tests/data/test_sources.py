@@ -3,6 +3,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from tfcnf import command_line
 from tfcnf.data import catalog, mnist_5k
+from tfcnf.data.digits import Digits
 from tfcnf.data.labels import hide_labels
 from tfcnf.data.pipeline import training_batches
 from tfcnf.data.source import DataSource, Split
@@ -73,6 +75,25 @@ def test_digits_are_split_by_class(digits):
     share = np.bincount(labels) * 360 / 1797
     counts = np.bincount(digits.test.y[:, 0], minlength=10)
     assert np.all(np.abs(counts - share) < 1)
+
+
+def test_two_that_start_together_prepare_once(monkeypatch, tmp_path):
+    prepare_one, begun, found = Digits.download_and_prepare, [], []
+    other = Thread(target=lambda: found.append(catalog.get("digits", str(tmp_path))))
+
+    def prepares(self):
+        begun.append(self)
+        if not other.ident:
+            other.start()
+            other.join(0.5)
+        prepare_one(self)
+
+    monkeypatch.setattr(Digits, "download_and_prepare", prepares)
+    found.append(catalog.get("digits", str(tmp_path)))
+    other.join()
+    assert len(begun) == 1
+    first, second = found
+    np.testing.assert_array_equal(first.train.x, second.train.x)
 
 
 def test_digits_are_the_same_when_prepared_again(digits, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfcnf.data.digits import Digits
+from tfcnf.data.preparation import prepare
 
 SIDE = 12  # pixels: room for a rotated digit
 LARGEST = 45.0  # degrees
@@ -52,8 +53,7 @@ class Factors(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        digits = Digits(data_dir=self.data_dir_root)
-        digits.download_and_prepare()
+        digits = prepare(Digits(data_dir=self.data_dir_root))
         return {
             name: self._generate_examples(digits, name, copies)
             for name, copies in COPIES.items()

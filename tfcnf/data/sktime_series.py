@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from tfcnf.data.extras import train_extra
+from tfcnf.data.preparation import prepare
 from tfcnf.data.series import SeriesSource, SeriesSplit, pad_series
 from tfcnf.labels.categorical import Categorical
 
@@ -96,11 +96,7 @@ def load(name: str, data_dir: str | None = None) -> SeriesSource:
         ImportError: naming the extra, where the set is not prepared and sktime is not
             installed.
     """
-    builder = BUILDERS[name](data_dir=data_dir)
-    if not Path(builder.data_dir).exists():
-        tfds.disable_progress_bar()
-        builder.download_and_prepare()
-        tfds.enable_progress_bar()
+    builder = prepare(BUILDERS[name](data_dir=data_dir))
     train, test = (_split(builder, split) for split in SPLITS)
     names = builder.info.features["label"].names
     labels = (Categorical(len(names), names, title="class"),)
