@@ -63,3 +63,9 @@ def asserted(failure: Exception) -> str:
         r"assertion failed: \[(.*?)\](?: \[Op:\w+\].*)?$", str(failure), re.M
     )
     return found[1].replace("] [", "") if found else str(failure).partition("\n")[0]
+
+
+def check_level(level: Any) -> None:
+    """Raises a ValueError unless the probability of an interval is in (0, 1)."""
+    if not isinstance(level, numbers.Real) or not 0 < float(level) < 1:
+        raise ValueError(f"level must be between 0 and 1. Received: level={level!r}")

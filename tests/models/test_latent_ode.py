@@ -386,6 +386,13 @@ def test_labels_are_predicted_in_their_own_units():
 def test_labels_are_predicted_of_series_by_their_codes():
     model = make(label_map="identity", refine=1)
     found = model.predict_labels(X)
+    with_ends = model.predict_labels(X, level=0.5).numpy()
+    np.testing.assert_allclose(with_ends[..., 0], found, rtol=1e-5)
+    expected = model.reader.intervals(model.codes(X), 0.5)
+    np.testing.assert_allclose(with_ends, expected, rtol=1e-5)
+    assert np.isfinite(with_ends[:, :2]).all()
+    with pytest.raises(ValueError, match="level must be between 0 and 1"):
+        model.predict_labels(X, level=1.0)
     np.testing.assert_allclose(found, model.predict_labels(model.codes(X)), rtol=1e-5)
     with pytest.raises(ValueError, match=r"\[batch, 5\]. Received: z.shape=\(1, 4\)"):
         model.predict_labels([[0.0] * 4])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfcnf.checks import check_choice
+from tfcnf.checks import check_choice, check_level
 from tfcnf.models.distribution import FlowBijector, FlowDistribution
 from tfcnf.models.passes import Passes
 from tfcnf.models.trajectory import check_times, positions
@@ -194,10 +194,8 @@ class Inference(Passes):
                 f"Received: supervised_fraction={self.supervised_fraction}"
             )
 
-        if level is not None and not 0 < level < 1:
-            raise ValueError(
-                f"level must be between 0 and 1. Received: level={level!r}"
-            )
+        if level is not None:
+            check_level(level)
         shape = [sum(label.columns for label in self.labels)] + [3] * bool(level)
 
         def values(rows: Tensor, context: Any, x: Any) -> list[Tensor]:

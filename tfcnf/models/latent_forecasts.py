@@ -9,7 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfcnf.checks import check_count, check_positive_integer, plain_integer
+from tfcnf.checks import (
+    check_count,
+    check_level,
+    check_positive_integer,
+    plain_integer,
+)
 from tfcnf.data.observations import numbers
 from tfcnf.data.series import Series
 from tfcnf.models.inputs import check_codes
@@ -204,10 +209,7 @@ class LatentForecasts(LatentLoss):
         """
         if times is None:
             return super().predict(x, **options)
-        if not 0 < level < 1:
-            raise ValueError(
-                f"level must be between 0 and 1. Received: level={level!r}"
-            )
+        check_level(level)
         curves = self.sample(
             x, times, draws=draws, seed=seed, noise=False, refine=refine, tol=tol
         )
@@ -221,22 +223,30 @@ class LatentForecasts(LatentLoss):
         """The mean observations of a batch of `predict` without times."""
         return self(self._unpack(data)[0])
 
-    def predict_labels(self, x: Series | Tensor) -> Tensor:
+    def predict_labels(
+        self, x: Series | Tensor, *, level: float | None = None
+    ) -> Tensor:
         """Labels ``[B, columns]`` in their own units, see `Label.estimate`.
+
+        With ``level`` the answer is ``[B, columns, 3]``: the value, and the ends of
+        the interval that has this probability, NaN for what is no number.
 
         Args:
             x: series, which are read by their `codes`, or codes ``[B, D]``.
+            level: probability of an interval beside each value, or None.
 
         Raises:
-            ValueError: for a model that was given no labels, or for series or codes
-                that do not fit it.
+            ValueError: for a model that was given no labels, for series or codes that
+                do not fit it, or a level out of range.
         """
+        if level is not None:
+            check_level(level)
         if not self.is_supervised:
             raise ValueError(
                 "a model without labels cannot predict them. Received: partition='none'"
             )
         z = self.codes(x) if isinstance(x, Series) else self._check_codes(x)
-        return self.reader.estimates(z)
+        return self.reader.intervals(z, level) if level else self.reader.estimates(z)
 
     def _check_codes(self, z: Any) -> Tensor:
         """Codes ``[B, D]`` as a tensor of the model's type."""

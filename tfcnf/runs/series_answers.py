@@ -13,10 +13,10 @@ from tfcnf.data.series import Series, SeriesColumns
 from tfcnf.data.series_frames import Subjects, read_subjects
 from tfcnf.data.table_files import read_table
 from tfcnf.files import replace_file
-from tfcnf.labels.categorical import Categorical
 from tfcnf.models.failures import named_failures
 from tfcnf.runs.run import Run
 from tfcnf.runs.table_answers import check_out
+from tfcnf.serving.row_answers import told_labels
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -51,10 +51,11 @@ def answer_series(
             there is one for each subject and time ahead.
         questions: ``"forecast"`` gives each value's expected curve as ``NAME`` and the
             ends of an interval of an observation there, ``NAME_low`` and ``NAME_high``;
-            ``"labels"`` gives ``predicted_LABEL`` of each label.
+            ``"labels"`` gives ``predicted_LABEL`` of each label, and of numbers the
+            ends of an interval, ``predicted_LABEL_low`` and ``_high``.
         ahead: how long after a subject's last observed point, in units of the time (of
             dates in days); negative for before it.
-        level: probability of the interval.
+        level: probability of the intervals.
         seed: the same seed gives the same intervals.
         tol: solver tolerance; the model's own if None.
         batch_size: subjects solved at a time.
@@ -87,7 +88,7 @@ def answer_series(
     with train_extra("answering about tables", "table"):
         subjects = read_subjects(read_table(table), columns)
     options: dict[str, Any] = {"level": level, "seed": seed, "tol": tol}
-    result = _labelled(run.model, subjects, columns, "labels" in questions)
+    result = _labelled(run.model, subjects, columns, "labels" in questions, level)
     if "forecast" in questions:
         found = _forecasts(run.model, subjects, columns, ahead, batch_size, options)
         result = found.merge(result, on=subject, how="left", sort=False)
@@ -97,18 +98,20 @@ def answer_series(
 
 
 def _labelled(
-    model: LatentODE, subjects: Subjects, columns: SeriesColumns, labels: bool
+    model: LatentODE,
+    subjects: Subjects,
+    columns: SeriesColumns,
+    labels: bool,
+    level: float,
 ) -> DataFrame:
     """A row for each subject, with its predicted labels if they are asked for."""
     import pandas as pd
 
     result = pd.DataFrame({columns.subject: subjects.names})
     if labels:
-        found = model.predict_labels(subjects.x).numpy()
-        for label, values in zip(model.labels, found.T, strict=True):
-            if isinstance(label, Categorical):
-                values = np.array(label.names)[values.astype(int)]
-            result[f"predicted_{label.title}"] = values
+        found = model.predict_labels(subjects.x, level=level).numpy()
+        for name, values in told_labels(model.labels, found):
+            result[name] = values
     return result
 
 

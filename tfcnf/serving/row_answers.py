@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -82,12 +82,8 @@ def answer_rows(
     if "log_prob" in questions:
         result["log_prob"] = model.log_prob(x, y, context)
     if "labels" in questions:
-        found = model.predict(x, context)
-        for i, label in enumerate(model.labels):
-            for name, values in zip(_predicted(label), found[:, i].T, strict=False):
-                if isinstance(label, Categorical):
-                    values = np.array(label.names)[values.astype(int)]
-                result[name] = values
+        for name, values in told_labels(model.labels, model.predict(x, context)):
+            result[name] = values
     if "sample" in questions:
         result = result.loc[result.index.repeat(samples)]
         context, y = (
@@ -98,6 +94,23 @@ def answer_rows(
         for column, values in zip(model.columns, drawn.T, strict=True):
             result[f"sample_{column.name}"] = values
     return result
+
+
+def told_labels(
+    labels: Sequence[Label], found: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and values of the columns of predicted labels.
+
+    Args:
+        labels: of one column each.
+        found: see `Rows.predict`.
+    """
+    for i, label in enumerate(labels):
+        for name, values in zip(_predicted(label), found[:, i].T, strict=False):
+            if isinstance(label, Categorical):
+                yield name, np.array(label.names)[values.astype(int)]
+            else:
+                yield name, values
 
 
 def _predicted(label: Label) -> list[str]:
