@@ -37,6 +37,50 @@ def test_the_signal_waits_where_something_is_to_be_saved():
     assert reached == [True]
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in the foreground; tests may run where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_waits_for_what_is_to_be_saved_but_not_the_second_time(capsys):
+    preemption, reached = Preemption(), []
+
+    def save(times):
+        with preemption.watch(), preemption.deferred():
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+                reached.append(preemption.received)
+
+    with pytest.raises(Preempted, match="stopped by SIGINT; the same") as stopped:
+        save(1)
+    assert stopped.value.code == 130
+    assert reached == [True]
+    assert "Ctrl-C again ends at once" in capsys.readouterr().err
+    preemption.received = False
+    with pytest.raises(KeyboardInterrupt):
+        save(2)
+    assert reached == [True] * 2
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_is_an_interrupt_where_nothing_is_unsaved():
+    with pytest.raises(KeyboardInterrupt), Preemption().watch():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_ctrl_c_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Preemption().watch():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_another_thread_leaves_the_signal_alone():
     before, seen = signal.getsignal(signal.SIGTERM), []
 

@@ -152,7 +152,7 @@ def stay_together(
         if len(addresses) == 1:
             raise
         if preemption.received:
-            raise Preempted from None
+            raise Preempted(preemption.number) from None
         raise WorkerLost(
             f"{describe_loss(absent(addresses))}. Start all workers again to resume. "
             f"Received: {type(failure).__name__}"

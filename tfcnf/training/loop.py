@@ -125,7 +125,7 @@ def run_epochs(
                 model.stop_training |= stopped
                 calls.on_train_batch_end(step)
                 if stopped:
-                    raise Preempted
+                    raise Preempted(preemption.number)
         if not is_whole:
             continue
         logs = {m.name: float(m.result()) for m in model.metrics}

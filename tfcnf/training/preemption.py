@@ -16,16 +16,21 @@ RESTART = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
 class Preempted(SystemExit):
-    """The process was told to stop and has lost nothing; its exit status is 143."""
+    """The process was told to stop and has lost nothing.
 
-    def __init__(self) -> None:
-        super().__init__(PREEMPTED)
+    Its exit status is 143, or 130 after Ctrl-C.
+    """
 
-    def __reduce__(self) -> tuple[type[Preempted], tuple[()]]:
-        return Preempted, ()  # as another process may raise it again
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+    def __reduce__(self) -> tuple[type[Preempted], tuple[int]]:
+        return Preempted, (self.number,)  # as another process may raise it again
 
     def __str__(self) -> str:
-        return "stopped by SIGTERM; the same command goes on from here"
+        name = signal.Signals(self.number).name
+        return f"stopped by {name}; the same command goes on from here"
 
 
 def insist_on_signals() -> None:
@@ -56,40 +61,52 @@ class WorkerLost(RuntimeError):
 
 
 class Preemption:
-    """Makes `Preempted` of SIGTERM, at once or where it is convenient.
+    """Makes `Preempted` of SIGTERM, and of Ctrl-C, where everything was saved.
+
+    SIGTERM elsewhere is `Preempted` at once. Ctrl-C is a KeyboardInterrupt elsewhere,
+    and the second time.
 
     Attributes:
-        received: whether the signal came within `deferred`.
+        received: whether a signal came within `deferred`.
+        number: of that signal.
     """
 
     def __init__(self) -> None:
-        self.received = False
+        self.received, self.number = False, int(signal.SIGTERM)
         self._at_once = True
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
-        """Handles the signal; a thread that is not the main one cannot."""
+        """Handles the signals; a thread that is not the main one cannot."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGTERM, self._handle)
+        numbers = [signal.SIGTERM]
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # in the background
+            numbers.append(signal.SIGINT)
+        before = {number: signal.signal(number, self._handle) for number in numbers}
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Only notes the signal; at the end everything must have been saved."""
+        """Only notes a signal; at the end everything must have been saved."""
         self._at_once = False
         try:
             yield
         finally:
             self._at_once = True
         if self.received:
-            raise Preempted
+            raise Preempted(self.number)
 
     def _handle(self, number: int, frame: FrameType | None) -> Any:
-        self.received = True
+        if number == signal.SIGINT and (self._at_once or self.received):
+            raise KeyboardInterrupt
+        self.received, self.number = True, number
         if self._at_once:
-            raise Preempted
+            raise Preempted(number)
+        if number == signal.SIGINT:
+            print("saving; Ctrl-C again ends at once", file=sys.stderr)
