@@ -12,13 +12,18 @@ supervises it whole and is the same as CCNF here.
 With policy=learned the gates choose the tolerances, and ``evaluate`` also gives the
 area at these (``own_area_error``).
 
-Variants: model=cnf|infocnf|ccnf, policy=fixed|learned, smoke (seconds, to see that all
-works).
+Variants: model=cnf|infocnf|ccnf, policy=fixed|scheduled|random|adapted|learned, smoke
+(seconds, to see that all works).
 """
 
 import ml_collections
 
-from tfcnf.runs.config import default_config, parse_variant, points_config
+from tfcnf.runs.config import (
+    PAPER_VARIANTS,
+    default_config,
+    parse_variant,
+    points_config,
+)
 
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
@@ -26,7 +31,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
         variant,
         {
             "model": ("cnf", "infocnf", "ccnf"),
-            "policy": ("fixed", "learned"),
+            "policy": PAPER_VARIANTS["policy"],
             "smoke": (False, True),
         },
     )

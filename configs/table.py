@@ -19,12 +19,17 @@ Part of the training rows choose the epoch (``training.validation``), and end th
 training where it gets no better (``training.patience``).
 
 Variants: data=diabetes|wine|breast_cancer, model=cnf|infocnf|ccnf (with labels),
-policy=fixed|learned, smoke (seconds, to see that all works).
+policy=fixed|scheduled|random|adapted|learned, smoke (seconds, to see that all works).
 """
 
 import ml_collections
 
-from tfcnf.runs.config import default_config, parse_variant, table_config
+from tfcnf.runs.config import (
+    PAPER_VARIANTS,
+    default_config,
+    parse_variant,
+    table_config,
+)
 
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
@@ -33,7 +38,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
         {
             "data": ("diabetes", "wine", "breast_cancer"),
             "model": ("cnf", "infocnf", "ccnf"),
-            "policy": ("fixed", "learned"),
+            "policy": PAPER_VARIANTS["policy"],
             "smoke": (False, True),
         },
     )

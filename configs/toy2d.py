@@ -7,13 +7,19 @@
     python launch/report.py --workdir=runs/pinwheel
 
 Variants: data=eight_gaussians|pinwheel|two_moons|checkerboard,
-model=infocnf|ccnf|cnf, policy=fixed|learned, smoke (seconds, to see that all works).
+model=infocnf|ccnf|cnf, policy=fixed|scheduled|random|adapted|learned, smoke (seconds,
+to see that all works).
 """
 
 import ml_collections
 
 from tfcnf.data.toy2d import TOYS
-from tfcnf.runs.config import default_config, parse_variant, points_config
+from tfcnf.runs.config import (
+    PAPER_VARIANTS,
+    default_config,
+    parse_variant,
+    points_config,
+)
 
 
 def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
@@ -22,7 +28,7 @@ def get_config(variant: str | None = None) -> ml_collections.ConfigDict:
         {
             "data": tuple(TOYS),
             "model": ("infocnf", "ccnf", "cnf"),
-            "policy": ("fixed", "learned"),
+            "policy": PAPER_VARIANTS["policy"],
             "smoke": (False, True),
         },
     )
