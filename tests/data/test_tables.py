@@ -32,6 +32,22 @@ def frame(count=200, seed=0):
     )
 
 
+def test_rows_of_another_table_are_read_as_those_of_the_data():
+    roles = {"x": ["mass", "grade"], "context": ["age", "town"], "labels": ["smokes"]}
+    data = from_frame(frame(), **roles, test=0.5, validation=0.0)
+    new = data.read(frame()[::-1])
+    rows = sorted(map(tuple, np.concatenate([new.x, new.context, new.y], 1)))
+    splits = [np.concatenate([s.x, s.context, s.y], 1) for s in data.splits.values()]
+    assert rows == sorted(map(tuple, np.concatenate(splits)))
+    asked = data.read(frame()[["age", "town"]])
+    assert (asked.x.shape, asked.y.shape) == ((200, 0), (200, 0))
+    np.testing.assert_array_equal(asked.context, new.context[::-1])
+    with pytest.raises(ValueError, match="must have the column 'grade'"):
+        data.read(frame()[["mass"]])
+    with pytest.raises(ValueError, match="columns of mass, grade, age, town"):
+        data.read(frame()[["height"]])
+
+
 def test_kinds_are_found_and_can_be_said():
     rng = np.random.default_rng(1)
     found = {

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfcnf.data.columns import Column
 from tfcnf.data.moments import moments
-from tfcnf.data.source import DataSource
+from tfcnf.data.source import DataSource, Split
+from tfcnf.data.table_rows import rows_of, values_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,39 @@ class TableSource(DataSource):
         if self.conditions:
             keywords["context"] = [column.record() for column in conditions]
         return keywords
+
+    def read(self, frame: DataFrame) -> Split:
+        """The rows of another table with the same columns, as a model takes them.
+
+        A part of which the table has no column is empty: without labels it can be
+        asked for labels, without x for samples.
+
+        ```python
+        new = data.read(frame)
+        model.log_prob(new.x, new.y, context=new.context)
+        ```
+
+        Raises:
+            ValueError: as `tfcnf.data.table_rows.rows_of`, or for a table without any
+                of the columns.
+        """
+        found, count = set(map(str, frame.columns)), len(frame)
+        x: np.ndarray = np.zeros([count, 0], np.float32)
+        y: np.ndarray = np.zeros([count, 0], np.int32)
+        context: np.ndarray | None = None
+        if found & {column.name for column in self.columns}:
+            x = rows_of(frame, self.columns)
+        if found & {label.title for label in self.labels}:
+            y = values_of(frame, self.labels)
+        if found & {column.name for column in self.conditions}:
+            context = rows_of(frame, self.conditions)
+        if not x.size and not y.size and context is None:
+            names = [column.name for column in (*self.columns, *self.conditions)]
+            raise ValueError(
+                f"the table must have columns of {', '.join(names)}. "
+                f"Received: {count} rows, columns {', '.join(found)}"
+            )
+        return Split(x, y, context=context)
 
     def describe(self) -> str:
         """Summary of the data, and a line for each column."""
