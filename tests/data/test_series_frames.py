@@ -78,7 +78,7 @@ def test_labels_splits_and_units_are_of_subjects():
     [
         ({}, {"x": ["weight"]}, "of the table.* Received: column='weight'"),
         ({}, {"x": ["day"]}, "for one thing alone"),
-        ({}, {"time": ""}, "there must be one of subject, of time and of x"),
+        ({}, {"time": ""}, r"time must be one column. Received: time=\[\]"),
         ({"plant": ["b", None, *"bacbc"]}, {}, "'plant' must have a value.* row 2"),
         ({"day": [2, None, 0, 3, 8, 1, 7]}, {}, "'day' must have a value.* in row 2"),
         ({"day": [2, np.inf, 0, 3, 8, 1, 7]}, {}, "'day' must be finite.* in row 2"),

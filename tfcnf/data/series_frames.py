@@ -15,7 +15,7 @@ from tfcnf.data.series import (
     pad_series,
 )
 from tfcnf.data.table_catalog import listed, pairs_of
-from tfcnf.data.table_columns import pick, read_labels
+from tfcnf.data.table_columns import pick, pick_roles, read_labels
 from tfcnf.data.table_files import read_table
 from tfcnf.data.table_kinds import is_text, numbers, shown
 from tfcnf.data.table_splits import assigned_rows, random_rows
@@ -106,9 +106,18 @@ def series_from_frame(
         model = tfcnf.LatentODE(**data.model_keywords(), partition="none")
         ```
     """
-    columns, label_names, split_names = _roles(
-        frame, x=x, subject=subject, time=time, labels=labels, split=split
+    picked = pick_roles(
+        frame, subject=subject, time=time, x=x, labels=labels, split=split
     )
+    for role in ("subject", "time"):
+        if len(picked[role]) != 1:
+            raise ValueError(
+                f"{role} must be one column. Received: {role}={picked[role]}"
+            )
+    columns = SeriesColumns(
+        str(picked["subject"][0]), str(picked["time"][0]), tuple(map(str, picked["x"]))
+    )
+    label_names, split_names = picked["labels"], picked["split"]
     kinds = {str(key): kind for key, kind in (kinds or {}).items()}
     unknown = set(kinds) - set(map(str, label_names))
     if unknown:
@@ -231,36 +240,6 @@ def read_subjects(frame: pd.DataFrame, columns: SeriesColumns) -> Subjects:
     x = pad_series(np.split(points, starts[1:]), np.split(times, starts[1:]))
     rows = np.unique(pd.factorize(frame[subject])[0], return_index=True)[1]
     return Subjects([shown(each) for each in subjects], rows, x, times[starts], origin)
-
-
-def _roles(
-    frame: pd.DataFrame, **roles: Any
-) -> tuple[SeriesColumns, list[Any], list[Any]]:
-    """The columns of the series, of the labels and of the split."""
-    names = list(frame.columns)
-    if not len(frame) or len(set(map(str, names))) < len(names):
-        raise ValueError(
-            "a table must have rows, and columns of different names. "
-            f"Received: {len(frame)} rows, columns {names}"
-        )
-    roles = {k: [v] if isinstance(v, str | int) else v for k, v in roles.items()}
-    picked = {
-        role: [pick(names, column) for column in given if column != ""]
-        for role, given in roles.items()
-    }
-    if not picked["x"]:
-        others = {name for part in picked.values() for name in part}
-        picked["x"] = [name for name in names if name not in others]
-    used = [name for part in picked.values() for name in part]
-    single = all(len(picked[role]) == 1 for role in ("subject", "time"))
-    if len(set(used)) < len(used) or not picked["x"] or not single:
-        raise ValueError(
-            "a column is for one thing alone, and there must be one of subject, of "
-            f"time and of x. Received: {picked}"
-        )
-    subject, time = (str(picked[role][0]) for role in ("subject", "time"))
-    columns = SeriesColumns(subject, time, tuple(map(str, picked["x"])))
-    return columns, picked["labels"], picked["split"]
 
 
 def _check_known(frame: pd.DataFrame, name: Any, known: np.ndarray) -> None:

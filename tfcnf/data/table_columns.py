@@ -52,6 +52,37 @@ def pick(names: Sequence[Any], column: Any) -> Any:
     )
 
 
+def pick_roles(frame: DataFrame, **roles: Any) -> dict[str, list[Any]]:
+    """Names of the columns of each role; of ``x``, if empty, all others.
+
+    Args:
+        frame: the table.
+        **roles: a name or place of a column, or several, or none.
+
+    Raises:
+        ValueError: for a frame without rows, or unknown or repeated columns.
+    """
+    names = list(frame.columns)
+    if not len(frame) or len(set(map(str, names))) < len(names):
+        raise ValueError(
+            "a table must have rows, and columns of different names. "
+            f"Received: {len(frame)} rows, columns {names}"
+        )
+    one = (str, int)
+    several = {k: [v] if isinstance(v, one) else v for k, v in roles.items()}
+    picked = {k: [pick(names, c) for c in v if c != ""] for k, v in several.items()}
+    if not picked["x"]:
+        others = {name for part in picked.values() for name in part}
+        picked["x"] = [name for name in names if name not in others]
+    used = [name for part in picked.values() for name in part]
+    if len(set(used)) < len(used) or not picked["x"]:
+        raise ValueError(
+            "a column is for one thing alone, and there must be one of x. "
+            f"Received: {picked}"
+        )
+    return picked
+
+
 def finite_numbers(frame: DataFrame, name: Any) -> np.ndarray:
     """Numbers of a column that are finite in float32, as float64."""
     values = numbers(frame[name])

@@ -11,7 +11,7 @@ from tfcnf.checks import check_choice
 from tfcnf.data.columns import Column
 from tfcnf.data.source import Split
 from tfcnf.data.table_checks import check_density
-from tfcnf.data.table_columns import pick, read_context, read_labels, read_x
+from tfcnf.data.table_columns import pick_roles, read_context, read_labels, read_x
 from tfcnf.data.table_source import TableSource
 from tfcnf.data.table_splits import assigned_rows, random_rows
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 MISSING = ("error", "drop")
-ROLES = ("x", "context", "labels")
 
 
 def from_frame(
@@ -78,7 +77,7 @@ def from_frame(
         ```
     """
     check_choice("missing", missing, MISSING)
-    picked = _roles(frame, x=x, context=context, labels=labels, split=split)
+    picked = pick_roles(frame, x=x, context=context, labels=labels, split=split)
     used = [column for columns in picked.values() for column in columns]
     _check_kinds(kinds or {}, used)
     frame, notes = _without_missing(frame[used], missing)
@@ -121,36 +120,6 @@ def from_frame(
         notes=tuple(notes),
         whiten=whiten,
     )
-
-
-def _roles(frame: DataFrame, **roles: Any) -> dict[str, list[Any]]:
-    """Names of the columns of each role.
-
-    Raises:
-        ValueError: for a frame without rows, or unknown or repeated columns.
-    """
-    names = list(frame.columns)
-    if not len(frame) or len(set(map(str, names))) < len(names):
-        raise ValueError(
-            "a table must have rows, and columns of different names. "
-            f"Received: {len(frame)} rows, columns {names}"
-        )
-    split = roles.pop("split")
-    one = (str, int)
-    several = {k: [v] if isinstance(v, one) else v for k, v in roles.items()}
-    picked = {role: [pick(names, c) for c in several[role]] for role in ROLES}
-    picked["split"] = [pick(names, split)] if split != "" else []
-    if not picked["x"]:
-        others = {name for part in picked.values() for name in part}
-        picked["x"] = [name for name in names if name not in others]
-    used = [name for part in picked.values() for name in part]
-    repeated = [name for name in used if used.count(name) > 1]
-    if repeated or not picked["x"]:
-        raise ValueError(
-            "a column is for one thing alone, and there must be one of x. "
-            f"Received: {picked}"
-        )
-    return picked
 
 
 def _check_kinds(kinds: Mapping[str, Any], used: Sequence[Any]) -> None:
