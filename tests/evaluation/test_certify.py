@@ -9,6 +9,7 @@ import math
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import tfcnf
@@ -131,3 +132,18 @@ def test_what_cannot_be_sampled_from_is_refused(model):
     series = DataSource("series", *[source(None).test] * 2, (), 1)
     with pytest.raises(ValueError, match=r"certificate is for flows.* data=<class"):
         Certificate().compute(model, type("Series", (), {"name": type(series)}))
+
+
+def test_a_table_given_a_context_has_a_certificate():
+    rng = np.random.default_rng(0)
+    c = rng.normal(size=200)
+    frame = pd.DataFrame({"a": c + rng.normal(size=200), "c": c})
+    data = tfcnf.from_frame(frame, ["a"], context=["c"])
+    sizes = {"hidden_layers": 1, "filters": 4, "flows_per_block": 1}
+    model = tfcnf.CNF(**data.model_keywords(), **sizes, seed=0)
+    solves, tol = Solves(model, data.test), np.array([1e-4])
+    expected = model.log_prob(data.test.x, context=data.test.context, tol=1e-4)
+    np.testing.assert_allclose(solves.solve(tol).log_prob, expected, rtol=1e-4)
+    certificate = Certificate(tols=(), examples=8)
+    measures = dict(certificate.measures(certificate.compute(model, data, tol=1e-4)))
+    assert measures["0.0001/inversion"] < 1e-2

@@ -139,10 +139,10 @@ class Solves:
         x = x if x.dtype.is_integer else tf.cast(x, self.model.compute_dtype)
         if not self.entry.layers:
             return unsolved(x)
-        return self.entry(x, control=Control(seed=self.seed))
+        return self.entry(x, control=self._control(None))
 
     def _leave(self, line: Tensor) -> np.ndarray:
-        return self.entry(line, inverse=True).z.numpy()
+        return self.entry(line, inverse=True, control=self._control(None)).z.numpy()
 
     def _encode(self, line: Tensor, y: Tensor, tol: Tensor) -> tuple[Tensor, ...]:
         model = self.model
