@@ -104,6 +104,13 @@ def _undone(layer, z):
     return low + (high - low) / (1 + np.exp(-line))
 
 
+def test_a_graph_inverts_as_python_does(case):
+    _, layer, x = case
+    z = layer(x).z
+    traced = tf.function(lambda z: layer(z, inverse=True).z)(z)
+    np.testing.assert_allclose(traced, layer(z, inverse=True).z, rtol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_smallest_and_the_largest_value_have_a_finite_density(dtype):
     column = Column("a", "integer", low=0, high=3)

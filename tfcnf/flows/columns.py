@@ -151,7 +151,8 @@ class Columns(FlowLayer):
         """Whole numbers where they are meant, and none beyond a bound."""
         x = tf.where(self.integer, tf.floor(x), x)
         least, most = zip(*map(self._bounds, self.columns), strict=True)
-        return tf.clip_by_value(x, tf.stack(least), tf.stack(most))
+        ends = (tf.constant(side, x.dtype) for side in (least, most))
+        return tf.clip_by_value(x, *ends)
 
     def _bounds(self, column: Column) -> tuple[Any, Any]:
         """The smallest and the largest value of a column that the inverse gives."""
