@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import tfcnf
 from tfcnf import uses
 from tfcnf.data import catalog
 from tfcnf.data.labels import hide_labels
@@ -15,6 +16,7 @@ from tfcnf.reporting.runs import report
 from tfcnf.runs import experiment
 from tfcnf.runs.config import default_config, points_config
 from tfcnf.runs.folder import check_folder
+from tfcnf.runs.recording import write_labels
 from tfcnf.runs.run import Run
 
 USES = ["calibration", "outliers", "gallery"]
@@ -130,6 +132,19 @@ def test_a_run_with_hidden_labels_is_evaluated_on_all(few_labels, digits, data_d
     assert np.isfinite(
         [line["bits_per_dim"], line["cross_entropy"], line["error"]]
     ).all()
+
+
+def test_the_error_with_few_labels_of_vectors_is_that_of_standardised_ones(tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.arange(60)[:, None] % 2
+    x = np.concatenate([1e-2 * y, 1e3 * rng.normal(size=(60, 1))], 1)
+    labels = np.concatenate([y, rng.normal(size=(60, 1))], 1)  # a class and a number
+    kinds = [tfcnf.Categorical(2), tfcnf.Real(distribution="normal")]
+    split = tfcnf.Split(x, labels)
+    data = tfcnf.DataSource("mine", split, split, kinds, 1)
+    write_labels(tmp_path, hide_labels(data, 5, 0.5, 0))
+    left = read_json(tmp_path / "labels.json")
+    assert left == {"labelled": 10, "logistic_regression_error": 0.0}
 
 
 def test_too_many_labels_are_refused_before_a_folder_is_made(

@@ -1,4 +1,4 @@
-"""Judges of pixels that no flow had a part in: baselines, and what images show."""
+"""Judges that no flow had a part in: baselines, and what images show."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from tfcnf.labels.categorical import HIDDEN
 
 
 class PixelClassifier:
-    """Logistic regression on grey levels scaled to [0, 1], for the first label factor.
+    """Logistic regression of the first label factor.
+
+    Of images it sees grey levels scaled to [0, 1], of vectors standardised numbers.
 
     Args:
-        split: integer images; those whose label is hidden are left out.
-        num_levels: grey levels.
+        split: integer images or vectors; those whose label is hidden are left out.
+        num_levels: grey levels; 1 for vectors.
     """
 
     def __init__(self, split: Split, num_levels: int):
         from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
 
         self.num_levels = num_levels
         known = split.y[:, 0] != HIDDEN
-        self.classifier = LogisticRegression(max_iter=1000)
+        scaler = "passthrough" if num_levels > 1 else StandardScaler()
+        self.classifier = make_pipeline(scaler, LogisticRegression(max_iter=1000))
         self.classifier.fit(self._pixels(split.x[known]), split.y[known, 0])
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Classes ``[n]`` of integer images, or of floats in [0, 1], ``[n, ...]``."""
-        if np.issubdtype(x.dtype, np.floating):
+        """Classes ``[n]`` of integer images, of floats in [0, 1], or of vectors."""
+        if self.num_levels > 1 and np.issubdtype(x.dtype, np.floating):
             x = np.clip(np.floor(x * self.num_levels), 0, self.num_levels - 1)
         return self.classifier.predict(self._pixels(x))
 
@@ -35,7 +40,7 @@ class PixelClassifier:
         return 100 * float(np.mean(self(split.x) != split.y[:, 0]))
 
     def _pixels(self, x: np.ndarray) -> np.ndarray:
-        return x.reshape(len(x), -1) / (self.num_levels - 1)
+        return x.reshape(len(x), -1) / max(self.num_levels - 1, 1)
 
 
 class PixelJudge:

@@ -28,7 +28,7 @@ from tfcnf.training.validation import Validation, best_epoch
 
 
 def write_labels(folder: Path, seen: Any) -> None:
-    """Writes the error with the labels that are left and no other image."""
+    """Writes the error with the labels that are left and no other example."""
     judge = PixelClassifier(seen.train, seen.num_levels)
     known = int(np.sum(seen.train.y[:, 0] != HIDDEN))
     error = judge.error(seen.test)
