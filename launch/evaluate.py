@@ -9,8 +9,7 @@
 
 Writes eval.json into the run folder and prints a table; with --learned, evaluates at
 the tolerances that the run's own policies give and writes tolerances.json; with --uses,
-evaluates what the likelihoods and codes of a run on images are good for, at the first
-tolerance, and writes a NAME.json and a NAME.npz for each; with --certificate, says how
+evaluates what the likelihoods and codes of a run are good for, at the first tolerance, and writes a NAME.json and a NAME.npz for each; with --certificate, says how
 far the model is from an ODE and a density at its own tolerances, at the first one and
 at looser ones, in certificate.json and in words.
 """
@@ -68,25 +67,31 @@ WEIGHTS = flags.DEFINE_enum(
 )
 
 
+def refuse(what: str, *unused: flags.FlagHolder) -> None:
+    """Refuses flags that have no meaning for what is computed."""
+    given = [f"{flag.name}={flag.value!r}" for flag in unused if flag.present]
+    if given:
+        names = ", ".join(f"--{flag.name}" for flag in unused)
+        raise ValueError(f"{what} takes none of {names}. Received: {', '.join(given)}")
+
+
 def main() -> None:
-    place = {
+    chosen = {
         "data_dir": DATA_DIR.value,
         "changed_data": CHANGED_DATA.value,
+        "weights": WEIGHTS.value,
+        "best": BEST.value,
     }
-    run = Run(
-        WORKDIR.value,
-        moved_to=DATA.value,
-        weights=WEIGHTS.value,
-        best=BEST.value,
-        **place,
-    )
+    run = Run(WORKDIR.value, moved_to=DATA.value, **chosen)
     if LEARNED.value:
+        refuse("--learned", TOL, SPLIT, DTYPE, USES, CERTIFICATE)
         run.evaluate_tolerances()
         return
     tols = parse_tolerances(TOL.value)
     names = USES.value + ["certificate"] * CERTIFICATE.value
     if names:
-        uses.evaluate(WORKDIR.value, names, tol=tols[0], data=DATA.value, **place)
+        refuse("a diagnostic", SPLIT, DTYPE)
+        uses.evaluate(WORKDIR.value, names, tol=tols[0], data=DATA.value, **chosen)
         return
     run.evaluate(tols, split=SPLIT.value, dtypes=DTYPE.value)
 

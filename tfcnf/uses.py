@@ -20,6 +20,8 @@ def evaluate(
     data_dir: str | None = None,
     data: str | None = None,
     changed_data: bool = False,
+    weights: str | None = None,
+    best: bool | None = None,
 ) -> dict[str, dict[str, float]]:
     """Computes diagnostics of a run and prints their measures.
 
@@ -34,6 +36,9 @@ def evaluate(
             MNIST from digits.
         data: where they are now, see `Run`.
         changed_data: see there; the files then are ``NAME_changed_data``.
+        weights: see there.
+        best: see there; of a newest checkpoint that validation did not choose the files
+            are ``NAME_last``.
 
     Returns:
         The measures by name of the diagnostic.
@@ -44,7 +49,14 @@ def evaluate(
     """
     for name in names:
         check_choice("uses", name, Diagnostic.known)
-    run = Run(workdir, data_dir=data_dir, moved_to=data, changed_data=changed_data)
+    run = Run(
+        workdir,
+        data_dir=data_dir,
+        moved_to=data,
+        changed_data=changed_data,
+        weights=weights,
+        best=best,
+    )
     chosen = [Diagnostic.find(name).of_run(run.config, data_dir) for name in names]
     for diagnostic in chosen:
         diagnostic.check(run.source)

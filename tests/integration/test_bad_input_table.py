@@ -600,6 +600,16 @@ CASES = [
     Case("average of a run without", f"{EVALUATE} --weights=average", "no average"),
     Case("constant tolerances", f"{EVALUATE} --learned", "neither random nor learned"),
     Case(
+        "learned tolerances at another",
+        f"{EVALUATE} --learned --tol=1e-3",
+        "takes none of --tol",
+    ),
+    Case(
+        "diagnostic of another split",
+        f"{EVALUATE} --uses=gallery --split=train",
+        "split='train'",
+    ),
+    Case(
         "label out of range",
         f"{SAMPLE} --label=10 --out=TMP/x.png",
         "labels must be in 0..9",

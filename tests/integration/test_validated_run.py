@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfcnf.diagnostics import Calibration
 from tfcnf.reporting.page import write_page
 from tfcnf.runs import Run, experiment
 from tfcnf.tasks.images import Images
@@ -75,6 +76,26 @@ def test_the_newest_can_be_asked_for(run, data_dir, tmp_path):
     assert (result["epoch"], result["chosen_by"]) == (3, "none")
     assert json.loads((run / "eval_last.json").read_text())["epoch"] == 3
     assert (run / "eval.json").read_bytes() == before
+
+
+def test_a_diagnostic_is_of_the_weights_that_are_asked_for(
+    run, data_dir, tmp_path, launched
+):
+    run = shutil.copytree(run, tmp_path / "run")
+    common = [f"--workdir={run}", f"--data_dir={data_dir}", "--tol=1e-2"]
+    common += ["--uses=calibration"]
+    for more in ([], ["--nobest"]):
+        assert launched("evaluate", *common, *more) is None
+    errors = [
+        json.loads((run / f"calibration{end}.json").read_text())["discriminative/nll"]
+        for end in ("", "_last")
+    ]
+    model = Run(run, best=False).model
+    data = Run(run, data_dir=data_dir).source
+    newest = Calibration().compute(model, data, tol=1e-2)
+    expected = dict(Calibration().measures(newest))["discriminative/nll"]
+    assert errors[1] == pytest.approx(expected, rel=1e-6)
+    assert errors[0] != errors[1]
 
 
 @pytest.mark.parametrize("left", [2, pytest.param(3, marks=pytest.mark.slow)])

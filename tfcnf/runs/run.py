@@ -85,8 +85,9 @@ class Run:
 
     @property
     def suffix(self) -> str:
-        """End of the names of files about other data than the run's, else empty."""
-        return self._read[1]
+        """End of the names of files about other weights or data, else empty."""
+        passed_over = self.chosen_epoch is None and best_epoch(self.folder) is not None
+        return "_last" * passed_over + self._read[1]
 
     @cached_property
     def _read(self) -> tuple[Source, str]:
@@ -157,8 +158,6 @@ class Run:
             ValueError: for other data, or a model that cannot take them.
         """
         epoch, chosen = self._restored[1].epoch, self.chosen_epoch is not None
-        passed_over = not chosen and best_epoch(self.folder) is not None
-        suffix = "_last" * passed_over + self.suffix
         models = [copy_in(self.model, dtype) for dtype in dtypes] or [self.model]
         size, draws = (
             self.config["evaluation"][key] for key in ("batch_size", "draws")
@@ -171,7 +170,7 @@ class Run:
             tols=tols,
             draws=draws,
             weights=origin(epoch, chosen),
-            suffix=suffix,
+            suffix=self.suffix,
         )
 
     @named_failures()
@@ -180,7 +179,7 @@ class Run:
 
         ``tolerances.json`` gets ``"evaluations"``, what `ToleranceEvaluator.run`
         yields, and ``"distribution"``, the tolerances of the batches of both splits; of
-        other data than the run's, ``tolerances_changed_data.json``.
+        other weights or data, a file whose name ends as those of `evaluate` do.
 
         Raises:
             ValueError: where the tolerances are constants.
