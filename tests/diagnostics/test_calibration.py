@@ -5,14 +5,16 @@ import pytest
 import tensorflow_probability as tfp
 from scipy.special import log_softmax
 
+import tfcnf
 from tfcnf import CNF, InfoCNF
 from tfcnf.data.source import DataSource, Split
-from tfcnf.diagnostics import Calibration
+from tfcnf.diagnostics import Calibration, Gallery
 from tfcnf.diagnostics.calibration import calibration_error
 
 RNG = np.random.default_rng(0)
 SHAPE = (4, 4, 1)
-SMALL = {"num_levels": 17, "filters": 2, "hidden_layers": 1, "flows_per_block": 1}
+SMALL_FLOW = {"filters": 2, "hidden_layers": 1, "flows_per_block": 1}
+SMALL = {"num_levels": 17} | SMALL_FLOW
 
 
 def two_classes(confidence, right, count=1000):
@@ -84,6 +86,25 @@ def test_arrays_are_the_posteriors_of_the_model(source):
     for name in ("discriminative", "generative"):
         expected = model.classify(source.test.x, name, tol=1e-4)
         np.testing.assert_allclose(np.exp(arrays[name]), expected, rtol=1e-4)
+
+
+def test_the_first_label_of_classes_is_judged_beside_one_of_numbers(source):
+    real, classes = tfcnf.Real(distribution="normal"), tfcnf.Categorical(3)
+    y = np.concatenate([RNG.normal(size=(9, 1)), source.test.y], 1)
+    split = Split(source.test.x, y)
+    data = DataSource("images", split, split, (real, classes), 17)
+    model = InfoCNF(**data.model_keywords(), **SMALL_FLOW, seed=0)
+    arrays = Calibration().compute(model, data, tol=1e-4)
+    np.testing.assert_array_equal(arrays["labels"], source.test.y[:, 0])
+    expected = model.classify(split.x, tol=1e-4)
+    np.testing.assert_allclose(np.exp(arrays["discriminative"]), expected, rtol=1e-4)
+    assert dict(Calibration().measures(arrays))["num_examples"] == 9
+    numbers = Split(split.x, y[:, :1])
+    data = DataSource("degrees", numbers, numbers, (real,), 17)
+    with pytest.raises(ValueError, match="is for examples with classes"):
+        Calibration().compute(model, data)
+    with pytest.raises(ValueError, match="is for images whose first label is a class"):
+        Gallery().compute(model, data)
 
 
 def test_a_model_without_a_posterior_is_refused(source):

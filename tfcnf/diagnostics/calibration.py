@@ -61,12 +61,12 @@ class Calibration(Diagnostic):
         """True where the data are examples with classes."""
         from tfcnf.data.source import DataSource
 
-        return isinstance(data, DataSource)
+        return isinstance(data, DataSource) and bool(data.num_classes)
 
     def compute(
         self, model: InfoCNF, data: DataSource, *, tol: float = 1e-5
     ) -> dict[str, np.ndarray]:
-        """The posteriors of the test split, for the first label factor.
+        """The posteriors of the test split, for the first label of classes.
 
         Args:
             model: a model with a supervised code.
@@ -82,6 +82,8 @@ class Calibration(Diagnostic):
         """
         import tensorflow as tf
 
+        from tfcnf.labels.categorical import Categorical
+        from tfcnf.labels.kinds import parts_of
         from tfcnf.models.inference import POSTERIORS
 
         self.check(data)
@@ -92,7 +94,9 @@ class Calibration(Diagnostic):
             )
         values = ExampleMeasures(model, tol)(data.test)
         arrays = {name: tf.nn.log_softmax(values[name]).numpy() for name in POSTERIORS}
-        return arrays | {"labels": data.test.y[:, 0]}
+        pairs = zip(data.labels, parts_of(data.labels, data.test.y), strict=True)
+        first = next(y for label, y in pairs if isinstance(label, Categorical))
+        return arrays | {"labels": first[:, 0].astype(int)}
 
     def measures(self, arrays: Arrays) -> Iterator[tuple[str, float]]:
         """Measures of both posteriors.

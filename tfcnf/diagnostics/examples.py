@@ -38,7 +38,7 @@ class ExampleMeasures:
 
         Returns:
             ``"log_prob"``: log p(x) with the labels marginalised, ``[n]`` nats, and of
-            a supervised model, for its first label factor, the unnormalised
+            a supervised model, for its first label of classes, the unnormalised
             log-probabilities ``[n, K]`` of the classes: ``"discriminative"`` from the
             classifier and ``"generative"`` by Bayes' rule from the mixture.
         """
@@ -59,7 +59,7 @@ class ExampleMeasures:
         model = self.model
         out = model(x, control=Control(tol=self.tol, seed=seed))
         values = {"log_prob": model.log_density(out)}
-        if model.labels and model.reader.of_classes:
+        if model.labels and model.reader.classes:
             for posterior in POSTERIORS:
                 values[posterior] = model.class_scores(out.code, posterior)[0]
         return values

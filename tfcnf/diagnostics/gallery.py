@@ -61,13 +61,17 @@ class Gallery(Diagnostic):
         "end_error": "largest error at the ends",
     }
     files = ("temperatures", "class_means", "interpolations", "swaps")
-    subject = "images"
+    subject = "images whose first label is a class"
     takes_context = False
     instead = "; samples.png of the run shows samples for conditions of test examples"
 
     def takes(self, data: Any) -> bool:
-        """True where the data are images."""
-        return pictures.has_images(data)
+        """True where the data are images whose first label is a class."""
+        from tfcnf.labels.categorical import Categorical
+
+        return pictures.has_images(data) and any(
+            isinstance(label, Categorical) for label in data.labels[:1]
+        )
 
     def compute(
         self, model: InfoCNF, data: DataSource, *, tol: float = 1e-5

@@ -16,7 +16,7 @@ from tfcnf.records import read_json, read_record
 from tfcnf.serving.answer_files import Answer, check_table, open_table
 from tfcnf.serving.export import IMAGES, TABLE
 from tfcnf.serving.module import LEVELS
-from tfcnf.serving.question_files import ImageArrays, ImageFolder, open_images
+from tfcnf.serving.question_files import open_images
 from tfcnf.serving.requests import requested
 from tfcnf.tolerances.policy import check_tolerance
 
@@ -24,9 +24,13 @@ QUESTIONS = (
     *("classify", "log_prob", "marginal_log_prob", "ood_score"),
     *("encode", "reconstruct"),
 )
+DEFAULT = ("classify", "marginal_log_prob")
 ABSENT = {
-    "classify": "the model has no supervised code to classify by",
-    "ood_score": "the export was made without the training data and has no ood_score",
+    "classify": "the model has no label of classes",
+    "marginal_log_prob": "the model has a label of no stated distribution, so that it "
+    "has no log p(x)",
+    "ood_score": "the export was made without the training data, or of a model without "
+    "log p(x), or with a context",
 }
 
 
@@ -35,7 +39,7 @@ def predict(
     images: str,
     *,
     out: str,
-    questions: Sequence[str] = ("classify", "marginal_log_prob"),
+    questions: Sequence[str] | None = None,
     batch_size: int = 32,
     tol: float | None = None,
     steps: str | None = None,
@@ -51,8 +55,9 @@ def predict(
         saved_model: folder that `launch/export.py` made.
         images: see `tfcnf.serving.question_files.open_images`.
         out: new file that ends in .csv or .npz.
-        questions: of `QUESTIONS`; ``"log_prob"`` needs labels: an array in the .npz,
-            or a folder for each class, with its name.
+        questions: of `QUESTIONS`; ``"log_prob"`` of a model with labels needs them: an
+            array in the .npz, or a folder for each class, with its name. If None, those
+            of `DEFAULT` that the export answers.
         batch_size: images asked about at a time.
         tol: solver tolerance instead of the export's.
         steps: ``"shared"`` or ``"each"``; the export's default if None.
@@ -64,12 +69,13 @@ def predict(
         ValueError: for a bad argument or a bad image; then no file is left.
         SolverError: where a solve fails; then no file is left either.
     """
-    for question in questions:
+    wanted = DEFAULT if questions is None else questions
+    for question in wanted:
         check_choice("questions", question, QUESTIONS)
-    if batch_size < 1 or not questions:
+    if batch_size < 1 or not wanted:
         raise ValueError(
             "there must be a question and a positive batch size. "
-            f"Received: questions={list(questions)}, batch_size={batch_size}"
+            f"Received: questions={list(wanted)}, batch_size={batch_size}"
         )
     options: dict[str, Any] = {}
     if tol is not None:
@@ -78,15 +84,24 @@ def predict(
         options["steps"] = tf.constant(steps)
     check_table(out)
     module, config, names = _load(saved_model)
+    if questions is None:
+        wanted = [name for name in DEFAULT if hasattr(module, name)] or DEFAULT
     classes = names[0] if len(names) == 1 else ()
     source = open_images(images, config["num_levels"], classes)
-    asked = _functions(module, questions, source)
+    asked = _functions(module, wanted, source.dtype)
+    kind = _label_kind(module) if "log_prob" in wanted else None
+    if kind and not source.labelled:
+        raise ValueError(
+            "log_prob needs labels: an array `label` in an .npz, or all images in "
+            "folders that have the names of the export's classes. "
+            f"Received: questions={list(wanted)}"
+        )
     bar = keras.utils.Progbar(len(source), unit_name="image", verbose=_verbosity())
-    done = 0
-    shape, labels = tuple(config["event_shape"]), "log_prob" in questions
-    with open_table(out, source.names, _heads(names)) as table:
-        for batch in source.batches(shape, batch_size, labels):
-            table.add(_name(_ask(asked, batch, options, done), names))
+    done, shape = 0, tuple(config["event_shape"])
+    named = [factor for factor in names if factor]  # numbers have no names
+    with open_table(out, source.names, _heads(named)) as table:
+        for batch in source.batches(shape, batch_size, kind):
+            table.add(_name(_ask(asked, batch, options, done), named))
             done += len(batch["image"])
             bar.update(done)
     return done
@@ -136,21 +151,19 @@ def _name(answers: Answer, names: Sequence[Sequence[str]]) -> Answer:
     return named
 
 
-def _functions(
-    module: Any, questions: Sequence[str], source: ImageFolder | ImageArrays
-) -> dict[str, Any]:
-    """The function of each question for this kind of images."""
-    end = LEVELS if source.dtype == np.uint8 else ""
-    if "log_prob" in questions and not source.labelled:
-        raise ValueError(
-            "log_prob needs labels: an array `label` in an .npz, or all images in "
-            "folders that have the names of the export's classes. "
-            f"Received: questions={list(questions)}"
-        )
+def _functions(module: Any, questions: Sequence[str], dtype: Any) -> dict[str, Any]:
+    """The function of each question for images of this type."""
+    end = LEVELS if dtype == np.uint8 else ""
     for question, reason in ABSENT.items():
         if question in questions and not hasattr(module, question):
             raise ValueError(f"{reason}. Received: questions={list(questions)}")
     return {question: getattr(module, question + end) for question in questions}
+
+
+def _label_kind(module: Any) -> Any:
+    """The dtype of the labels of log_prob; None of a model without labels."""
+    _, given = module.signatures["log_prob"].structured_input_signature
+    return given["label"].dtype.as_numpy_dtype if "label" in given else None
 
 
 def _ask(
@@ -159,7 +172,7 @@ def _ask(
     answers: Answer = {}
     for question, function in asked.items():
         given = {"image": tf.constant(batch["image"])}
-        if question == "log_prob":
+        if question == "log_prob" and "label" in batch:
             given["label"] = tf.constant(batch["label"])
         where = f"images {done} to {done + len(batch['image']) - 1}"
         with requested(where):

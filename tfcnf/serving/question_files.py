@@ -55,9 +55,9 @@ class ImageFolder:
         return [path.relative_to(self.path).as_posix() for path in self.files]
 
     def batches(
-        self, shape: tuple[int, ...], size: int, labels: bool = False
+        self, shape: tuple[int, ...], size: int, labels: Any = None
     ) -> Iterator[dict[str, Any]]:
-        """Yields ``{"image": [B, *shape]}``, and ``"label"`` if labels are wanted.
+        """Yields ``{"image": [B, *shape]}``, and ``"label"`` if given their dtype.
 
         Raises:
             ValueError: for a file that is no image, or not of this shape.
@@ -68,7 +68,7 @@ class ImageFolder:
             batch: dict[str, Any] = {"image": images}
             if labels:
                 found = [self.classes.index(path.parent.name) for path in chosen]
-                batch["label"] = np.array(found, np.int32)
+                batch["label"] = np.array(found, labels)
             yield batch
 
     def _read(self, path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -132,9 +132,9 @@ class ImageArrays:
         return [str(i) for i in range(len(self))]
 
     def batches(
-        self, shape: tuple[int, ...], size: int, labels: bool = False
+        self, shape: tuple[int, ...], size: int, labels: Any = None
     ) -> Iterator[dict[str, Any]]:
-        """Yields ``{"image": [B, *shape]}``, and ``"label"`` if labels are wanted.
+        """Yields ``{"image": [B, *shape]}``, and ``"label"`` if given their dtype.
 
         Raises:
             ValueError: for another shape, integers that are no grey levels, or labels
@@ -155,7 +155,9 @@ class ImageArrays:
             image = as_levels(where, image) if levels else image.astype(self.dtype)
             batch: dict[str, Any] = {"image": image.reshape(-1, *shape)}
             if rows is not None:
-                batch["label"] = as_labels(where, next(rows))
+                label = next(rows)
+                whole = np.issubdtype(labels, np.integer)
+                batch["label"] = as_labels(where, label) if whole else label.astype(labels)
             yield batch
 
 
