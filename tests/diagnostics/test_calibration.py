@@ -89,7 +89,7 @@ def test_arrays_are_the_posteriors_of_the_model(source):
 
 
 def test_the_first_label_of_classes_is_judged_beside_one_of_numbers(source):
-    real, classes = tfcnf.Real(distribution="normal"), tfcnf.Categorical(3)
+    real, classes = tfcnf.Real(), tfcnf.Categorical(3)
     y = np.concatenate([RNG.normal(size=(9, 1)), source.test.y], 1)
     split = Split(source.test.x, y)
     data = DataSource("images", split, split, (real, classes), 17)

@@ -92,7 +92,7 @@ class Calibration(Diagnostic):
                 "a model without supervised code has no posterior to calibrate. "
                 f"Received: supervised_fraction={model.supervised_fraction}"
             )
-        values = ExampleMeasures(model, tol)(data.test)
+        values = ExampleMeasures(model, tol, posteriors=True)(data.test)
         arrays = {name: tf.nn.log_softmax(values[name]).numpy() for name in POSTERIORS}
         pairs = zip(data.labels, parts_of(data.labels, data.test.y), strict=True)
         first = next(y for label, y in pairs if isinstance(label, Categorical))

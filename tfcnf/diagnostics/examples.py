@@ -19,17 +19,24 @@ class ExampleMeasures:
         model: the model.
         tol: solver tolerance.
         batch_size: examples solved at a time.
+        posteriors: measure the posteriors, not the likelihood.
 
     Raises:
         ValueError: for a tolerance that is not positive.
     """
 
-    def __init__(self, model: InfoCNF, tol: float, batch_size: int = 500):
+    def __init__(
+        self,
+        model: InfoCNF,
+        tol: float,
+        batch_size: int = 500,
+        posteriors: bool = False,
+    ):
         import tensorflow as tf
 
         from tfcnf.tolerances.policy import check_tolerance
 
-        self.model, self.batch_size = model, batch_size
+        self.model, self.batch_size, self.posteriors = model, batch_size, posteriors
         self.tol = tf.constant(check_tolerance("tol", tol), model.compute_dtype)
         self._measure = tf.function(self._pass, autograph=False, reduce_retracing=True)
 
@@ -37,8 +44,8 @@ class ExampleMeasures:
         """Measures every example of a split; labels are not looked at.
 
         Returns:
-            ``"log_prob"``: log p(x) with the labels marginalised, ``[n]`` nats, and of
-            a supervised model, for its first label of classes, the unnormalised
+            ``"log_prob"``: log p(x) with the labels marginalised, ``[n]`` nats, or with
+            ``posteriors``, for the first label of classes, the unnormalised
             log-probabilities ``[n, K]`` of the classes: ``"discriminative"`` from the
             classifier and ``"generative"`` by Bayes' rule from the mixture.
         """
@@ -58,8 +65,6 @@ class ExampleMeasures:
 
         model = self.model
         out = model(x, control=Control(tol=self.tol, seed=seed))
-        values = {"log_prob": model.log_density(out)}
-        if model.labels and model.reader.classes:
-            for posterior in POSTERIORS:
-                values[posterior] = model.class_scores(out.code, posterior)[0]
-        return values
+        if not self.posteriors:
+            return {"log_prob": model.log_density(out)}
+        return {name: model.class_scores(out.code, name)[0] for name in POSTERIORS}
