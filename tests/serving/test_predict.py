@@ -9,11 +9,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import tfcnf
 from tfcnf.data import arrays as foreign
 from tfcnf.data import catalog
 from tfcnf.serving import predict
+from tfcnf.serving.export import make_module
 from tfcnf.serving.question_files import open_images
 
+LOAD = tf.saved_model.load  # tests load the same export once
 NAMES = ["ant", "bee", "c, d", "é", *"456789"]
 
 
@@ -170,6 +173,53 @@ def test_a_question_that_the_export_cannot_answer_is_refused(
         )
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_an_export_answers_what_its_labels_allow(labelled, tmp_path, monkeypatch):
+    sizes = {"num_scales": 1, "flows_per_block": 1, "filters": 2, "hidden_layers": 1}
+    options = {"num_levels": 17, "seed": 0, "alpha": 0.05} | sizes
+    labels = [tfcnf.Real(mean=[90.0], scale=[50.0]), tfcnf.Categorical(3)]
+    model = tfcnf.InfoCNF((4, 4, 1), labels=labels, **options)
+    if not labelled:
+        del options["alpha"]
+        model = tfcnf.CNF((4, 4, 1), **options)
+    module = make_module(model, None, tol=1e-2)
+    folder = tmp_path / "export"
+    signatures = {name: module.functions[name] for name in ("log_prob", "encode")}
+    plain = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures, plain)
+    (folder / "assets").mkdir(exist_ok=True)
+    about = {"event_shape": [4, 4, 1], "num_levels": 17}
+    (folder / "assets" / "images.json").write_text(json.dumps(about))
+    names = [[], ["ant", "bee", "cat"]] if labelled else []
+    (folder / "assets" / "labels.json").write_text(json.dumps(names))
+    loaded = LOAD(str(folder))
+    monkeypatch.setattr(tf.saved_model, "load", lambda _: loaded)
+    x = np.arange(32, dtype=np.uint8).reshape(2, 4, 4, 1) % 17
+    y = np.array([[12.5, 0], [80.25, 2]])
+    np.savez(tmp_path / "x.npz", image=x, **({"label": y} if labelled else {}))
+
+    def ask(name, questions=None):
+        out = tmp_path / f"{name}.csv"
+        where = str(folder), str(tmp_path / "x.npz")
+        predict.predict(*where, out=str(out), questions=questions)
+        return read_csv(out)
+
+    first, _ = ask("default")
+    if labelled:
+        assert first["generative_class_name"] in {"ant", "bee", "cat"}
+        with pytest.raises(ValueError, match="has a label of no stated distribution"):
+            ask("marginal", ["marginal_log_prob"])
+    else:
+        with pytest.raises(ValueError, match="has no label of classes"):
+            ask("classes", ["classify"])
+        nats = module.marginal_log_prob_uint8(x)["log_prob_nats"][0]
+        assert float(first["log_prob_nats"]) == pytest.approx(float(nats), abs=1e-3)
+    given = [tf.constant(y, tf.float32)] if labelled else []
+    nats = module.log_prob_uint8(x, *given)["log_prob_nats"]
+    found = [float(row["log_prob_nats"]) for row in ask("known", ["log_prob"])]
+    np.testing.assert_allclose(found, nats, atol=1e-3)
+
+
 def test_two_factors_keep_their_names_apart():
     names = [["ant", "bee"], ["x", "y", "z"]]
     named = predict._name(
@@ -268,7 +318,7 @@ def test_arrays_are_read_as_for_training(order, tmp_path):
     np.testing.assert_array_equal(images[..., 0], x)
     source = catalog.get(str(tmp_path / "own.npz"))
     np.testing.assert_array_equal(source.test.x, images)
-    batches = open_images(str(tmp_path / "own.npz"), 17).batches((8, 8, 1), 2, True)
+    batches = open_images(str(tmp_path / "own.npz"), 17).batches((8, 8, 1), 2, np.int32)
     labels = np.concatenate([batch["label"] for batch in batches])
     np.testing.assert_array_equal(labels, y)
     assert labels.dtype == np.int32
@@ -290,7 +340,7 @@ def test_arrays_are_looked_at_before_they_are_narrowed(changes, message, tmp_pat
     good = {"image": np.zeros([2, 8, 8, 1], np.uint8), "label": np.zeros([2], int)}
     np.savez(tmp_path / "bad.npz", **(good | changes))
     with pytest.raises(ValueError, match="Received: ") as failure:
-        all_images(tmp_path / "bad.npz", labels=True)
+        all_images(tmp_path / "bad.npz", labels=np.int32)
     assert message in str(failure.value)
 
 
