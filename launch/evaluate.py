@@ -9,9 +9,10 @@
 
 Writes eval.json into the run folder and prints a table; with --learned, evaluates at
 the tolerances that the run's own policies give and writes tolerances.json; with --uses,
-evaluates what the likelihoods and codes of a run are good for, at the first tolerance, and writes a NAME.json and a NAME.npz for each; with --certificate, says how
-far the model is from an ODE and a density at its own tolerances, at the first one and
-at looser ones, in certificate.json and in words.
+evaluates what the likelihoods and codes of a run are good for, at the first tolerance,
+and writes a NAME.json and a NAME.npz for each; with --certificate, says how far the
+model is from an ODE and a density at its own tolerances, at the first one and at looser
+ones, in certificate.json and in words.
 """
 
 from absl import flags

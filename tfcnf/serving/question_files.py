@@ -157,7 +157,9 @@ class ImageArrays:
             if rows is not None:
                 label = next(rows)
                 whole = np.issubdtype(labels, np.integer)
-                batch["label"] = as_labels(where, label) if whole else label.astype(labels)
+                batch["label"] = (
+                    as_labels(where, label) if whole else label.astype(labels)
+                )
             yield batch
 
 
