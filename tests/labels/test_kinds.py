@@ -288,3 +288,10 @@ def test_losses_in_graphs_of_the_first_tensorflow():
         error, entropy = session.run([measured, label.loss(scores, y)])
     np.testing.assert_array_equal(error, [0, 100, 100])
     np.testing.assert_allclose(entropy, [np.log1p(np.e**-1), np.log1p(np.e), 0], 1e-6)
+
+
+def test_what_reads_codes_as_they_are_has_the_type_of_its_label():
+    label = Real(dtype="float64")
+    label.build_predictor(3, identity=True)
+    code = tf.constant([[0.1, 0.2, 0.3]], tf.float64)
+    assert label.q_theta(code).dtype == "float64"

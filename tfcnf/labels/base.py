@@ -185,7 +185,9 @@ class Label(FullPrecision):
                 `FirstDims`.
         """
         if identity:
-            self.q_theta = FirstDims(self.num_means, self.num_outputs)
+            self.q_theta = FirstDims(
+                self.num_means, self.num_outputs, dtype=self.dtype_policy
+            )
         else:
             self.q_theta = self._map(
                 "q_theta",
