@@ -42,7 +42,7 @@ QUESTIONS = flags.DEFINE_list(
     "questions",
     None,
     f"What to ask: about images of {', '.join(predict.QUESTIONS)} (classify and "
-    f"marginal_log_prob if not given), about rows of "
+    f"marginal_log_prob, as far as it answers them, if not given), about rows of "
     f"{', '.join(row_answers.QUESTIONS)} (log_prob if not given), about series of "
     f"{', '.join(series_answers.QUESTIONS)} (forecast if not given).",
 )

@@ -1,4 +1,4 @@
-"""Draws images of one class from a trained run into a PNG.
+"""Draws images from a trained run, of one class if it has labels, into a PNG.
 
 python launch/sample.py --workdir=runs/digits --label=3 --num=20 --out=three.png
 
@@ -12,7 +12,9 @@ from tfcnf.runs import Run
 from tfcnf.training.averaging import KEPT
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-LABEL = flags.DEFINE_string("label", None, "Class to draw, by its name or number.")
+LABEL = flags.DEFINE_string(
+    "label", None, "Class to draw, by its name or number, of a model with labels."
+)
 NUM = flags.DEFINE_integer("num", 10, "Number of images.")
 OUT = flags.DEFINE_string("out", None, "PNG file to write.")
 SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same images.")
@@ -42,5 +44,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["workdir", "label", "out"])
+    flags.mark_flags_as_required(["workdir", "out"])
     command_line.run(main)

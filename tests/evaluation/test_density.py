@@ -134,6 +134,14 @@ def test_a_copy_in_float64_takes_a_schedule_along():
     assert {int(policy.epoch.value) for policy in schedules} == {3}
 
 
+def test_a_copy_in_float64_takes_adapted_tolerances_along():
+    model = CNF((1,), **(SMALL | {"policy": "adapted", "tol": 1e-3}))
+    before = model.flow.policies[0][0]
+    before.hear(1.0)  # less honest than the limit
+    (now, *_), *_ = copy_in(model, "float64").flow.policies
+    assert float(now.now.value) == float(before.now.value) < 1e-3
+
+
 def test_a_copy_in_float64_takes_the_gates_along():
     model = InfoCNF((2,), 2, **(SMALL | {"policy": "learned", "tol": 1e-3}))
     model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True)

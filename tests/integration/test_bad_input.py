@@ -683,7 +683,7 @@ def test_evaluate_and_sample_do_what_their_flags_say(
         ("evaluate", [], "--workdir"),
         ("evaluate", ["--workdir=x", "--tol=1e-3,abc"], "Received: tol='abc'"),
         ("evaluate", ["--workdir=x"], "no run in this folder. Received: workdir='x'"),
-        ("sample", ["--workdir=x", "--out=y.png"], "--label"),
+        ("sample", ["--workdir=x"], "--out"),
         ("sample", ["--workdir=x", "--out=y.png", "--label=1"], "workdir='x'"),
         ("export", ["--workdir=x"], "--export_dir"),
         ("export", ["--workdir=x", "--export_dir=y"], "no run in this folder"),

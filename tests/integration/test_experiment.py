@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
+import tfcnf
 from tfcnf.diagnostics import figures
 from tfcnf.ode.status import SolverError
 from tfcnf.run_state import read_state
@@ -443,6 +444,17 @@ def test_sample_of_a_label_out_of_range_is_a_value_error(
             label, 2, out=str(tmp_path / "x.png")
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_label_is_for_models_that_have_labels(finished_run, monkeypatch):
+    run = Run(finished_run)
+    with pytest.raises(ValueError, match=r"a model that has labels.*=None, 1 labels"):
+        run.sample(num=2)
+    free = tfcnf.CNF((8, 8, 1), num_levels=17, filters=4, hidden_layers=1, num_scales=1)
+    monkeypatch.setattr(Run, "model", free)
+    with pytest.raises(ValueError, match=r"for no other model. .*label=3, 0 labels"):
+        run.sample(3, 2)
+    assert run.sample(num=2).shape == (2, 8, 8, 1)
 
 
 def test_a_run_folder_can_be_moved(finished_run, digits, tmp_path):

@@ -201,18 +201,18 @@ class Run:
     @named_failures()
     def sample(
         self,
-        label: int | str,
+        label: int | str | None = None,
         num: int = 10,
         *,
         out: str | None = None,
         seed: int = 0,
         temperature: float = 1.0,
     ) -> np.ndarray:
-        """Draws images of one class; needs no data.
+        """Draws images, of one class if the model has labels; needs no data.
 
         Args:
             label: class of the first label factor, by number or, if text, by name; see
-                `DataRecord.find_class`.
+                `DataRecord.find_class`. None of a model without labels.
             num: images.
             out: path of a PNG to write as well.
             seed: the same seed gives the same images.
@@ -242,11 +242,19 @@ class Run:
                 "images of a model with a context are drawn by "
                 f"Run.model.sample(y, context=c). Received: data={data.name!r}"
             )
-        chosen = data.find_class(str(label))
+        if (label is None) == bool(self.model.labels):
+            raise ValueError(
+                "label must be a class of a model that has labels, and is for no other "
+                "model. "
+                f"Received: label={label!r}, {len(self.model.labels)} labels"
+            )
         labels: Any = num
-        if self.model.labels:
+        title = data.name
+        if label is not None:
+            chosen = data.find_class(str(label))
             labels = np.zeros([num, len(self.model.labels)], np.int32)
             labels[:, 0] = chosen
+            title = f"class {data.class_names[0][chosen]}"
         images = self.model.sample(labels, seed, temperature).numpy()
         if not np.isfinite(images).all():
             raise SolverError(
@@ -260,7 +268,6 @@ class Run:
             blank = np.ones([-num % columns, *self.model.event_shape])
             rows = np.concatenate([images, blank])
             rows = rows.reshape(-1, columns, *self.model.event_shape)
-            title = f"class {data.class_names[0][chosen]}"
             draw_grid(rows, Path(out), row_labels=[""] * len(rows), title=title)
         return images
 

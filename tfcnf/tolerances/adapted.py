@@ -75,7 +75,6 @@ class AdaptedTolerance(TolerancePolicy, key="adapted"):
         self.now = self.add_weight(
             name="now",
             shape=(),
-            dtype="float32",
             initializer=keras.initializers.Constant(tol),
             trainable=False,
         )
