@@ -446,12 +446,12 @@ def test_sample_of_a_label_out_of_range_is_a_value_error(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_label_is_for_models_that_have_labels(finished_run, monkeypatch):
+def test_a_label_is_for_models_that_have_labels(finished_run):
     run = Run(finished_run)
     with pytest.raises(ValueError, match=r"a model that has labels.*=None, 1 labels"):
         run.sample(num=2)
     free = tfcnf.CNF((8, 8, 1), num_levels=17, filters=4, hidden_layers=1, num_scales=1)
-    monkeypatch.setattr(Run, "model", free)
+    run.model = free
     with pytest.raises(ValueError, match=r"for no other model. .*label=3, 0 labels"):
         run.sample(3, 2)
     assert run.sample(num=2).shape == (2, 8, 8, 1)
