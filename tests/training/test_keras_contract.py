@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras.optimizers import LossScaleOptimizer
 
+from tfcnf import CNF
 from tfcnf.labels.categorical import Categorical
 from tfcnf.training.accumulation import make_step
 from tfcnf.training.strategy import get_strategy
@@ -105,6 +106,34 @@ def test_weights_of_nothing_change_nothing_and_are_no_measure(make):
     assert np.isnan(logs["loss"])
 
 
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("count", [5, 7])
+def test_a_last_batch_that_replicas_share_unequally_is_one_mean(
+    count, weights, make, mirrored
+):
+    w, chosen = START, np.ones(8) if weights is None else weights
+    for batch in (slice(0, 4), slice(4, count)):
+        part = np.zeros(8)
+        part[batch] = chosen[batch]
+        w -= RATE * gradient(w, part)
+    with mirrored.scope():
+        model = make()
+    given = None if weights is None else weights[:count]
+    model.fit(X[:count], Y[:count], 4, sample_weight=given, shuffle=False, verbose=0)
+    assert model.w.numpy() == pytest.approx(w, rel=1e-5)
+
+
+def test_a_replica_without_an_example_leaves_flow_and_gates_to_the_others(mirrored):
+    options = {"flows_per_block": 1, "filters": 4, "hidden_layers": 1, "tol": 1e-2}
+    with mirrored.scope():
+        model = CNF((2,), seed=0, policy="learned", **options)
+        model.compile(keras.optimizers.SGD(RATE))
+    x = np.random.default_rng(0).normal(size=[5, 2]).astype(np.float32)
+    history = model.fit(x, batch_size=4, epochs=2, verbose=0).history
+    assert np.isfinite([history["loss"], history["log10_tol/cnf_00"]]).all()
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
 def tables(weights):
     parts = (X, Y) if weights is None else (X, Y, weights)
     return tf.data.Dataset.from_tensor_slices(parts).batch(2)
@@ -134,9 +163,12 @@ def test_ways_to_fit_agree(options, make):
     )
     calls = [watch, stop, plateau]
     model.fit(
-        tables(WEIGHTS), epochs=9, validation_data=tables(None), verbose=0,
+        tables(WEIGHTS),
+        epochs=9,
+        validation_data=tables(None),
+        verbose=0,
         callbacks=calls,
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(seen, expected, rtol=1e-5)
     assert float(model.optimizer.learning_rate) == pytest.approx(RATE / 2)
 

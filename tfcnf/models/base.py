@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -12,7 +13,7 @@ import tensorflow as tf
 from tfcnf.models.finite import require_finite_gradient, require_finite_loss
 from tfcnf.models.inputs import check_weights
 from tfcnf.models.measured import HONESTY, MeasuredModel
-from tfcnf.models.metrics import mean_weight
+from tfcnf.models.metrics import sum_over_replicas
 from tfcnf.seeds import replica_seed
 from tfcnf.tolerances.reinforce import Decision, Gate, Reinforce, decide
 from tfcnf.types import Control, FlowOutput, Tensor, Weighted
@@ -46,6 +47,20 @@ class FlowModel(MeasuredModel):
     `_learn_tolerances` if its flow may have gates, and `_track_metrics`, and defines
     `terms`.
     """
+
+    _is_even = False
+
+    @contextmanager
+    def even_batches(self) -> Iterator[None]:
+        """Says of steps traced in the block that replicas have equally many examples.
+
+        They need not tell each other how many those are.
+        """
+        self._is_even = True
+        try:
+            yield
+        finally:
+            self._is_even = False
 
     def terms(
         self, x: Tensor, y: Tensor, control: Control, training: bool
@@ -137,19 +152,19 @@ class FlowModel(MeasuredModel):
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
     def differentiate(
-        self, data: Any, drawn: Tensor | None = None, weight: Tensor | None = None
+        self, data: Any, drawn: Tensor | None = None, total: Tensor | None = None
     ) -> tuple[Part, Decision]:
         """Gradients and measures of a batch, or of a part of it.
 
         Args:
             data: ``(x, y)`` or ``(x, y, sample_weight)``.
-            weight: mean weight of the whole batch that ``data`` is a part of, see
-                `mean_weight`; None where it is the whole.
             drawn: the tolerances ``[K, N]`` that policies gave for the first part of
                 the batch; None for the first part, or the whole.
+            total: see `total_of`, where ``data`` is a part of a batch the whole's over
+                the number of parts; found if None.
         """
         x, y, weights = self._unpack(data)
-        weight = self.weight_of(data) if weight is None else weight
+        total = self.total_of(data) if total is None else total
         probe = tf.zeros([self.flow.num_solves], self.compute_dtype)
         chosen = [None] * self.num_passes if drawn is None else tf.unstack(drawn)
         with tf.GradientTape(
@@ -162,12 +177,12 @@ class FlowModel(MeasuredModel):
                 terms, out = self._measure(x, y, control, True)
                 # the optimizer sums over replicas: the only division by their number
                 replicas = tf.distribute.get_strategy().num_replicas_in_sync
-                first = _mean_loss(terms, weights, weight)
+                first = _mean_loss(terms, weights, total)
                 loss = first / replicas
             others = [
                 self._measure(x, y, Control(drawn_tol=tol), True) for tol in chosen[1:]
             ]
-        rest = [_mean_loss(other, weights, weight) for other, _ in others]
+        rest = [_mean_loss(other, weights, total) for other, _ in others]
         mean = tf.stack([first, *rest])
         scale = self._loss_scale
         # XLA has no assertions
@@ -203,7 +218,7 @@ class FlowModel(MeasuredModel):
                     {"loss": tf.abs(self._loss_at(x, y, o.tolerance, seed) - tight)}
                     for o in outputs
                 ]
-                return tf.stack([_mean_loss(gap, weights, weight) for gap in apart])
+                return tf.stack([_mean_loss(gap, weights, total) for gap in apart])
 
             mean = self.reinforce.charge_gap(mean, gaps)
         return Part(gradients, mean, nfe, nfe_backward), decision
@@ -296,10 +311,19 @@ class FlowModel(MeasuredModel):
             if name not in self.training_measures
         }
 
-    def weight_of(self, data: Any) -> Tensor | None:
-        """The mean weight of a whole batch's examples; None where none has a weight."""
-        weights = self._unpack(data)[2]
-        return None if weights is None else mean_weight(weights)
+    def total_of(self, data: Any) -> Tensor | None:
+        """The sum of the weights of a batch's examples on all replicas.
+
+        An example without a weight counts 1; None where that is so on one replica.
+        """
+        x, _, weights = self._unpack(data)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if weights is not None:
+            return sum_over_replicas(tf.reduce_sum(weights))
+        if replicas == 1:
+            return None
+        count = tf.cast(tf.shape(tf.nest.flatten(x)[0])[0], self.compute_dtype)
+        return count * replicas if self._is_even else sum_over_replicas(count)
 
     def _unpack(self, data: Any) -> tuple[Any, Any, Tensor | None]:
         """Examples, labels and weights ``[B]`` of a batch; None where not given."""
@@ -330,12 +354,17 @@ class FlowModel(MeasuredModel):
 
 
 def _mean_loss(
-    terms: dict[str, Any], weights: Tensor | None, weight: Tensor | None
+    terms: dict[str, Any], weights: Tensor | None, total: Tensor | None
 ) -> Tensor:
-    """This replica's part in the loss of a batch, a scalar."""
+    """This replica's loss, a scalar, whose mean over the replicas is the batch's.
+
+    It is 0 and the penalty where a replica has no example.
+    """
     loss = terms["loss"]
-    if weights is None:
+    if total is None:
         mean = tf.reduce_mean(loss)
     else:
-        mean = tf.math.divide_no_nan(tf.reduce_mean(weights * loss), weight)
+        loss = loss if weights is None else weights * loss
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        mean = tf.math.divide_no_nan(replicas * tf.reduce_sum(loss), total)
     return mean + terms["penalty"] if "penalty" in terms else mean

@@ -94,7 +94,9 @@ def over_replicas(
         scalars in float32.
     """
     pairs = [_sum_and_weight(value) for value in values.values()]
-    packed = _sum(tf.stack([*(s for s, _ in pairs), *(w for _, w in pairs)]))
+    packed = sum_over_replicas(
+        tf.stack([*(s for s, _ in pairs), *(w for _, w in pairs)])
+    )
     totals, weights = tf.split(packed, 2)
     means = tf.math.divide_no_nan(totals, weights)
     both = zip(tf.unstack(means), tf.unstack(weights), strict=True)
@@ -108,18 +110,6 @@ def weigh(values: Tensor | Weighted, weights: Tensor) -> Weighted:
     return Weighted(values, weights)
 
 
-def mean_weight(weights: Tensor) -> Tensor:
-    """The mean of the weights ``[B]`` over the examples of all replicas, a scalar.
-
-    It is over this replica's number of examples, so that ``mean(weights * values) /
-    mean_weight(weights)``, averaged over the replicas, is the weighted mean of the
-    whole batch.
-    """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    examples = tf.cast(tf.size(weights) * replicas, weights.dtype)
-    return _sum(tf.reduce_sum(weights)) / examples
-
-
 def _sum_and_weight(value: Tensor | Weighted) -> tuple[Tensor, Tensor]:
     if isinstance(value, Weighted):
         # what has no weight may be NaN, as the error of a hidden number
@@ -130,7 +120,7 @@ def _sum_and_weight(value: Tensor | Weighted) -> tuple[Tensor, Tensor]:
     return tf.cast(pair[0], tf.float32), tf.cast(pair[1], tf.float32)
 
 
-def _sum(value: Tensor) -> Tensor:
+def sum_over_replicas(value: Tensor) -> Tensor:
     """The sum over all replicas."""
     context: Any = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:

@@ -78,7 +78,7 @@ class GateNetwork(FullPrecision):
         x = tf.stop_gradient(features)
         for layer in self.hidden:
             x = layer(x)
-        x = mean_over_replicas(tf.reduce_mean(x, 0))[None]
+        x = _mean_of_batch(x)[None]
         return self.head(x / (1.0 + tf.norm(x, 1)))[0]
 
     def get_config(self) -> dict[str, Any]:
@@ -90,11 +90,11 @@ class GateNetwork(FullPrecision):
         }
 
 
-def mean_over_replicas(value: Tensor) -> Tensor:
-    """The mean over all replicas of a value of each; differentiable."""
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        return value
+def _mean_of_batch(x: Tensor) -> Tensor:
+    """The mean ``[D]`` of the rows of all replicas, which may have unequally many."""
     context = tf.distribute.get_replica_context()
-    if context is None:  # outside of ``strategy.run`` there is one value
-        return value
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+    if context is None or context.num_replicas_in_sync == 1:
+        return tf.reduce_mean(x, 0)
+    counted = tf.concat([x, tf.ones_like(x[:, :1])], 1)
+    total = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(counted, 0))
+    return total[:-1] / total[-1]

@@ -40,7 +40,6 @@ import tensorflow as tf
 from tfcnf.checks import check_choice, check_positive_integer
 from tfcnf.precision import FullPrecision
 from tfcnf.seeds import fold_in, replica_seed, shared_seed, uniform
-from tfcnf.tolerances.network import mean_over_replicas
 from tfcnf.tolerances.policy import check_tolerance
 from tfcnf.types import FlowOutput, Tensor
 
@@ -254,7 +253,7 @@ class Reinforce(FullPrecision):
         if self.nfe == "both":
             nfe += nfe_backward
         advantages = self.advantages(
-            mean_over_replicas(loss), mean_over_replicas(nfe), decision.log_pi
+            _mean_over_replicas(loss), _mean_over_replicas(nfe), decision.log_pi
         )
         # log pi is the same on every replica, and the optimizer sums over them
         passes, replicas = len(decision.scores), _replicas()
@@ -302,6 +301,16 @@ class Reinforce(FullPrecision):
             "gap_every": self.gap_every,
             "seed": self.seed,
         }
+
+
+def _mean_over_replicas(value: Tensor) -> Tensor:
+    """The mean over all replicas of a value of each."""
+    if _replicas() == 1:
+        return value
+    context = tf.distribute.get_replica_context()
+    if context is None:  # outside of ``strategy.run`` there is one value
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
 def _replicas() -> int:

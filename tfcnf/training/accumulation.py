@@ -65,7 +65,8 @@ def make_step(
 
         @tf.function(autograph=False)
         def whole(batch: Any) -> None:
-            strategy.run(train_step, args=(batch,))
+            with model.even_batches():
+                strategy.run(train_step, args=(batch,))
 
         return whole
     with strategy.scope():
@@ -73,7 +74,8 @@ def make_step(
 
     @tf.function(autograph=False)
     def add(batch: Any, index: Tensor, is_decided: bool) -> None:
-        strategy.run(accumulator.add, args=(batch, index, is_decided))
+        with model.even_batches():
+            strategy.run(accumulator.add, args=(batch, index, is_decided))
 
     @tf.function(autograph=False)
     def apply() -> None:
@@ -154,8 +156,9 @@ class Accumulator:
 
         drawn = tf.convert_to_tensor(self.decision.tolerance) if is_decided else None
         data = tf.nest.map_structure(cut, batch)
-        weight = self.model.weight_of(batch)
-        part, decision = self.model.differentiate(data, drawn, weight)
+        total = self.model.total_of(batch)
+        total = None if total is None else total / self.parts
+        part, decision = self.model.differentiate(data, drawn, total)
         for total, value in _pairs(self.sum, part):
             total.assign_add(value / self.parts)
         if not is_decided:
