@@ -27,6 +27,11 @@ def is_mixed(policy: keras.DTypePolicy) -> bool:
     return policy.compute_dtype != policy.variable_dtype
 
 
+def inner_optimizer(optimizer: Any) -> Any:
+    """The optimizer itself, or the one that a `LossScaleOptimizer` wraps."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def checked_policy(dtype: Any) -> keras.DTypePolicy:
     """The policy, or the global one where ``dtype`` is None.
 

@@ -65,6 +65,35 @@ def test_accumulated_steps_are_the_whole_batchs(
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-6)
 
 
+@pytest.fixture
+def mixed():
+    """Keras' policy under which losses are scaled."""
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("scale", [None, 2.0**10, 2.0**127])
+@pytest.mark.parametrize("kind", ["clipnorm", "clipvalue", "global_clipnorm"])
+@pytest.mark.parametrize("name", ["one_device", "mirrored"])
+def test_clipping_is_of_the_whole_batch_and_hides_no_overflow(
+    name, kind, scale, strategies, make_line, points, mixed
+):
+    scope = strategies[name]
+    with scope.scope():
+        model = make_line()
+        optimizer = keras.optimizers.SGD(1.0, **{kind: 0.01})
+        if scale:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, scale)
+        model.compile(optimizer)
+    x, y = 10 * points.train.x, points.train.y
+    steep = DataSource("steep", Split(x, y), points.test, (2,), 1)
+    run_epochs(model, steep, scope, 8, 3)
+    steps = int(optimizer.iterations.numpy())
+    assert (steps < 3) == (scale == 2.0**127)
+    assert model.w.numpy() == pytest.approx(0.01 * steps, rel=1e-4)
+
+
 def step_of(source, parts):
     """The change of a flow's weights by a step at rate 1, and the logs."""
     record = Logs()

@@ -163,12 +163,9 @@ def test_ways_to_fit_agree(options, make):
     )
     calls = [watch, stop, plateau]
     model.fit(
-        tables(WEIGHTS),
-        epochs=9,
-        validation_data=tables(None),
-        verbose=0,
+        tables(WEIGHTS), epochs=9, validation_data=tables(None), verbose=0,
         callbacks=calls,
-    )
+    )  # fmt: skip
     np.testing.assert_allclose(seen, expected, rtol=1e-5)
     assert float(model.optimizer.learning_rate) == pytest.approx(RATE / 2)
 

@@ -14,6 +14,7 @@ from tfcnf.models.finite import require_finite_gradient, require_finite_loss
 from tfcnf.models.inputs import check_weights
 from tfcnf.models.measured import HONESTY, MeasuredModel
 from tfcnf.models.metrics import sum_over_replicas
+from tfcnf.precision import inner_optimizer
 from tfcnf.seeds import replica_seed
 from tfcnf.tolerances.reinforce import Decision, Gate, Reinforce, decide
 from tfcnf.types import Control, FlowOutput, Tensor, Weighted
@@ -275,23 +276,22 @@ class FlowModel(MeasuredModel):
         """
         if not gradients:
             return gradients
-        scale = self._loss_scale
-        inner = self.optimizer if scale is None else self.optimizer.inner_optimizer
-        limit = inner.global_clipnorm
+        scale, optimizer = self._loss_scale, inner_optimizer(self.optimizer)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1:
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        norm = tf.linalg.global_norm(gradients)
-        if scale is not None:
-            norm, limit = norm / scale, limit and limit * scale
-        self._trackers["gradient_norm"].update_state(tf.cast(norm, tf.float32), 1.0)
+        whole = gradients if scale is None else [g / scale for g in gradients]
+        norm = tf.cast(tf.linalg.global_norm(whole), tf.float32)
+        self._trackers["gradient_norm"].update_state(norm, 1.0)
         if replicas == 1:
             return gradients
-        if limit:
-            norm = norm if scale is None else norm * scale
-            gradients, _ = tf.clip_by_global_norm(gradients, limit, norm)
-        return [gradient / replicas for gradient in gradients]
+        clipped = optimizer._clip_gradients(whole)
+        if scale is not None:  # the optimizer is to see what is not finite
+            finite = self.optimizer.check_finite(gradients)
+            pairs = zip(clipped, gradients, strict=True)
+            clipped = [tf.where(finite, c * scale, g) for c, g in pairs]
+        return [gradient / replicas for gradient in clipped]
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """The same measures without an update and without backward solves.
