@@ -1,7 +1,9 @@
 """The average of the weights that Keras keeps, with the package's own steps."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfcnf.data.pipeline import training_batches
 from tfcnf.training.averaging import averaged, use_weights
@@ -68,3 +70,22 @@ def test_without_an_average_the_weights_stay(make_line, points):
         use_weights(model, "average")
     with pytest.raises(ValueError, match="average, last"):
         use_weights(model, "best")
+
+
+def test_an_optimizer_that_scales_the_loss_has_the_average_of_the_one_it_wraps(
+    make_line, points
+):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = make_line()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    inner = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=MOMENTUM)
+    model.compile(keras.optimizers.LossScaleOptimizer(inner))
+    run_epochs(model, points, tf.distribute.get_strategy(), 4, 3)
+    last, average = by_hand(points, 3)
+    with averaged(model):
+        assert model.w.numpy() == pytest.approx(average, rel=1e-5)
+    use_weights(model, "average")
+    assert model.w.numpy() == pytest.approx(average, rel=1e-5)
+    assert abs(last - average) > 1e-2

@@ -13,7 +13,7 @@ from tfcnf.models.finite import DivergenceError
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.ode.status import SolverError
 from tfcnf.seeds import next_seed
-from tfcnf.training.checkpoints import Checkpoints, SaveCheckpoints
+from tfcnf.training.checkpoints import Checkpoints, Position, SaveCheckpoints
 from tfcnf.training.loop import run_epochs
 from tfcnf.training.recovery import Recovery
 from tfcnf.training.schedules import WarmupPiecewise
@@ -148,6 +148,55 @@ def test_a_lower_rate_is_tried_from_the_start_of_the_epoch(make_line, points, tm
     again = explosive(make_line, 40.0)
     Recovery("restore", 10, 0.25, tmp_path).begin(again)
     assert float(again.optimizer.learning_rate) == pytest.approx(last)
+
+
+@pytest.fixture
+def mixed():
+    """Keras' policy under which losses are scaled."""
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("schedule", [float, WarmupPiecewise])
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("name", ["one_device", "mirrored"])
+def test_any_rate_is_lowered_once_a_failure_and_a_resumed_run_has_it(
+    name, scaled, schedule, strategies, make_line, tmp_path, mixed
+):
+    def make():
+        with strategies[name].scope():
+            model = make_line()
+            inner = keras.optimizers.SGD(schedule(0.5))
+            wrap = keras.optimizers.LossScaleOptimizer if scaled else lambda x: x
+            model.compile(wrap(inner))
+            return model, Checkpoints(tmp_path / "checkpoints", model)
+
+    def rate(model):
+        return float(tf.convert_to_tensor(model.optimizer.learning_rate))
+
+    def resumed():
+        model, checkpoints = make()
+        start = checkpoints.restore()
+        Recovery("restore", folder=tmp_path).begin(model, start)
+        return rate(model)
+
+    (model, checkpoints), recovery = make(), Recovery("restore", folder=tmp_path)
+    recovery.begin(model)
+    recovery.remember(0, 0)
+    recovery.handle(DivergenceError("x"), 0, 1, None)
+    assert rate(model) == 0.25
+    assert resumed() == 0.25  # from the start
+    checkpoints.save(Position(1))
+    assert resumed() == 0.25
+    recovery.remember(1, 0)
+    recovery.handle(DivergenceError("x"), 1, 1, None)
+    recovery.handle(DivergenceError("x"), 1, 1, None)
+    assert resumed() == rate(model) == 0.0625  # from before both failures
+    checkpoints.save(Position(1, 1))
+    assert resumed() == 0.0625  # from after them
+    checkpoints.save(Position(2))
+    assert resumed() == 0.0625
 
 
 def test_a_failed_solve_names_layer_tolerance_step_and_range(tmp_path):

@@ -14,7 +14,7 @@ from tfcnf.flows.cnf import CNFLayer
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
 from tfcnf.models.failures import NamesFailures
-from tfcnf.precision import is_mixed
+from tfcnf.precision import inner_optimizer, is_mixed
 from tfcnf.tolerances.reinforce import Reinforce
 from tfcnf.types import Tensor
 
@@ -74,7 +74,7 @@ class OwnLossModel(NamesFailures, keras.Model):
         super().compile(optimizer, **options)
         if self.jit_compile:  # XLA creates no variables
             self.optimizer.build(self.trainable_variables)
-        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        scaled = inner_optimizer(self.optimizer) is not self.optimizer
         fixed = getattr(self.optimizer, "loss_scale_factor", None)
         if fixed or (scaled and not is_mixed(self.dtype_policy)):
             raise ValueError(

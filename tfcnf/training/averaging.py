@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from tfcnf.checks import check_choice
+from tfcnf.precision import inner_optimizer
 
 KEPT = ("average", "last")
 
@@ -54,4 +55,4 @@ def use_weights(model: Any, which: str | None) -> None:
 
 
 def _has_average(model: keras.Model) -> bool:
-    return bool(model.optimizer.use_ema)
+    return bool(inner_optimizer(model.optimizer).use_ema)

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcnf.checks import check_choice
+from tfcnf.precision import inner_optimizer
 from tfcnf.records import append_line, read_lines
 from tfcnf.seeds import is_seed, new_seed
 from tfcnf.training.checkpoints import START, Checkpoints, Position, training_state
@@ -91,8 +92,10 @@ class Recovery:
             at = Position(event["epoch"] - 1, event["step"] - 1)
             if event["action"] == "restore" and at.epoch <= start.epoch:
                 self.failures += 1
-                _lower_rate(model.optimizer, self.rate_factor)
-                if start == (at.epoch, 0):
+                is_back = start == (at.epoch, 0)
+                if is_back or _has_schedule(model.optimizer):
+                    _lower_rate(model.optimizer, self.rate_factor)
+                if is_back:
                     self.good.take()
                     self.good.give_back(self.failures)
             elif event["action"] == "skip" and at < start:
@@ -187,12 +190,17 @@ class _Snapshot:
             variable.assign(new_seed(value, failures) if is_one else value)
 
 
-def _lower_rate(optimizer: keras.optimizers.Optimizer, factor: float) -> None:
-    schedule = optimizer._learning_rate
-    if callable(schedule):
-        optimizer.learning_rate = Scaled(schedule, factor)
+def _lower_rate(optimizer: Any, factor: float) -> None:
+    inner = inner_optimizer(optimizer)
+    if _has_schedule(optimizer):
+        inner.learning_rate = Scaled(inner._learning_rate, factor)
     else:
-        optimizer.learning_rate = float(optimizer.learning_rate) * factor
+        inner.learning_rate = factor * float(tf.convert_to_tensor(inner.learning_rate))
+
+
+def _has_schedule(optimizer: Any) -> bool:
+    """True where the rate is no variable, which a checkpoint would hold."""
+    return callable(inner_optimizer(optimizer)._learning_rate)
 
 
 def _local(value: Any) -> Any:
