@@ -120,6 +120,7 @@ def test_steps_log_takes_the_root_of_what_is_shown_as_one(tmp_path):
     rmse.update_state(100.0, 2.0)
     log.on_train_batch_begin(0)
     rmse.update_state(9.0, 4.0)
+    optimizer.iterations.assign_add(1)
     log.on_train_batch_end(0)
     (line,) = read_metrics(tmp_path / "steps.jsonl")
     assert line["rmse"] == pytest.approx(3.0)
@@ -166,6 +167,22 @@ def test_steps_log_has_no_line_of_a_step_that_was_left_out(model, tmp_path):
     log.on_train_batch_begin(0)
     log.on_train_batch_end(0)
     assert not log.path.exists()
+
+
+def test_steps_that_the_loss_scale_leaves_out_have_no_gradient(make_line, tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = make_line()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(), 2.0**127))
+    model.optimizer.build(model.trainable_variables)
+    log = prepare(StepsLog(tmp_path / "steps.jsonl", every=1), model)
+    take_steps(model, log, [(2.0, 2)] * 4)  # gradient -8, which 2^125 times is too much
+    (line,) = read_metrics(log.path)
+    assert (line["step"], line["gradient_norm"]) == (1, 8.0)
+    norms = {m.name: float(m.result()) for m in model.metrics}
+    assert norms["gradient_norm"] == 8.0
 
 
 def test_steps_log_can_be_switched_off(model, tmp_path):

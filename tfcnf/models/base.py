@@ -283,12 +283,15 @@ class FlowModel(MeasuredModel):
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         whole = gradients if scale is None else [g / scale for g in gradients]
         norm = tf.cast(tf.linalg.global_norm(whole), tf.float32)
-        self._trackers["gradient_norm"].update_state(norm, 1.0)
+        # else the optimizer leaves the step out
+        finite = True if scale is None else self.optimizer.check_finite(gradients)
+        self._trackers["gradient_norm"].update_state(
+            tf.where(finite, norm, 0.0), tf.cast(finite, tf.float32)
+        )
         if replicas == 1:
             return gradients
         clipped = optimizer._clip_gradients(whole)
-        if scale is not None:  # the optimizer is to see what is not finite
-            finite = self.optimizer.check_finite(gradients)
+        if scale is not None:  # it is to see what is not finite
             pairs = zip(clipped, gradients, strict=True)
             clipped = [tf.where(finite, c * scale, g) for c, g in pairs]
         return [gradient / replicas for gradient in clipped]

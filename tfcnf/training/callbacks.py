@@ -108,19 +108,19 @@ class StepsLog(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Remembers the sums so far where the step is to be logged."""
-        step = iterations(self.model) + 1
-        self.is_due = self.every > 0 and step % self.every == 0
+        self.step = iterations(self.model) + 1
+        self.is_due = self.every > 0 and self.step % self.every == 0
         if self.is_due:
             self.before = self._sums()
             rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
             self.rate = float(rate)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Writes the line; none for a step that was skipped."""
-        measures = self._measures() if self.is_due else {}
-        if not measures:
-            return
+        """Writes the line; none for a step that was skipped or left out."""
         step = iterations(self.model)
+        if not self.is_due or step != self.step:
+            return
+        measures = self._measures()
         measures["learning_rate"] = self.rate
         append_line(self.path, {"step": step, **measures})
         if self.writer:
