@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfcnf.data.source import DataSource, Split
 from tfcnf.models.infocnf import InfoCNF
@@ -132,9 +133,11 @@ def test_one_decision_serves_all_parts(baseline, images, monkeypatch):
     )
     model.compile(keras.optimizers.SGD(0.1))
     learned, learn = [], model.reinforce.learn
+    log_pi = tf.Variable([0.0, 0.0])
 
     def watch(decision, gates, **measured):
         learned.append(decision.tolerance.shape)
+        log_pi.assign(decision.log_pi[0])
         learn(decision, gates, **measured)
 
     monkeypatch.setattr(model.reinforce, "learn", watch)
@@ -151,6 +154,8 @@ def test_one_decision_serves_all_parts(baseline, images, monkeypatch):
         for new, old in zip(model.gate_weights, before, strict=True)
     ]
     assert max(moved) > 0
+    logged = [record.all[-1][f"log_pi/cnf_{i:02d}"] for i in range(2)]
+    np.testing.assert_allclose(logged, log_pi, rtol=1e-6)
     if baseline == "running":
         # what REINFORCE remembers are the loss and evaluations of the whole batch
         costs = [

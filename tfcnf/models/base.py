@@ -205,7 +205,8 @@ class FlowModel(MeasuredModel):
         self._update(
             terms,
             weights,
-            out=out,
+            # what was drawn for the first part has been measured with it
+            out=out if drawn is None else out._replace(log_pi=None),
             nfe_forward=tf.reduce_sum(nfe, 0),
             nfe_backward=nfe_backward,
         )
