@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfcnf import CNF
 from tfcnf.data.pipeline import training_batches
 from tfcnf.training.averaging import averaged, use_weights
 from tfcnf.training.checkpoints import Checkpoints, Position
@@ -89,3 +90,18 @@ def test_an_optimizer_that_scales_the_loss_has_the_average_of_the_one_it_wraps(
     use_weights(model, "average")
     assert model.w.numpy() == pytest.approx(average, rel=1e-5)
     assert abs(last - average) > 1e-2
+
+
+def test_the_average_of_the_gates_is_of_the_same_step_as_that_of_the_flow():
+    options = {"flows_per_block": 1, "filters": 4, "hidden_layers": 1, "tol": 1e-2}
+    reinforce = {"baseline": "none", "price": 1.0}
+    model = CNF((2,), seed=0, policy="learned", reinforce=reinforce, **options)
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=MOMENTUM))
+    before = [weight.numpy() for weight in model.gate_weights]
+    model.train_on_batch(np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2))
+    pairs = zip(model.gate_weights, before, strict=True)
+    assert max(np.abs(weight.numpy() - old).max() for weight, old in pairs) > 1e-3
+    last = model.get_weights()  # the average begins with the first step
+    with averaged(model):
+        for average, weight in zip(model.get_weights(), last, strict=True):
+            np.testing.assert_array_equal(average, weight)

@@ -231,10 +231,9 @@ class FlowModel(MeasuredModel):
         return self._measure(x, y, control, False)[0]["loss"]
 
     def apply(self, part: Part, decision: Decision) -> None:
-        """The optimizer's step, and that of the gates."""
+        """The step of the gates, and the optimizer's."""
         if not self.optimizer.built:  # for all weights, as Keras does when it loads
             self.optimizer.build(self.trainable_variables)
-        self.optimizer.apply(self._clip(part.gradients), self.flow_weights)
         if self.reinforce:
             self.reinforce.learn(
                 decision,
@@ -243,6 +242,8 @@ class FlowModel(MeasuredModel):
                 nfe=part.nfe,
                 nfe_backward=part.nfe_backward,
             )
+        # last: it averages all weights, those of the gates too
+        self.optimizer.apply(self._clip(part.gradients), self.flow_weights)
 
     def require_finite(self, gradients: list[Tensor]) -> Any:
         """Asserts that the gradients of `flow_weights` are finite.
