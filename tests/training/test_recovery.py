@@ -12,10 +12,11 @@ from tfcnf.data.source import DataSource, Split
 from tfcnf.models.finite import DivergenceError
 from tfcnf.models.infocnf import InfoCNF
 from tfcnf.ode.status import SolverError
+from tfcnf.records import read_lines
 from tfcnf.seeds import next_seed
 from tfcnf.training.checkpoints import Checkpoints, Position, SaveCheckpoints
 from tfcnf.training.loop import run_epochs
-from tfcnf.training.recovery import Recovery
+from tfcnf.training.recovery import EVENT, Recovery
 from tfcnf.training.schedules import WarmupPiecewise
 from tfcnf.training.strategy import get_strategy
 
@@ -89,6 +90,17 @@ def test_a_step_that_fails_stops_with_a_report_and_the_state_before_it(
     model.w.assign(9.0)
     assert Checkpoints(last, model).restore() == (0, bad)
     assert float(model.w.numpy()) == weight
+
+
+def test_another_worker_than_the_first_leaves_a_report_of_its_own(
+    make_line, poisoned, tmp_path
+):
+    recovery = Recovery(folder=tmp_path, rank=2)
+    with pytest.raises(DivergenceError, match="epoch 1, step"):
+        run_epochs(make_line(), poisoned, get_strategy(), 4, 1, recovery=recovery)
+    assert [path.name for path in tmp_path.iterdir()] == ["divergence-2.jsonl"]
+    (event,) = read_lines(tmp_path / "divergence-2.jsonl", EVENT)
+    assert event["action"] == "stop"
 
 
 @pytest.mark.parametrize("parts", [1, 2])

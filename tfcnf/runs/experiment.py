@@ -74,7 +74,8 @@ def train(
     Args:
         config: as `tfcnf.runs.config.default_config` describes.
         workdir: run folder; a folder with the same configuration, but for more epochs,
-            is resumed. All workers must see it; the first alone writes it.
+            is resumed. All workers must see it; the first writes it, the
+            others note there why they failed.
         data_dir: of tensorflow-datasets.
         strategy: see `tfcnf.training.strategy.get_strategy`.
         checkpoint_every: steps between checkpoints, besides those of each epoch.
@@ -156,7 +157,7 @@ def train(
                         scope=scope,
                         start=start,
                         callbacks=callbacks,
-                        folder=folder if leads else None,
+                        folder=folder,
                         preemption=preemption,
                     )
                 if not leads:
@@ -191,11 +192,11 @@ def _run(
     scope: tf.distribute.Strategy,
     start: Position,
     callbacks: list[keras.callbacks.Callback],
-    folder: Path | None,
+    folder: Path,
     preemption: Preemption,
 ) -> None:
     """Trains the epochs that are still to be done; failures are noted in ``folder``."""
-    training = config["training"]
+    training, rank = config["training"], cluster_of(scope).rank
     with noting(folder):
         run_epochs(
             model,
@@ -207,6 +208,6 @@ def _run(
             seed=config["seed"],
             callbacks=callbacks,
             accumulation_steps=training["accumulation_steps"],
-            recovery=Recovery(**training["recovery"], folder=folder),
+            recovery=Recovery(**training["recovery"], folder=folder, rank=rank),
             preemption=preemption,
         )

@@ -177,13 +177,12 @@ def _draw(model: Any, source: Any, folder: Path, tol: float) -> None:
 
 
 @contextlib.contextmanager
-def noting(folder: Path | None, where: str = "") -> Iterator[None]:
-    """Notes in a run's folder, if this process writes it, why it failed."""
+def noting(folder: Path, where: str = "") -> Iterator[None]:
+    """Notes in a run's folder why it failed."""
     try:
         with named_failures():
             yield
     except FAILURES as failure:
         told = type(failure)(f"{where}{failure}")
-        if folder:
-            note_failed(folder, str(told))
+        note_failed(folder, str(told))
         raise told from None

@@ -42,7 +42,8 @@ class Recovery:
     Every failure becomes a line of ``divergence.jsonl``: epoch and step (from 1), what
     failed with layer, tolerance, step size and range of the state, the learning rate
     and what was done. Where training stops, ``last_good/`` gets the state before the
-    step that failed, as a checkpoint (none before the first step), and its batch;
+    step that failed, as a checkpoint (none before the first step), and its batch; where
+    a batch is computed in parts, the running means have those before the failure too;
     ``launch/train.py --init_from=RUN/last_good`` begins a run with its weights.
 
     Args:
@@ -53,6 +54,8 @@ class Recovery:
         limit: failures of a run that may be skipped or gone back from.
         rate_factor: factor on the learning rate with each ``"restore"``.
         folder: where the report goes; None for no report.
+        rank: of this worker. Another than the first reports in
+            ``divergence-RANK.jsonl`` and leaves no state.
 
     Raises:
         ValueError: for an unknown action or a number out of range.
@@ -64,6 +67,8 @@ class Recovery:
         limit: int = 10,
         rate_factor: float = 0.5,
         folder: Path | None = None,
+        *,
+        rank: int | None = None,
     ):
         check_choice("recovery.action", action, ACTIONS)
         if not isinstance(limit, int) or limit < 0:
@@ -76,9 +81,10 @@ class Recovery:
                 f"Received: rate_factor={rate_factor!r}"
             )
         self.action, self.limit, self.rate_factor = action, limit, rate_factor
-        self.folder = folder
-        path = folder / "divergence.jsonl" if folder else None
-        self.events = read_lines(path, EVENT) if path else []
+        self.folder, self.rank = folder, rank or 0
+        of_rank = f"-{rank}" if rank else ""
+        self.path = folder / f"divergence{of_rank}.jsonl" if folder else None
+        self.events = read_lines(self.path, EVENT) if self.path else []
         self.failures = 0
 
     def begin(self, model: keras.Model, start: Position = START) -> None:
@@ -144,16 +150,15 @@ class Recovery:
         if event["action"] != "stop" and [event[key] for key in SAME] in known:
             return  # a resumed run comes to the same failure again
         self.events.append(event)
-        if self.folder is None:
-            return
-        append_line(self.folder / "divergence.jsonl", event)
+        if self.path:
+            append_line(self.path, event)
 
     def _stopped(
         self, failure: Exception, epoch: int, step: int, batch: Any
     ) -> Exception:
         """The failure with where it happened and what was left; leaves it."""
         where = f"epoch {epoch + 1}, step {step + 1}: {failure}"
-        if self.folder is None:
+        if self.folder is None or self.rank:
             return type(failure)(where)
         folder = self.folder / LAST_GOOD
         folder.mkdir(exist_ok=True)
