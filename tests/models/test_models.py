@@ -212,7 +212,7 @@ def test_a_flow_without_a_solve_trains():
         (lambda m: m.classify(X, posterior="bayes"), "posterior must be one of"),
         (lambda m: m.decode(np.zeros([2, 15], np.float32)), "codes must have shape"),
         (lambda m: m.sample([3]), "labels must be in 0..2"),
-        (lambda m: CNF(SHAPE, **SMALL).classify(X), "are all classes"),
+        (lambda m: CNF(SHAPE, **SMALL).classify(X), "with a label of classes"),
         (lambda m: CNF(SHAPE, supervised_fraction=0.5), "CNF has no labels"),
         (lambda m: CCNF(SHAPE, supervised_fraction=0.5), "whole code"),
         (lambda m: InfoCNF((4, 4)), "event_shape must have 1 or 3"),
