@@ -15,9 +15,15 @@ from tfcnf.data.series import (
     pad_series,
 )
 from tfcnf.data.table_catalog import listed, pairs_of
-from tfcnf.data.table_columns import pick, pick_roles, read_labels
+from tfcnf.data.table_columns import (
+    check_complete,
+    finite_numbers,
+    pick,
+    pick_roles,
+    read_labels,
+)
 from tfcnf.data.table_files import read_table
-from tfcnf.data.table_kinds import is_text, numbers, shown
+from tfcnf.data.table_kinds import is_text, shown
 from tfcnf.data.table_splits import assigned_rows, random_rows
 
 if TYPE_CHECKING:
@@ -214,10 +220,11 @@ def read_subjects(frame: pd.DataFrame, columns: SeriesColumns) -> Subjects:
 
     names = list(frame.columns)
     subject, time, *values = (pick(names, column) for column in columns.names)
+    check_complete(frame, subject)
     codes, subjects = pd.factorize(frame[subject])
-    _check_known(frame, subject, codes >= 0)
+    rows = np.unique(codes, return_index=True)[1]
     times, origin = _times(frame, time)
-    points = np.stack([_values(frame, name) for name in values], 1)
+    points = np.stack([finite_numbers(frame, name, missing=True) for name in values], 1)
     order = np.lexsort((times, codes))
     codes, times, points = codes[order], times[order], points[order]
     same = (codes[1:] == codes[:-1]) & (times[1:] == times[:-1])
@@ -238,16 +245,7 @@ def read_subjects(frame: pd.DataFrame, columns: SeriesColumns) -> Subjects:
     codes, times, points = codes[seen], times[seen], points[seen]
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     x = pad_series(np.split(points, starts[1:]), np.split(times, starts[1:]))
-    rows = np.unique(pd.factorize(frame[subject])[0], return_index=True)[1]
     return Subjects([shown(each) for each in subjects], rows, x, times[starts], origin)
-
-
-def _check_known(frame: pd.DataFrame, name: Any, known: np.ndarray) -> None:
-    if not known.all():
-        raise ValueError(
-            f"column {str(name)!r} must have a value in every row. "
-            f"Received: none in row {frame.index[int(np.argmin(known))]}"
-        )
 
 
 def _times(frame: pd.DataFrame, name: Any) -> tuple[np.ndarray, np.datetime64 | None]:
@@ -255,9 +253,9 @@ def _times(frame: pd.DataFrame, name: Any) -> tuple[np.ndarray, np.datetime64 | 
     import pandas as pd
 
     column = frame[name]
-    _check_known(frame, name, column.notna().to_numpy())
+    check_complete(frame, name)
     if not (pd.api.types.is_datetime64_any_dtype(column) or is_text(column)):
-        return _finite(frame, name, numbers(column)), None
+        return finite_numbers(frame, name), None
     dates = pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
     if dates.isna().any():
         first = int(np.argmax(dates.isna()))
@@ -270,31 +268,13 @@ def _times(frame: pd.DataFrame, name: Any) -> tuple[np.ndarray, np.datetime64 | 
     return (stamps - stamps.min()) / DAY, stamps.min()
 
 
-def _values(frame: pd.DataFrame, name: Any) -> np.ndarray:
-    """Numbers of a column, NaN where missing."""
-    return _finite(frame, name, numbers(frame[name]), missing=True)
-
-
-def _finite(
-    frame: pd.DataFrame, name: Any, values: np.ndarray, missing: bool = False
-) -> np.ndarray:
-    bad = np.isinf(values) | (np.isnan(values) & (not missing))
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise ValueError(
-            f"column {str(name)!r} must be finite. "
-            f"Received: {values[first]} in row {frame.index[first]}"
-        )
-    return values
-
-
 def _told(
     frame: pd.DataFrame, columns: SeriesColumns, found: Subjects, names: Sequence[Any]
 ) -> pd.DataFrame:
     """A row for each subject, of columns that must be the same in all of its rows."""
     subject = pick(list(frame.columns), columns.subject)
     for name in names:
-        _check_known(frame, name, frame[name].notna().to_numpy())
+        check_complete(frame, name)
         differing = (
             frame.groupby(subject, sort=False, observed=True)[name].nunique() > 1
         )

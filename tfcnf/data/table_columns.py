@@ -83,10 +83,26 @@ def pick_roles(frame: DataFrame, **roles: Any) -> dict[str, list[Any]]:
     return picked
 
 
-def finite_numbers(frame: DataFrame, name: Any) -> np.ndarray:
-    """Numbers of a column that are finite in float32, as float64."""
+def check_complete(frame: DataFrame, name: Any) -> None:
+    """Raises a ValueError that names the first row without a value in a column."""
+    missing = frame[name].isna().to_numpy()
+    if missing.any():
+        raise ValueError(
+            f"column {str(name)!r} must have a value in every row. "
+            f"Received: none in row {frame.index[int(np.argmax(missing))]}"
+        )
+
+
+def finite_numbers(frame: DataFrame, name: Any, missing: bool = False) -> np.ndarray:
+    """Numbers of a column that are finite in float32, as float64.
+
+    Args:
+        frame: the table.
+        name: of the column.
+        missing: let NaN stand for a missing value.
+    """
     values = numbers(frame[name])
-    bad = ~np.isfinite(rounded(values))
+    bad = ~np.isfinite(rounded(values)) & ~(missing & np.isnan(values))
     if bad.any():
         first = int(np.argmax(bad))
         within = " in float32" * bool(np.isfinite(values[first]))

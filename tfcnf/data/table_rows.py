@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfcnf.data.columns import Column
-from tfcnf.data.table_columns import finite_numbers, rounded
+from tfcnf.data.table_columns import check_complete, finite_numbers, rounded
 from tfcnf.data.table_kinds import codes_of
 from tfcnf.labels.base import Label
 from tfcnf.labels.categorical import Categorical
@@ -53,12 +53,7 @@ def _column(frame: DataFrame, column: Column) -> np.ndarray:
             f"Received: columns {', '.join(by_text)}"
         )
     series = frame[by_text[column.name]]
-    missing = series.isna().to_numpy()
-    if missing.any():
-        raise ValueError(
-            f"column {column.name!r} must have a value in every row. "
-            f"Received: none in row {frame.index[int(np.argmax(missing))]}"
-        )
+    check_complete(frame, by_text[column.name])
     if column.kind != "category":
         values = rounded(finite_numbers(frame, by_text[column.name]))
         column.check(values, frame.index)
