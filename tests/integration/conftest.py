@@ -1,6 +1,8 @@
 """The launch scripts, called in the process of the tests."""
 
+import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
@@ -35,3 +37,24 @@ def launched():
 def script(capsys):
     """A function (name, arguments) -> (exit status, message), in this process."""
     return lambda *called: (launch(*called), capsys.readouterr().err)
+
+
+@pytest.fixture(scope="session")
+def documented():
+    """A function (page, word, changes) -> the arguments of each script, by name.
+
+    The scripts are those of the shell block of a page in docs/ that has the word;
+    ``changes`` are texts to replace.
+    """
+
+    def read(page, word, changes):
+        blocks = re.findall(
+            r"```sh\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S
+        )
+        (block,) = [block for block in blocks if word in block]
+        for was, now in changes.items():
+            block = block.replace(was, now)
+        lines = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+        return {Path(line[1]).stem: line[2:] for line in lines}
+
+    return read

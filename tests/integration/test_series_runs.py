@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -39,21 +38,16 @@ def file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def commands(file, tmp_path_factory):
-    """The arguments of both scripts in docs/your_data.md, of a training of seconds."""
+def commands(file, documented, tmp_path_factory):
+    """The arguments of each script in docs/your_data.md, of a training of seconds."""
     folder = tmp_path_factory.mktemp("runs")
-    page = (ROOT / "docs" / "your_data.md").read_text()
-    blocks = re.findall(r"```sh\n(.*?)```", page, re.S)
-    (block,) = [block for block in blocks if "patients" in block]
-    for was, now in {
+    changes = {
         "runs/patients": str(folder / "patients"),
         "=patients.csv": f"={file}",
         "=forecasts.csv": f"={folder / 'forecasts.csv'}",
         "configs/series.py": f"{ROOT}/configs/series.py:smoke",
-    }.items():
-        block = block.replace(was, now)
-    lines = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
-    return {Path(line[1]).stem: line[2:] for line in lines}
+    }
+    return documented("your_data.md", "patients", changes)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -38,19 +37,15 @@ def file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def commands(file, tmp_path_factory):
+def commands(file, documented, tmp_path_factory):
     """The arguments of each script in docs/tables.md, of a training of seconds."""
     folder = tmp_path_factory.mktemp("runs")
-    page = (ROOT / "docs" / "tables.md").read_text()
-    (block,) = re.findall(r"```sh\n(.*?)```", page, re.S)
-    for was, now in {
+    changes = {
         "runs/people": str(folder / "people"),
         "=people.csv": f"={file}",
         "configs/table.py:": f"{ROOT}/configs/table.py:smoke,",
-    }.items():
-        block = block.replace(was, now)
-    lines = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
-    return {Path(line[1]).stem: line[2:] for line in lines}
+    }
+    return documented("tables.md", "people", changes)
 
 
 @pytest.fixture(scope="module")
